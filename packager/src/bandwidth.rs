@@ -1,0 +1,87 @@
+//! Bit rates of what is really sent (draft-pantos-hls-rfc8216bis 4.4.6.2).
+
+use crate::timeline::Timeline;
+use crate::title::Track;
+
+/// Rates of one rendition in bits per second, rounded up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// The highest of any run of segments lasting 0.5 to 1.5 target durations.
+    pub peak_bps: u64,
+    /// Over the whole.
+    pub average_bps: u64,
+}
+
+/// One segment as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Microseconds.
+    pub duration_us: u64,
+    /// Bytes.
+    pub size_bytes: u64,
+}
+
+/// Rates of a track as its segments are sent in the clear.
+pub fn track_rates(timeline: &Timeline, track: &Track, target_duration_s: u64) -> Rates {
+    let sent: Vec<Sent> = timeline
+        .segments_of(track)
+        .map(|segment| Sent {
+            duration_us: segment.duration_us(track.timescale()),
+            size_bytes: segment.clear_bytes(),
+        })
+        .collect();
+    rates(&sent, target_duration_s)
+}
+
+/// Rates of consecutive segments.
+pub fn rates(segments: &[Sent], target_duration_s: u64) -> Rates {
+    let target_us = target_duration_s * 1_000_000;
+    let mut peak_bps = 0;
+    for start in 0..segments.len() {
+        let (mut bytes, mut us) = (0, 0);
+        for segment in &segments[start..] {
+            bytes += segment.size_bytes;
+            us += segment.duration_us;
+            if us * 2 > target_us * 3 {
+                break;
+            }
+            if us * 2 >= target_us {
+                peak_bps = peak_bps.max(bps(bytes, us));
+            }
+        }
+    }
+    let bytes = segments.iter().map(|s| s.size_bytes).sum();
+    let us = segments.iter().map(|s| s.duration_us).sum();
+    let average_bps = bps(bytes, us);
+    // A title shorter than half a target duration has no run to measure.
+    Rates { peak_bps: peak_bps.max(average_bps), average_bps }
+}
+
+fn bps(bytes: u64, us: u64) -> u64 {
+    let bits = u128::from(bytes) * 8 * 1_000_000;
+    u64::try_from(bits.div_ceil(u128::from(us.max(1)))).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peak_is_over_runs_of_half_to_one_and_a_half_targets() {
+        let s = |seconds: u64, kilobytes: u64| Sent {
+            duration_us: seconds * 1_000_000,
+            size_bytes: kilobytes * 1000,
+        };
+        let cases: [(&[Sent], u64, Rates); 5] = [
+            (&[s(6, 600), s(6, 900)], 6, Rates { peak_bps: 1_200_000, average_bps: 1_000_000 }),
+            // The last second alone is below half a target: it counts with its neighbour.
+            (&[s(6, 600), s(1, 400)], 6, Rates { peak_bps: 1_142_858, average_bps: 1_142_858 }),
+            (&[s(6, 600), s(3, 600)], 6, Rates { peak_bps: 1_600_000, average_bps: 1_066_667 }),
+            (&[s(1, 100)], 6, Rates { peak_bps: 800_000, average_bps: 800_000 }),
+            (&[], 6, Rates::default()),
+        ];
+        for (segments, target, wanted) in cases {
+            assert_eq!(rates(segments, target), wanted, "{segments:?}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Media playlists: the segments of one track (8216bis 4.4.3, 4.4.4).
+
+use super::text::{push, push_integer, push_seconds};
+use crate::timeline::Timeline;
+use crate::title::{Title, Track};
+
+/// The media playlist of a track, with its init and segments beside it.
+pub fn media(title: &Title, timeline: &Timeline, track: &Track) -> Vec<u8> {
+    let segments = usize::try_from(timeline.segments()).expect("u32 fits");
+    let mut to = Vec::with_capacity(256 + segments * 28);
+    // EXT-X-MAP outside an I-frame playlist needs version 6 (8216bis 8).
+    push(&mut to, "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:");
+    push_integer(&mut to, timeline.target_duration_s(title));
+    push(&mut to, "\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
+    if track.is_independent() {
+        push(&mut to, "#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    push(&mut to, "#EXT-X-MAP:URI=\"init.mp4\"\n");
+    for segment in timeline.segments_of(track) {
+        push(&mut to, "#EXTINF:");
+        push_seconds(&mut to, segment.duration_us(track.timescale()));
+        push(&mut to, ",\n");
+        push_integer(&mut to, u64::from(segment.number));
+        push(&mut to, ".m4s\n");
+    }
+    push(&mut to, "#EXT-X-ENDLIST\n");
+    to
+}

@@ -1,0 +1,29 @@
+//! Bounds on what this crate accepts from outside. A count read from a file guides a loop up to
+//! its bound here and never sizes an allocation.
+
+/// Bytes of a `title.json`.
+pub const POINTER_BYTES: usize = 16 * 1024;
+/// Bytes of a `heads.bin`: 256 tracks of a day would fit.
+pub const HEADS_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of the JSON head inside a `heads.bin`.
+pub const HEADS_JSON_BYTES: usize = 1024 * 1024;
+/// Tracks of a version.
+pub const TRACKS: usize = 256;
+/// Objects a track is stored in.
+pub const OBJECTS: usize = 65_536;
+/// Fragments of a track: 12 days at 2 s.
+pub const FRAGMENTS: u32 = 1 << 19;
+/// Samples of a fragment; heads count them in 16 bits.
+pub const SAMPLES: usize = 65_535;
+/// Bytes of a track's init segment.
+pub const INIT_BYTES: usize = 256 * 1024;
+/// Bytes of a fragment (moof and mdat).
+pub const FRAGMENT_BYTES: u32 = 256 * 1024 * 1024;
+/// Bytes of a moof; heads hold it in 16 bits.
+pub const MOOF_BYTES: usize = 65_535;
+/// Nested boxes that a walk descends into.
+pub const BOX_DEPTH: usize = 12;
+/// The highest timescale, ticks per second.
+pub const TIMESCALE: u32 = 1_000_000_000;
+/// Length of a title: DASH time codes stay below 2^53 at any timescale up to 1 GHz.
+pub const TITLE_SECONDS: u64 = 9_000_000;

@@ -1,0 +1,116 @@
+//! Segments of a delivery: runs of fragments, the same runs for every track and both manifests.
+//!
+//! A segment takes fragments while the next one brings its length nearer to the profile's. The
+//! reference track decides; because fragment i of every track covers the same time, the others
+//! follow. Segments count from 1.
+
+use std::ops::Range;
+
+use crate::time;
+use crate::title::{Position, Title, Track};
+
+/// Where each segment of a version starts, for one segment length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// First fragment of each segment, and the fragment count as a last element.
+    starts: Vec<u32>,
+}
+
+/// One segment of one track.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Counts from 1.
+    pub number: u32,
+    /// The fragments it is made of.
+    pub fragments: Range<u32>,
+    /// Time and clear bytes of the track before it.
+    pub start: Position,
+    /// Time and clear bytes of the track up to its end.
+    pub end: Position,
+}
+
+impl Segment {
+    /// Ticks.
+    pub fn duration_ticks(&self) -> u64 {
+        self.end.ticks - self.start.ticks
+    }
+
+    /// Length in microseconds such that all lengths up to here add up to the rounded end.
+    pub fn duration_us(&self, timescale: u32) -> u64 {
+        time::micros(self.end.ticks, timescale) - time::micros(self.start.ticks, timescale)
+    }
+
+    /// Bytes in the clear.
+    pub fn clear_bytes(&self) -> u64 {
+        self.end.bytes - self.start.bytes
+    }
+}
+
+impl Timeline {
+    /// Cuts a version into segments of about `segment_ms` milliseconds.
+    pub fn new(title: &Title, segment_ms: u32) -> Self {
+        let wanted_us = u64::from(segment_ms) * 1000;
+        let reference = title.reference();
+        let longest = title.tracks().iter().max_by_key(|t| t.fragments()).unwrap_or(reference);
+        let mut starts = vec![0];
+        let mut segment_us = 0;
+        for i in 0..longest.fragments() {
+            let track = if i < reference.fragments() { reference } else { longest };
+            let fragment_us =
+                time::micros(u64::from(track.row(i).duration_ticks), track.timescale());
+            // The fragment goes in when that leaves the length no further from the wanted one.
+            let farther =
+                (segment_us + fragment_us).abs_diff(wanted_us) > wanted_us.abs_diff(segment_us);
+            if segment_us > 0 && farther {
+                starts.push(i);
+                segment_us = 0;
+            }
+            segment_us += fragment_us;
+        }
+        starts.push(longest.fragments());
+        Self { starts }
+    }
+
+    /// How many segments the longest track has.
+    pub fn segments(&self) -> u32 {
+        u32::try_from(self.starts.len() - 1).expect("no more than fragments")
+    }
+
+    /// Fragments of segment `number` in `track`; `None` outside the track.
+    pub fn fragments(&self, track: &Track, number: u32) -> Option<Range<u32>> {
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        let (&start, &end) = (self.starts.get(index)?, self.starts.get(index + 1)?);
+        (start < track.fragments()).then(|| start..end.min(track.fragments()))
+    }
+
+    /// Segment `number` of `track`; `None` outside the track.
+    pub fn segment(&self, track: &Track, number: u32) -> Option<Segment> {
+        let fragments = self.fragments(track, number)?;
+        let (start, end) = (track.position(fragments.start), track.position(fragments.end));
+        Some(Segment { number, fragments, start, end })
+    }
+
+    /// Every segment of `track` in order, each row looked at once.
+    pub fn segments_of<'a>(&'a self, track: &'a Track) -> impl Iterator<Item = Segment> + 'a {
+        let mut at = Position::default();
+        (1..=self.segments()).map_while(move |number| {
+            let fragments = self.fragments(track, number)?;
+            let start = at;
+            at = track.rows(fragments.clone()).fold(at, Position::after);
+            Some(Segment { number, fragments, start, end: at })
+        })
+    }
+
+    /// EXT-X-TARGETDURATION: the longest segment of any track, each rounded to the nearest second,
+    /// so that every playlist of a title says the same (draft-pantos-hls-rfc8216bis 4.4.3.1).
+    pub fn target_duration_s(&self, title: &Title) -> u64 {
+        let longest_us = title
+            .tracks()
+            .iter()
+            .flat_map(|track| {
+                self.segments_of(track).map(|segment| segment.duration_us(track.timescale()))
+            })
+            .max();
+        longest_us.map_or(1, |us| (us + 500_000) / 1_000_000).max(1)
+    }
+}
