@@ -1,1 +1,71 @@
-//! Headwater.
+//! One typed configuration for every Headwater binary.
+//!
+//! ```text
+//! file.toml ──┐
+//!             ├─► load: known keys, types, ranges ──► Config ──► check: rules between keys
+//! HEADWATER_* ┘
+//! ```
+//!
+//! Every key has its unit last in its name, a default and an allowed range; all of them stand in
+//! `headwater.example.toml`, which a test compares with the types. What is in a [`Config`] is
+//! already parsed: a profile name is a [`Name`], a store address a [`StoreUrl`]. Nothing here
+//! opens a store, binds a socket or knows what a title holds.
+
+mod check;
+mod encoder;
+mod env;
+mod error;
+pub mod limits;
+mod load;
+mod origin;
+mod profile;
+mod schema;
+mod store;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::{Finding, Severity};
+pub use encoder::{Encoder, Preset, Rung};
+pub use env::{CONFIG_VARIABLE, environment};
+pub use error::{ConfigError, Place, Problem};
+pub use origin::{AccessLog, Cache, Limits, LogLevel, Origin, StoreReads};
+pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
+pub use store::{Store, StoreUrl};
+
+/// Everything an operator decides, for all binaries: each reads the sections it needs.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where titles are stored: the encoder writes there, the origin reads.
+    pub store: Store,
+    /// The HTTP service.
+    pub origin: Origin,
+    /// Delivery policies by the name that stands first in every URL.
+    #[serde(deserialize_with = "profile::one_at_least")]
+    pub profiles: BTreeMap<Name, Profile>,
+    /// The encoder and the ladder it makes.
+    pub encoder: Encoder,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: Store::default(),
+            origin: Origin::default(),
+            profiles: profile::clear(),
+            encoder: Encoder::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of a binary that was given none: the defaults, with the player page on.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let mut config = Self::default();
+        config.origin.page = true;
+        config
+    }
+}

@@ -1,0 +1,286 @@
+//! Rules between keys: what one key alone cannot show to be wrong.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::Config;
+
+/// Something that an operator should change, or know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The key's whole path.
+    pub key: String,
+    /// What is wrong, with the values.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It works, and may surprise.
+    Warning,
+    /// It cannot work: a binary refuses to start.
+    Error,
+}
+
+impl Config {
+    /// Everything that is wrong between keys, in the order of the example file.
+    #[must_use]
+    pub fn check(&self) -> Vec<Finding> {
+        let mut found = Findings(Vec::new());
+        self.check_listeners(&mut found);
+        self.check_limits(&mut found);
+        self.check_profiles(&mut found);
+        self.check_encoder(&mut found);
+        self.check_ladder(&mut found);
+        found.0
+    }
+
+    fn check_listeners(&self, found: &mut Findings) {
+        let origin = &self.origin;
+        let mut seen = BTreeSet::new();
+        for address in origin.listen.iter().chain([&origin.admin_listen]) {
+            if !seen.insert(address) {
+                found.error(
+                    "origin.listen",
+                    format!("{address} is listened on twice"),
+                    "give each listener, and admin_listen, an address of its own",
+                );
+            }
+        }
+        if !origin.admin_listen.ip().is_loopback() {
+            found.warning(
+                "origin.admin_listen",
+                format!(
+                    "{} can be reached from the network, without a password",
+                    origin.admin_listen
+                ),
+                "use a loopback address, or close the port to all but the monitoring",
+            );
+        }
+        if origin.page && origin.listen.iter().any(|address| !address.ip().is_loopback()) {
+            found.warning(
+                "origin.page",
+                "the list of titles can be read by whoever reaches this origin".to_owned(),
+                "set page = false in a deployment",
+            );
+        }
+    }
+
+    fn check_limits(&self, found: &mut Findings) {
+        let limits = &self.origin.limits;
+        if limits.max_uri_bytes >= limits.max_header_bytes {
+            found.error(
+                "origin.limits.max_uri_bytes",
+                format!(
+                    "{} leaves no room in max_header_bytes = {}, which counts the request line too",
+                    limits.max_uri_bytes, limits.max_header_bytes
+                ),
+                "make max_header_bytes larger than max_uri_bytes",
+            );
+        }
+    }
+
+    fn check_profiles(&self, found: &mut Findings) {
+        let gop_ms = self.encoder.gop_ms;
+        let grace_s = u64::from(self.encoder.version_grace_h) * 3_600;
+        for (name, profile) in &self.profiles {
+            let key = |key: &str| format!("profiles.{name}.{key}");
+            if profile.titles.is_empty() && profile.access_classes.is_empty() {
+                found.warning(
+                    key("titles"),
+                    "no title is admitted: both titles and access_classes are empty".to_owned(),
+                    "name titles (\"*\" for all) or access classes",
+                );
+            }
+            if !profile.segment_ms.is_multiple_of(gop_ms) {
+                found.warning(
+                    key("segment_ms"),
+                    format!("{} is no multiple of encoder.gop_ms = {gop_ms}: segments will differ in length", profile.segment_ms),
+                    "make it a multiple",
+                );
+            }
+            let held_s =
+                u64::from(profile.manifest_max_age_s) + u64::from(profile.manifest_stale_s);
+            if held_s >= grace_s {
+                found.error(
+                    key("manifest_max_age_s"),
+                    format!("with manifest_stale_s a cache may hand out a manifest for {held_s} s, while encoder.version_grace_h deletes its version after {grace_s} s"),
+                    "shorten the manifest's lifetime, or lengthen version_grace_h",
+                );
+            }
+        }
+    }
+
+    fn check_encoder(&self, found: &mut Findings) {
+        if self.encoder.work_dir.starts_with(self.store.url.folder().join("titles")) {
+            found.error(
+                "encoder.work_dir",
+                format!("{} lies among the published titles", self.encoder.work_dir.display()),
+                "put it beside the store's folder, on the same file system",
+            );
+        }
+    }
+
+    fn check_ladder(&self, found: &mut Findings) {
+        let mut rungs: Vec<_> = self.encoder.ladder.iter().collect();
+        rungs.sort_by_key(|rung| rung.height);
+        for rung in &rungs {
+            if !rung.height.is_multiple_of(2) {
+                found.error(
+                    "encoder.ladder",
+                    format!("height {} is odd, which 4:2:0 video cannot be", rung.height),
+                    "use an even height",
+                );
+            }
+        }
+        for pair in rungs.windows(2) {
+            let (low, high) = (pair[0], pair[1]);
+            if low.height == high.height {
+                found.error(
+                    "encoder.ladder",
+                    format!(
+                        "two rungs are {} high, and a track is named after its height",
+                        low.height
+                    ),
+                    "remove one",
+                );
+            } else if low.max_bitrate_kbps >= high.max_bitrate_kbps {
+                found.warning(
+                    "encoder.ladder",
+                    format!(
+                        "{} lines may take {} kbit/s, {} lines only {}: players choose by bit rate",
+                        low.height, low.max_bitrate_kbps, high.height, high.max_bitrate_kbps
+                    ),
+                    "let max_bitrate_kbps rise with height",
+                );
+            }
+        }
+    }
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, key: impl Into<String>, message: String, remedy: &str) {
+        self.add(Severity::Error, key.into(), message, remedy);
+    }
+
+    fn warning(&mut self, key: impl Into<String>, message: String, remedy: &str) {
+        self.add(Severity::Warning, key.into(), message, remedy);
+    }
+
+    fn add(&mut self, severity: Severity, key: String, message: String, remedy: &str) {
+        let remedy = remedy.to_owned();
+        self.0.push(Finding { severity, key, message, remedy });
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { severity, key, message, remedy } = self;
+        let word = match severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(f, "{word}: `{key}`: {message}; {remedy}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Rung, StoreUrl};
+
+    #[test]
+    fn the_defaults_have_nothing_to_find() {
+        assert_eq!(Config::default().check(), []);
+        assert_eq!(Config::embedded().check(), []);
+    }
+
+    #[test]
+    fn what_is_found() {
+        type Change = fn(&mut Config);
+        let table: &[(&str, Change, &str)] = &[
+            (
+                "one address twice",
+                |c| c.origin.listen = vec![c.origin.listen[0], c.origin.listen[0]],
+                "error: `origin.listen`: 127.0.0.1:8080 is listened on twice; give each listener, and admin_listen, an address of its own",
+            ),
+            (
+                "admin on a player's address",
+                |c| c.origin.admin_listen = c.origin.listen[0],
+                "error: `origin.listen`: 127.0.0.1:8080 is listened on twice; give each listener, and admin_listen, an address of its own",
+            ),
+            (
+                "open admin",
+                |c| c.origin.admin_listen = "0.0.0.0:9090".parse().expect("an address"),
+                "warning: `origin.admin_listen`: 0.0.0.0:9090 can be reached from the network, without a password; use a loopback address, or close the port to all but the monitoring",
+            ),
+            (
+                "open page",
+                |c| {
+                    c.origin.page = true;
+                    c.origin.listen = vec!["0.0.0.0:80".parse().expect("an address")];
+                },
+                "warning: `origin.page`: the list of titles can be read by whoever reaches this origin; set page = false in a deployment",
+            ),
+            (
+                "URI as long as the header",
+                |c| c.origin.limits.max_uri_bytes = c.origin.limits.max_header_bytes,
+                "error: `origin.limits.max_uri_bytes`: 16384 leaves no room in max_header_bytes = 16384, which counts the request line too; make max_header_bytes larger than max_uri_bytes",
+            ),
+            (
+                "nothing admitted",
+                |c| c.profiles.values_mut().for_each(|p| p.titles.clear()),
+                "warning: `profiles.clear.titles`: no title is admitted: both titles and access_classes are empty; name titles (\"*\" for all) or access classes",
+            ),
+            (
+                "segments between fragments",
+                |c| c.profiles.values_mut().for_each(|p| p.segment_ms = 5_000),
+                "warning: `profiles.clear.segment_ms`: 5000 is no multiple of encoder.gop_ms = 2000: segments will differ in length; make it a multiple",
+            ),
+            (
+                "manifests that outlive their version",
+                |c| c.profiles.values_mut().for_each(|p| p.manifest_stale_s = 86_398),
+                "error: `profiles.clear.manifest_max_age_s`: with manifest_stale_s a cache may hand out a manifest for 86400 s, while encoder.version_grace_h deletes its version after 86400 s; shorten the manifest's lifetime, or lengthen version_grace_h",
+            ),
+            (
+                "work among titles",
+                |c| {
+                    c.store.url = StoreUrl::File("/srv".into());
+                    c.encoder.work_dir = "/srv/titles/work".into();
+                },
+                "error: `encoder.work_dir`: /srv/titles/work lies among the published titles; put it beside the store's folder, on the same file system",
+            ),
+            (
+                "odd height",
+                |c| c.encoder.ladder[3].height = 361,
+                "error: `encoder.ladder`: height 361 is odd, which 4:2:0 video cannot be; use an even height",
+            ),
+            (
+                "one height twice",
+                |c| {
+                    let rung: Rung = c.encoder.ladder[0].clone();
+                    c.encoder.ladder.push(rung);
+                },
+                "error: `encoder.ladder`: two rungs are 1080 high, and a track is named after its height; remove one",
+            ),
+            (
+                "larger for fewer bits",
+                |c| c.encoder.ladder[0].max_bitrate_kbps = 3_500,
+                "warning: `encoder.ladder`: 720 lines may take 3500 kbit/s, 1080 lines only 3500: players choose by bit rate; let max_bitrate_kbps rise with height",
+            ),
+        ];
+        for (name, change, wanted) in table {
+            let mut config = Config::default();
+            change(&mut config);
+            let found: Vec<_> = config.check().iter().map(ToString::to_string).collect();
+            assert_eq!(found, [*wanted], "{name}");
+        }
+    }
+}

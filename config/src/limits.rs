@@ -1,0 +1,56 @@
+//! Every limit of the binaries that has a name: allowed ranges of keys, and fixed bounds.
+//!
+//! A key's unit is the end of its name. Why an end of a range is where it is stands beside it,
+//! unless it is only "more than anyone needs, less than what overflows".
+
+use std::ops::RangeInclusive;
+
+/// Bytes of a configuration file; a larger one is not a configuration.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Bytes of a profile's or an access class's name.
+pub const MAX_NAME_BYTES: usize = 32;
+/// Bytes of a title's id (the same bound as `packager`'s `TitleId`, which a test compares).
+pub const MAX_TITLE_ID_BYTES: usize = 128;
+
+/// Allowed values of every number in the configuration. `*` stands for any name, `[]` for any
+/// entry of a list.
+pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
+    ("origin.workers", 0..=1_024),
+    ("origin.grace_s", 0..=3_600),
+    ("origin.cache.responses_mib", 0..=1_048_576),
+    ("origin.cache.titles_mib", 1..=1_048_576),
+    ("origin.cache.pointer_ttl_ms", 0..=3_600_000),
+    // Longer would hide a title that was just published.
+    ("origin.cache.not_found_ttl_ms", 0..=60_000),
+    ("origin.limits.header_timeout_s", 1..=300),
+    ("origin.limits.idle_timeout_s", 1..=3_600),
+    ("origin.limits.write_timeout_s", 1..=3_600),
+    // The least that the HTTP/1.1 codec takes.
+    ("origin.limits.max_header_bytes", 8_192..=1_048_576),
+    ("origin.limits.max_headers", 16..=1_024),
+    // The longest URL of a title with a 128-byte id, with room for a query.
+    ("origin.limits.max_uri_bytes", 512..=65_536),
+    ("origin.store.read_timeout_ms", 10..=600_000),
+    ("origin.store.max_concurrent_reads", 1..=65_536),
+    // Shorter segments cost more requests than media; longer ones make seeks and switches slow.
+    ("profiles.*.segment_ms", 1_000..=60_000),
+    ("profiles.*.manifest_max_age_s", 0..=86_400),
+    ("profiles.*.manifest_stale_s", 0..=604_800),
+    ("encoder.threads", 0..=1_024),
+    // A fragment row counts its samples in 16 bits, and players buffer whole fragments.
+    ("encoder.gop_ms", 500..=10_000),
+    ("encoder.audio_bitrate_kbps", 32..=512),
+    ("encoder.stall_s", 5..=3_600),
+    // 0 would take the title from under its viewers.
+    ("encoder.version_grace_h", 1..=8_760),
+    ("encoder.ladder[].height", 144..=4_320),
+    ("encoder.ladder[].max_bitrate_kbps", 50..=200_000),
+    ("encoder.ladder[].crf", 0..=51),
+];
+
+/// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].
+pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] =
+    &[("origin.listen", 1..=16), ("profiles.*.formats", 1..=2), ("encoder.ladder", 1..=16)];
+
+/// Entries of a list, and profiles.
+pub(crate) const MAX_LIST: usize = 1_000;

@@ -1,0 +1,180 @@
+//! `[origin]`: the HTTP service, its caches, limits and logs.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `[origin]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Origin {
+    /// Addresses that players and CDNs ask; `/healthz` and `/readyz` answer here too.
+    pub listen: Vec<SocketAddr>,
+    /// Address of `/metrics` and `/admin`. Loopback unless the network around it is trusted.
+    pub admin_listen: SocketAddr,
+    /// Whether `/` and `/titles.json` are served: every title that needs no token is listed.
+    pub page: bool,
+    /// Threads that serve; 0 is one for each core.
+    pub workers: u32,
+    /// Seconds that running responses are given to end after a stop was asked for.
+    pub grace_s: u32,
+    /// Where the access log goes, one JSON object a line.
+    pub access_log: AccessLog,
+    /// The least level of the service's own log.
+    pub log_level: LogLevel,
+    /// What is kept in memory.
+    pub cache: Cache,
+    /// What a client may take.
+    pub limits: Limits,
+    /// How the store is read.
+    pub store: StoreReads,
+}
+
+/// `[origin.cache]`: sizes in MiB of bytes really pinned, lifetimes in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Segments, init sections and manifests; 0 keeps none.
+    pub responses_mib: u32,
+    /// Opened titles: heads, ready to plan from.
+    pub titles_mib: u32,
+    /// How long a title's pointer (which version is live) is believed without asking the store.
+    pub pointer_ttl_ms: u32,
+    /// How long "there is no such title or version" is believed.
+    pub not_found_ttl_ms: u32,
+}
+
+/// `[origin.limits]`: one connection's and one request's share.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Seconds from a request's first byte to the end of its header.
+    pub header_timeout_s: u32,
+    /// Seconds that a kept-alive connection may stay silent.
+    pub idle_timeout_s: u32,
+    /// Seconds that a client may take no byte of a response that waits for it.
+    pub write_timeout_s: u32,
+    /// Bytes of a request's header, request line included.
+    pub max_header_bytes: u32,
+    /// Fields in a request's header.
+    pub max_headers: u32,
+    /// Bytes of a request's path and query; longer is a 414.
+    pub max_uri_bytes: u32,
+}
+
+/// `[origin.store]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreReads {
+    /// Milliseconds for one ranged read; a slower one is a 504.
+    pub read_timeout_ms: u32,
+    /// Reads at one time, over all requests; the others wait their turn.
+    pub max_concurrent_reads: u32,
+}
+
+/// Where the access log goes: `"stdout"`, `"off"`, or the path of a file that is appended to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(from = "String", into = "String")]
+pub enum AccessLog {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// Not written.
+    Off,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// The least level that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs a person.
+    Error,
+    /// What may soon need one.
+    Warn,
+    /// Starts, stops and changes.
+    #[default]
+    Info,
+    /// Each request's way.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word in the file, which is also `tracing`'s.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            page: false,
+            workers: 0,
+            grace_s: 30,
+            access_log: AccessLog::default(),
+            log_level: LogLevel::default(),
+            cache: Cache::default(),
+            limits: Limits::default(),
+            store: StoreReads::default(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { responses_mib: 256, titles_mib: 64, pointer_ttl_ms: 2_000, not_found_ttl_ms: 1_000 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout_s: 10,
+            idle_timeout_s: 75,
+            write_timeout_s: 30,
+            max_header_bytes: 16_384,
+            max_headers: 64,
+            max_uri_bytes: 4_096,
+        }
+    }
+}
+
+impl Default for StoreReads {
+    fn default() -> Self {
+        Self { read_timeout_ms: 5_000, max_concurrent_reads: 256 }
+    }
+}
+
+impl From<String> for AccessLog {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "stdout" => Self::Stdout,
+            "off" => Self::Off,
+            _ => Self::File(PathBuf::from(text)),
+        }
+    }
+}
+
+impl From<AccessLog> for String {
+    fn from(log: AccessLog) -> Self {
+        match log {
+            AccessLog::Stdout => "stdout".to_owned(),
+            AccessLog::Off => "off".to_owned(),
+            AccessLog::File(path) => path.display().to_string(),
+        }
+    }
+}
