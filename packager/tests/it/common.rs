@@ -1,0 +1,187 @@
+//! Made-up titles: real boxes around payloads of noise, so that laws can be checked byte by byte.
+
+use bytes::Bytes;
+use headwater_packager::bmff::fragment::{self, Sample};
+use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Row, TrackHead};
+use headwater_packager::ids::VersionId;
+use headwater_packager::title::Title;
+use proptest::prelude::*;
+
+/// A track to be made.
+#[derive(Clone, Debug)]
+pub struct TrackSpec {
+    pub id: &'static str,
+    pub media: Media,
+    pub codecs: &'static str,
+    pub language: Option<&'static str>,
+    pub timescale: u32,
+    /// Samples of each fragment.
+    pub fragments: Vec<Vec<Sample>>,
+    /// Fragments after which another object begins.
+    pub cuts: Vec<usize>,
+}
+
+/// A title with its objects' bytes.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub title: Title,
+    pub heads: Bytes,
+    /// Objects of each track, in order.
+    pub objects: Vec<Vec<Bytes>>,
+}
+
+pub const VERSION: VersionId = VersionId::from_u128(0x01939c2e_7f00_7abc_8def_0123456789ab);
+
+pub fn make(specs: &[TrackSpec]) -> Made {
+    let mut writer = HeadsWriter::new("made-up".parse().unwrap(), VERSION, 1);
+    let mut objects = Vec::new();
+    for spec in specs {
+        let (head, rows, bytes) = make_track(spec);
+        writer.track(head, b"init of this track", &rows).unwrap();
+        objects.push(bytes);
+    }
+    let heads = Bytes::from(writer.finish());
+    Made { title: Title::open(&heads).unwrap(), heads, objects }
+}
+
+fn make_track(spec: &TrackSpec) -> (TrackHead, Vec<Row>, Vec<Bytes>) {
+    const BEFORE_MEDIA: &[u8] = b"ftyp, moov and sidx stand here";
+    let mut rows = Vec::new();
+    let mut objects = Vec::new();
+    let mut heads: Vec<ObjectHead> = Vec::new();
+    let mut object = BEFORE_MEDIA.to_vec();
+    let mut held = 0;
+    let mut decode_ticks = 0;
+    for (i, samples) in spec.fragments.iter().enumerate() {
+        let sequence = u32::try_from(i + 1).unwrap();
+        let mut bytes = fragment::write(sequence, decode_ticks, samples).unwrap();
+        let moof_bytes = u16::try_from(bytes.len() - 8).unwrap();
+        let payload: u64 = samples.iter().map(|s| u64::from(s.size_bytes)).sum();
+        bytes.extend(
+            (0..payload).map(|b| (b.wrapping_mul(31) + u64::from(sequence)).to_le_bytes()[0]),
+        );
+        let duration: u64 = samples.iter().map(|s| u64::from(s.duration_ticks)).sum();
+        decode_ticks += duration;
+        rows.push(Row {
+            duration_ticks: u32::try_from(duration).unwrap(),
+            size_bytes: u32::try_from(bytes.len()).unwrap(),
+            first_sample_bytes: samples[0].size_bytes,
+            crc32c: crc32c::crc32c(&bytes),
+            moof_bytes,
+            samples: u16::try_from(samples.len()).unwrap(),
+        });
+        object.extend_from_slice(&bytes);
+        held += 1;
+        if i + 1 == spec.fragments.len() || spec.cuts.contains(&(i + 1)) {
+            heads.push(ObjectHead {
+                name: format!("{}.{}.mp4", spec.id, objects.len()),
+                len_bytes: object.len() as u64,
+                media_offset_bytes: BEFORE_MEDIA.len() as u64,
+                fragments: held,
+            });
+            objects.push(Bytes::from(std::mem::replace(&mut object, BEFORE_MEDIA.to_vec())));
+            held = 0;
+        }
+    }
+    let head = TrackHead {
+        id: spec.id.parse().unwrap(),
+        media: spec.media.clone(),
+        codecs: spec.codecs.into(),
+        timescale: spec.timescale,
+        language: spec.language.map(str::to_owned),
+        independent: true,
+        start_offset_ticks: 0,
+        init_bytes: 0,
+        objects: heads,
+    };
+    (head, rows, objects)
+}
+
+/// `count` samples of equal duration; sizes follow a fixed pattern, the first is a key frame.
+pub fn samples(count: u32, duration_ticks: u32, key_bytes: u32, bytes: u32) -> Vec<Sample> {
+    (0..count)
+        .map(|i| Sample {
+            duration_ticks,
+            size_bytes: if i == 0 { key_bytes } else { bytes + i % 7 },
+            flags: if i == 0 { 0x0200_0000 } else { 0x0101_0000 },
+            composition_offset_ticks: 0,
+        })
+        .collect()
+}
+
+/// A track of video-like fragments whose lengths are given in frames.
+pub fn video(
+    id: &'static str,
+    height: u32,
+    rate: (u32, u32),
+    gops: &[u32],
+    weight: u32,
+) -> TrackSpec {
+    TrackSpec {
+        id,
+        media: Media::Video { width: height * 16 / 9 / 2 * 2, height, frame_rate: rate },
+        codecs: "avc1.64001F",
+        language: None,
+        timescale: rate.0,
+        fragments: gops.iter().map(|&n| samples(n, rate.1, weight * 9, weight)).collect(),
+        cuts: Vec::new(),
+    }
+}
+
+/// Sound that follows a video's fragments: cut at the frame nearest the video's boundary.
+pub fn audio(
+    id: &'static str,
+    language: Option<&'static str>,
+    rate: (u32, u32),
+    gops: &[u32],
+) -> TrackSpec {
+    let mut fragments = Vec::new();
+    let (mut frames, mut done) = (0u64, 0u64);
+    for &gop in gops {
+        frames += u64::from(gop);
+        let ticks = frames * u64::from(rate.1) * 48_000;
+        let target = (ticks + u64::from(rate.0) * 512) / (u64::from(rate.0) * 1024);
+        if target == done {
+            break; // a last GOP shorter than half an audio frame has no sound of its own
+        }
+        fragments.push(samples(u32::try_from(target - done).unwrap(), 1024, 300, 290));
+        done = target;
+    }
+    TrackSpec {
+        id,
+        media: Media::Audio { sample_rate: 48_000, channels: 2 },
+        codecs: "mp4a.40.2",
+        language,
+        timescale: 48_000,
+        fragments,
+        cuts: Vec::new(),
+    }
+}
+
+/// Any plausible title: rates, GOP lengths (even or ragged), weights, objects cut anywhere.
+pub fn any_title() -> impl Strategy<Value = Made> {
+    let rate = prop_oneof![
+        Just((24u32, 1u32)),
+        Just((25, 1)),
+        Just((30_000, 1001)),
+        Just((24_000, 1001)),
+        Just((25, 2)),
+        Just((60_000, 1001)),
+    ];
+    let even = (1..60usize, 1..24u32).prop_map(|(count, last)| {
+        let mut gops = vec![48; count];
+        gops.push(last);
+        gops
+    });
+    let ragged = prop::collection::vec(12..200u32, 1..40);
+    let gops = prop_oneof![even, ragged];
+    (rate, gops, 1..40u32, prop::collection::vec(1..60usize, 0..4)).prop_map(
+        |(rate, gops, weight, cuts)| {
+            let mut low = video("v360", 360, rate, &gops, weight);
+            low.cuts.clone_from(&cuts);
+            let mut sound = audio("a-en", Some("en"), rate, &gops);
+            sound.cuts = cuts.iter().map(|c| c / 2 + 1).collect();
+            make(&[video("v720", 720, rate, &gops, weight * 3), low, sound])
+        },
+    )
+}

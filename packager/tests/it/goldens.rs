@@ -1,0 +1,96 @@
+//! What manifests say, as text to be reviewed. `UPDATE_GOLDENS=1 cargo test` writes them anew.
+//!
+//! The goldens lie in a folder named after the output-format constant: whoever changes bytes that
+//! players have cached must raise `FORMAT_VERSION`, and then the old folder goes.
+
+use std::path::Path;
+
+use crate::common::{audio, make, samples, video};
+use headwater_packager::bmff::{fragment, index, movie};
+use headwater_packager::timeline::Timeline;
+use headwater_packager::{FORMAT_VERSION, dash, hls};
+
+#[test]
+fn manifests_and_boxes_are_as_reviewed() {
+    let rate = (24_000, 1001);
+    let gops = [48, 48, 48, 48, 48, 48, 48, 13];
+    let made = make(&[
+        video("v720", 720, rate, &gops, 4000),
+        video("v360", 360, rate, &gops, 1000),
+        audio("a-en", Some("en"), rate, &gops),
+        audio("a-de", Some("de"), rate, &gops),
+    ]);
+    let timeline = Timeline::new(&made.title, 6000);
+    let track = |id: &str| made.title.track(&id.parse().unwrap()).unwrap();
+    golden("master.m3u8", &hls::multivariant(&made.title, &timeline, ""));
+    golden("live-master.m3u8", &hls::multivariant(&made.title, &timeline, "V.00c0ffee/"));
+    golden("v720.m3u8", &hls::media(&made.title, &timeline, track("v720")));
+    golden("a-en.m3u8", &hls::media(&made.title, &timeline, track("a-en")));
+    golden("v360.iframes.m3u8", &hls::iframes(&made.title, &timeline, track("v360")).unwrap());
+    assert!(hls::iframes(&made.title, &timeline, track("a-en")).is_none());
+    golden("manifest.mpd", &dash::mpd(&made.title, &timeline, ""));
+    golden("live-manifest.mpd", &dash::mpd(&made.title, &timeline, "V.00c0ffee/"));
+}
+
+#[test]
+fn renditions_with_timelines_of_their_own_say_so() {
+    let made = make(&[
+        video("v720", 720, (25, 1), &[50, 50, 50, 20], 4000),
+        video("v360", 360, (25, 2), &[25, 25, 25, 10], 1000),
+    ]);
+    let timeline = Timeline::new(&made.title, 4000);
+    golden("own-timelines.mpd", &dash::mpd(&made.title, &timeline, ""));
+    golden("no-audio.m3u8", &hls::multivariant(&made.title, &timeline, ""));
+}
+
+#[test]
+fn sound_alone_is_its_own_variant() {
+    let made = make(&[audio("a-und", None, (24, 1), &[48, 48, 48])]);
+    let timeline = Timeline::new(&made.title, 6000);
+    golden("audio-only.m3u8", &hls::multivariant(&made.title, &timeline, ""));
+    golden("audio-only.mpd", &dash::mpd(&made.title, &timeline, ""));
+}
+
+#[test]
+fn boxes_are_as_reviewed() {
+    let init = movie::write_init(&movie::Init {
+        timescale: 24_000,
+        media: movie::InitMedia::Video { width: 1280, height: 720 },
+        language: *b"und",
+        sample_entry: b"\0\0\0\x0cavc1\x01\x02\x03\x04",
+        edit_media_time: None,
+    });
+    let moof = fragment::write(3, 1 << 33, &samples(4, 1001, 900, 100)).unwrap();
+    let references = [index::Reference { size_bytes: 1000, duration_ticks: 48_048 }; 2];
+    let sidx = index::write_sidx(24_000, 0, &references).unwrap();
+    golden(
+        "boxes.hex",
+        &[dump("init", &init), dump("fragment", &moof), dump("sidx", &sidx)].concat(),
+    );
+}
+
+fn golden(name: &str, got: &[u8]) {
+    // An MPD is one line on the wire and an element a line here.
+    let got = String::from_utf8_lossy(got).replace("><", ">\n<");
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/{FORMAT_VERSION}"));
+    let path = folder.join(name);
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&path, &got).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(wanted, got, "{name} changed: if that is meant, raise FORMAT_VERSION");
+}
+
+/// Sixteen bytes a line, with their text beside them.
+fn dump(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut text = format!("{name}: {} bytes\n", bytes.len());
+    for (i, line) in bytes.chunks(16).enumerate() {
+        let hex: Vec<_> = line.iter().map(|b| format!("{b:02x}")).collect();
+        let ascii: String =
+            line.iter().map(|&b| if b.is_ascii_graphic() { char::from(b) } else { '.' }).collect();
+        text.push_str(&format!("{:04x}  {:47}  {ascii}\n", i * 16, hex.join(" ")));
+    }
+    text.into_bytes()
+}

@@ -1,0 +1,8 @@
+//! The packager from outside: laws, goldens, and an independent reader. One binary links once.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
+
+mod common;
+mod goldens;
+mod laws;
+mod readers;
