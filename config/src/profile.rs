@@ -294,6 +294,7 @@ mod tests {
             ("exact does not open a class", &some, "demo", Some("paid"), false),
             ("its class", &paid, "demo", Some("paid"), true),
             ("another class", &paid, "demo", Some("free"), false),
+            ("a class that begins alike", &paid, "demo", Some("paid-too"), false),
             ("a class profile has no clear titles", &paid, "demo", None, false),
             ("both, class", &both, "demo", Some("paid"), true),
             ("both, wrong class", &both, "demo", Some("free"), false),

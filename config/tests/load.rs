@@ -205,12 +205,16 @@ fn what_is_said_of_a_wrong_variable() {
             "variable HEADWATER_STORE__URL__HOST: unknown key `store.url.host`; every key is in headwater.example.toml",
         ),
         (
+            ("HEADWATER_ENCODER__LADDER", "[{height = 480, max_bitrate_kbps = 900, crf = 99}]"),
+            "variable HEADWATER_ENCODER__LADDER: `encoder.ladder[0].crf` is 99, allowed: 0 to 51",
+        ),
+        (
             ("HEADWATER_ENCODER__PRESET", "placebo"),
             "variable HEADWATER_ENCODER__PRESET: `encoder.preset`: unknown variant `placebo`, expected one of `ultrafast`, `superfast`, `veryfast`, `faster`, `fast`, `medium`, `slow`, `slower`, `veryslow`",
         ),
     ];
     for (variable, wanted) in table {
-        let file = "[store]\nurl = \"/srv\"\n";
+        let file = "[store]\nurl = \"/srv\"\n[[encoder.ladder]]\nheight = 480\nmax_bitrate_kbps = 900\ncrf = 20\n";
         assert_eq!(load(file, &[variable]), Err(wanted.to_owned()), "{variable:?}");
     }
 }
