@@ -68,16 +68,21 @@ mod tests {
 
     #[test]
     fn peak_is_over_runs_of_half_to_one_and_a_half_targets() {
-        let s = |seconds: u64, kilobytes: u64| Sent {
-            duration_us: seconds * 1_000_000,
-            size_bytes: kilobytes * 1000,
-        };
-        let cases: [(&[Sent], u64, Rates); 5] = [
-            (&[s(6, 600), s(6, 900)], 6, Rates { peak_bps: 1_200_000, average_bps: 1_000_000 }),
+        let s =
+            |ms: u64, kilobytes: u64| Sent { duration_us: ms * 1000, size_bytes: kilobytes * 1000 };
+        let wanted = |peak_bps, average_bps| Rates { peak_bps, average_bps };
+        let cases: [(&[Sent], u64, Rates); 6] = [
+            (&[s(6000, 600), s(6000, 900)], 6, wanted(1_200_000, 1_000_000)),
             // The last second alone is below half a target: it counts with its neighbour.
-            (&[s(6, 600), s(1, 400)], 6, Rates { peak_bps: 1_142_858, average_bps: 1_142_858 }),
-            (&[s(6, 600), s(3, 600)], 6, Rates { peak_bps: 1_600_000, average_bps: 1_066_667 }),
-            (&[s(1, 100)], 6, Rates { peak_bps: 800_000, average_bps: 800_000 }),
+            (&[s(6000, 600), s(1000, 400)], 6, wanted(1_142_858, 1_142_858)),
+            (&[s(6000, 600), s(3000, 600)], 6, wanted(1_600_000, 1_066_667)),
+            // 2.9 s is too short for a run, 2.9 + 6.2 s too long.
+            (
+                &[s(2900, 900), s(6200, 310), s(2900, 900), s(6400, 320), s(6400, 320)],
+                6,
+                wanted(887_097, 887_097),
+            ),
+            (&[s(1000, 100)], 6, wanted(800_000, 800_000)),
             (&[], 6, Rates::default()),
         ];
         for (segments, target, wanted) in cases {

@@ -19,6 +19,8 @@ pub struct TrackSpec {
     pub fragments: Vec<Vec<Sample>>,
     /// Fragments after which another object begins.
     pub cuts: Vec<usize>,
+    /// Whether every fragment starts with an IDR picture.
+    pub independent: bool,
 }
 
 /// A title with its objects' bytes.
@@ -89,7 +91,7 @@ fn make_track(spec: &TrackSpec) -> (TrackHead, Vec<Row>, Vec<Bytes>) {
         codecs: spec.codecs.into(),
         timescale: spec.timescale,
         language: spec.language.map(str::to_owned),
-        independent: true,
+        independent: spec.independent,
         start_offset_ticks: 0,
         init_bytes: 0,
         objects: heads,
@@ -125,6 +127,7 @@ pub fn video(
         timescale: rate.0,
         fragments: gops.iter().map(|&n| samples(n, rate.1, weight * 9, weight)).collect(),
         cuts: Vec::new(),
+        independent: true,
     }
 }
 
@@ -155,6 +158,7 @@ pub fn audio(
         timescale: 48_000,
         fragments,
         cuts: Vec::new(),
+        independent: true,
     }
 }
 

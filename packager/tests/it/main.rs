@@ -4,5 +4,7 @@
 
 mod common;
 mod goldens;
+mod heads;
 mod laws;
 mod readers;
+mod rules;
