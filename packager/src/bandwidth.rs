@@ -1,8 +1,5 @@
 //! Bit rates of what is really sent (draft-pantos-hls-rfc8216bis 4.4.6.2).
 
-use crate::timeline::Timeline;
-use crate::title::Track;
-
 /// Rates of one rendition in bits per second, rounded up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
@@ -19,18 +16,6 @@ pub struct Sent {
     pub duration_us: u64,
     /// Bytes.
     pub size_bytes: u64,
-}
-
-/// Rates of a track as its segments are sent in the clear.
-pub fn track_rates(timeline: &Timeline, track: &Track, target_duration_s: u64) -> Rates {
-    let sent: Vec<Sent> = timeline
-        .segments_of(track)
-        .map(|segment| Sent {
-            duration_us: segment.duration_us(track.timescale()),
-            size_bytes: segment.clear_bytes(),
-        })
-        .collect();
-    rates(&sent, target_duration_s)
 }
 
 /// Rates of consecutive segments.

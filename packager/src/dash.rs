@@ -12,16 +12,14 @@ use std::fmt::Write as _;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use crate::bandwidth::track_rates;
 use crate::heads::Media;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
 
 type Out = Writer<Vec<u8>>;
 
 /// The MPD. `prefix` leads from its folder to the version's: empty, or `<version>.<rev>/`.
 pub fn mpd(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
-    let target_duration_s = timeline.target_duration_s(title);
     let duration = iso_seconds(title.duration_us());
     let mut w = Writer::new(Vec::with_capacity(4096));
     emit(&mut w, Event::Decl(BytesDecl::new("1.0", Some("utf-8"), None)));
@@ -30,7 +28,7 @@ pub fn mpd(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
         ("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"),
         ("type", "static"),
         ("mediaPresentationDuration", duration.as_str()),
-        ("minBufferTime", &format!("PT{target_duration_s}S")),
+        ("minBufferTime", &format!("PT{}S", timeline.target_duration_s())),
     ]);
     element(&mut w, mpd, |w| {
         let period = BytesStart::new("Period").with_attributes([
@@ -39,21 +37,24 @@ pub fn mpd(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
             ("duration", duration.as_str()),
         ]);
         element(w, period, |w| {
-            for (id, set) in adaptation_sets(title).iter().enumerate() {
-                adaptation_set(w, timeline, set, id + 1, target_duration_s, prefix);
+            for (id, set) in adaptation_sets(title, timeline).iter().enumerate() {
+                adaptation_set(w, timeline, set, id + 1, prefix);
             }
         });
     });
     w.into_inner()
 }
 
+/// A track and its rates.
+type Rendition<'a> = (&'a Track, &'a TrackRates);
+
 /// Tracks that a player may switch between: same kind, codec family and language (5.3.3.1).
-fn adaptation_sets(title: &Title) -> Vec<Vec<&Track>> {
-    let mut sets: Vec<Vec<&Track>> = Vec::new();
-    for track in title.tracks() {
-        match sets.iter_mut().find(|set| may_switch(set[0], track)) {
-            Some(set) => set.push(track),
-            None => sets.push(vec![track]),
+fn adaptation_sets<'a>(title: &'a Title, timeline: &'a Timeline) -> Vec<Vec<Rendition<'a>>> {
+    let mut sets: Vec<Vec<Rendition<'a>>> = Vec::new();
+    for rendition in title.tracks().iter().zip(timeline.rates()) {
+        match sets.iter_mut().find(|set| may_switch(set[0].0, rendition.0)) {
+            Some(set) => set.push(rendition),
+            None => sets.push(vec![rendition]),
         }
     }
     sets
@@ -74,58 +75,52 @@ fn may_switch(a: &Track, b: &Track) -> bool {
 fn adaptation_set(
     w: &mut Out,
     timeline: &Timeline,
-    set: &[&Track],
+    set: &[Rendition<'_>],
     id: usize,
-    target_duration_s: u64,
     prefix: &str,
 ) {
+    let (first, _) = set[0];
     let (kind, mime) =
-        if set[0].is_video() { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
+        if first.is_video() { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
     let mut start = BytesStart::new("AdaptationSet").with_attributes([
         ("id", id.to_string().as_str()),
         ("contentType", kind),
         ("mimeType", mime),
         ("segmentAlignment", "true"),
     ]);
-    if set.iter().all(|track| track.is_independent()) {
+    if set.iter().all(|(track, _)| track.is_independent()) {
         start.push_attribute(("startWithSAP", "1"));
     }
-    if let Some(language) = set[0].language() {
+    if let Some(language) = first.language() {
         start.push_attribute(("lang", language));
     }
     // Renditions cut from one source share their timeline; those that do not carry their own.
-    let timelines: Vec<String> =
-        set.iter().map(|track| segment_timeline(timeline, track)).collect();
-    let same = timelines.iter().zip(set).all(|(segments, track)| {
-        *segments == timelines[0] && track.timescale() == set[0].timescale()
+    let own: Vec<String> = set.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
+    let shared = own.iter().zip(set).all(|(segments, (track, _))| {
+        *segments == own[0] && track.timescale() == first.timescale()
     });
     element(w, start, |w| {
         let role = [("schemeIdUri", "urn:mpeg:dash:role:2011"), ("value", "main")];
         empty(w, BytesStart::new("Role").with_attributes(role));
-        if same {
-            segment_template(w, set[0], &timelines[0], prefix);
+        if shared {
+            segment_template(w, first, &own[0], prefix);
         }
-        for (track, segments) in set.iter().zip(&timelines) {
-            let own = (!same).then_some(segments.as_str());
-            representation(w, timeline, track, own, target_duration_s, prefix);
+        for (rendition, segments) in set.iter().zip(&own) {
+            representation(w, rendition, (!shared).then_some(segments), prefix);
         }
     });
 }
 
 fn representation(
     w: &mut Out,
-    timeline: &Timeline,
-    track: &Track,
-    own_timeline: Option<&str>,
-    target_duration_s: u64,
+    (track, rates): &Rendition<'_>,
+    own_timeline: Option<&String>,
     prefix: &str,
 ) {
-    let rates = track_rates(timeline, track, target_duration_s);
-    let bandwidth = rates.peak_bps.to_string();
     let mut start = BytesStart::new("Representation").with_attributes([
         ("id", track.id().as_str()),
         ("codecs", track.codecs()),
-        ("bandwidth", bandwidth.as_str()),
+        ("bandwidth", rates.segments.peak_bps.to_string().as_str()),
     ]);
     match *track.media() {
         Media::Video { width, height, frame_rate: (numerator, denominator) } => {
@@ -136,7 +131,6 @@ fn representation(
                 _ => format!("{numerator}/{denominator}"),
             };
             start.push_attribute(("frameRate", rate.as_str()));
-            start.push_attribute(("sar", "1:1"));
         }
         Media::Audio { sample_rate, .. } => {
             start.push_attribute(("audioSamplingRate", sample_rate.to_string().as_str()));

@@ -16,22 +16,22 @@
 //!
 //! A module uses only modules listed above it (a test holds this).
 
-pub mod avc;
-pub mod bandwidth;
-pub mod bmff;
-pub mod codec;
-pub mod dash;
 pub mod error;
-pub mod heads;
-pub mod hls;
-pub mod ids;
 pub mod limits;
-pub mod plan;
-pub mod stored;
-pub mod time;
-pub mod timeline;
-pub mod title;
 pub mod wire;
+pub mod ids;
+pub mod time;
+pub mod stored;
+pub mod bmff;
+pub mod avc;
+pub mod codec;
+pub mod heads;
+pub mod title;
+pub mod bandwidth;
+pub mod timeline;
+pub mod plan;
+pub mod hls;
+pub mod dash;
 
 pub use error::{Error, Kind};
 

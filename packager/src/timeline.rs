@@ -6,14 +6,29 @@
 
 use std::ops::Range;
 
+use crate::bandwidth::{self, Rates, Sent};
+use crate::bmff::fragment::MDAT_HEADER_BYTES;
+use crate::heads::Row;
 use crate::time;
 use crate::title::{Position, Title, Track};
 
-/// Where each segment of a version starts, for one segment length.
+/// A version cut for one segment length: where segments start, and what follows from that for
+/// every manifest. Made once when a version is opened, since it looks at every row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     /// First fragment of each segment, and the fragment count as a last element.
     starts: Vec<u32>,
+    target_duration_s: u64,
+    rates: Vec<TrackRates>,
+}
+
+/// What a track costs to play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackRates {
+    /// Its segments, in the clear.
+    pub segments: Rates,
+    /// The first sample of each fragment alone, with its moof, over the fragment's duration; none for sound.
+    pub iframes: Rates,
 }
 
 /// One segment of one track.
@@ -68,7 +83,35 @@ impl Timeline {
             segment_us += fragment_us;
         }
         starts.push(longest.fragments());
-        Self { starts }
+        let mut timeline = Self { starts, target_duration_s: 1, rates: Vec::new() };
+        timeline.measure(title);
+        timeline
+    }
+
+    /// Sets target duration and rates; the latter depend on the former.
+    fn measure(&mut self, title: &Title) {
+        let sent = |track: &Track, segment: Segment| Sent {
+            duration_us: segment.duration_us(track.timescale()),
+            size_bytes: segment.clear_bytes(),
+        };
+        let segments: Vec<Vec<Sent>> = title
+            .tracks()
+            .iter()
+            .map(|track| self.segments_of(track).map(|s| sent(track, s)).collect())
+            .collect();
+        let longest_us = segments.iter().flatten().map(|s| s.duration_us).max().unwrap_or(0);
+        self.target_duration_s = ((longest_us + 500_000) / 1_000_000).max(1);
+        self.rates = segments
+            .iter()
+            .zip(title.tracks())
+            .map(|(segments, track)| TrackRates {
+                segments: bandwidth::rates(segments, self.target_duration_s),
+                iframes: match track.is_video() {
+                    true => bandwidth::rates(&iframes_of(track), self.target_duration_s),
+                    false => Rates::default(),
+                },
+            })
+            .collect();
     }
 
     /// How many segments the longest track has.
@@ -103,14 +146,28 @@ impl Timeline {
 
     /// EXT-X-TARGETDURATION: the longest segment of any track, each rounded to the nearest second,
     /// so that every playlist of a title says the same (draft-pantos-hls-rfc8216bis 4.4.3.1).
-    pub fn target_duration_s(&self, title: &Title) -> u64 {
-        let longest_us = title
-            .tracks()
-            .iter()
-            .flat_map(|track| {
-                self.segments_of(track).map(|segment| segment.duration_us(track.timescale()))
-            })
-            .max();
-        longest_us.map_or(1, |us| (us + 500_000) / 1_000_000).max(1)
+    pub fn target_duration_s(&self) -> u64 {
+        self.target_duration_s
     }
+
+    /// Rates of every track, in the order of [`Title::tracks`].
+    pub fn rates(&self) -> &[TrackRates] {
+        &self.rates
+    }
+}
+
+/// Bytes from a fragment's first to the end of its first sample: what it takes to show that
+/// sample alone.
+pub fn iframe_bytes(row: Row) -> u32 {
+    u32::from(row.moof_bytes) + MDAT_HEADER_BYTES + row.first_sample_bytes
+}
+
+fn iframes_of(track: &Track) -> Vec<Sent> {
+    track
+        .rows(0..track.fragments())
+        .map(|row| Sent {
+            duration_us: time::micros(u64::from(row.duration_ticks), track.timescale()),
+            size_bytes: u64::from(iframe_bytes(row)),
+        })
+        .collect()
 }

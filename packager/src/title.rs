@@ -268,9 +268,12 @@ impl Track {
         Row::from_bytes(bytes)
     }
 
-    /// The rows of some fragments.
-    pub fn rows(&self, fragments: Range<u32>) -> impl Iterator<Item = Row> {
-        fragments.map(|i| self.row(i))
+    /// The rows of some fragments; the range ends at or below [`Track::fragments`].
+    pub fn rows(&self, fragments: Range<u32>) -> impl Iterator<Item = Row> + '_ {
+        let at = |i: u32| usize::try_from(i).expect("u32 fits") * self.row_bytes;
+        self.rows[at(fragments.start)..at(fragments.end)]
+            .chunks_exact(self.row_bytes)
+            .map(|row| Row::from_bytes(row.first_chunk().expect("rows are at least this long")))
     }
 
     /// Time and bytes before fragment `i`; at [`Track::fragments`], the track's whole.

@@ -5,15 +5,13 @@
 //! cached twice, and it is known from the rows alone.
 
 use super::text::{push, push_integer, push_seconds};
-use crate::bmff::fragment::MDAT_HEADER_BYTES;
-use crate::heads::Row;
 use crate::time;
-use crate::timeline::Timeline;
-use crate::title::{Title, Track};
+use crate::timeline::{Timeline, iframe_bytes};
+use crate::title::Track;
 
 /// The I-frame playlist of a video track; `None` for audio, and for video in which a fragment may
 /// start without an IDR picture.
-pub fn iframes(title: &Title, timeline: &Timeline, track: &Track) -> Option<Vec<u8>> {
+pub fn iframes(timeline: &Timeline, track: &Track) -> Option<Vec<u8>> {
     if !track.is_video() || !track.is_independent() {
         return None;
     }
@@ -21,7 +19,7 @@ pub fn iframes(title: &Title, timeline: &Timeline, track: &Track) -> Option<Vec<
     let mut to = Vec::with_capacity(256 + fragments * 56);
     // EXT-X-MAP in an I-frame playlist needs version 5 (8216bis 8).
     push(&mut to, "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:");
-    push_integer(&mut to, timeline.target_duration_s(title));
+    push_integer(&mut to, timeline.target_duration_s());
     push(&mut to, "\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
     push(
         &mut to,
@@ -47,9 +45,4 @@ pub fn iframes(title: &Title, timeline: &Timeline, track: &Track) -> Option<Vec<
     }
     push(&mut to, "#EXT-X-ENDLIST\n");
     Some(to)
-}
-
-/// Bytes from a fragment's first to the end of its first sample.
-pub(super) fn iframe_bytes(row: Row) -> u32 {
-    u32::from(row.moof_bytes) + MDAT_HEADER_BYTES + row.first_sample_bytes
 }

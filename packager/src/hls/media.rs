@@ -2,15 +2,15 @@
 
 use super::text::{push, push_integer, push_seconds};
 use crate::timeline::Timeline;
-use crate::title::{Title, Track};
+use crate::title::Track;
 
 /// The media playlist of a track, with its init and segments beside it.
-pub fn media(title: &Title, timeline: &Timeline, track: &Track) -> Vec<u8> {
+pub fn media(timeline: &Timeline, track: &Track) -> Vec<u8> {
     let segments = usize::try_from(timeline.segments()).expect("u32 fits");
     let mut to = Vec::with_capacity(256 + segments * 28);
     // EXT-X-MAP outside an I-frame playlist needs version 6 (8216bis 8).
     push(&mut to, "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:");
-    push_integer(&mut to, timeline.target_duration_s(title));
+    push_integer(&mut to, timeline.target_duration_s());
     push(&mut to, "\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
     if track.is_independent() {
         push(&mut to, "#EXT-X-INDEPENDENT-SEGMENTS\n");

@@ -2,11 +2,9 @@
 
 use std::fmt::Write;
 
-use super::iframes::iframe_bytes;
-use crate::bandwidth::{Rates, Sent, rates, track_rates};
+use crate::bandwidth::Rates;
 use crate::heads::Media;
-use crate::time;
-use crate::timeline::Timeline;
+use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
 
 /// A player without a measurement of its own starts with the first variant: the best one that
@@ -18,11 +16,10 @@ const FIRST_VARIANT_BPS: u64 = 2_000_000;
 ///
 /// It has no EXT-X-VERSION: nothing in it needs more than version 1 (8216bis 8).
 pub fn multivariant(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
-    let target_duration_s = timeline.target_duration_s(title);
-    let measured =
-        |track| Rendition { track, rates: track_rates(timeline, track, target_duration_s) };
-    let (videos, audios): (Vec<_>, Vec<_>) =
-        title.tracks().iter().map(measured).partition(|r| r.track.is_video());
+    let renditions = title.tracks().iter().zip(timeline.rates());
+    let (videos, audios): (Vec<_>, Vec<_>) = renditions
+        .map(|(track, &rates)| Rendition { track, rates })
+        .partition(|r| r.track.is_video());
     let groups = AudioGroup::all(&audios);
 
     let mut to = String::with_capacity(512 + title.tracks().len() * 512);
@@ -43,7 +40,7 @@ pub fn multivariant(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8>
         groups.iter().for_each(|group| stream_inf(&mut to, video, Some(group), prefix));
     }
     for video in videos.iter().filter(|v| v.track.is_independent()) {
-        iframe_stream_inf(&mut to, timeline, video, target_duration_s, prefix);
+        iframe_stream_inf(&mut to, video, prefix);
     }
     to.into_bytes()
 }
@@ -52,16 +49,16 @@ pub fn multivariant(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8>
 #[derive(Clone, Copy)]
 struct Rendition<'a> {
     track: &'a Track,
-    rates: Rates,
+    rates: TrackRates,
 }
 
 /// The variant to start with, then the others from best to worst.
 fn in_order_of_choice<'a>(videos: &'a [Rendition<'a>]) -> Vec<&'a Rendition<'a>> {
     let mut ordered: Vec<_> = videos.iter().collect();
-    ordered.sort_by_key(|v| std::cmp::Reverse(v.rates.peak_bps));
+    ordered.sort_by_key(|v| std::cmp::Reverse(v.rates.segments.peak_bps));
     let first = ordered
         .iter()
-        .position(|v| v.rates.peak_bps <= FIRST_VARIANT_BPS)
+        .position(|v| v.rates.segments.peak_bps <= FIRST_VARIANT_BPS)
         .unwrap_or(ordered.len() - 1);
     ordered[..=first].rotate_right(1);
     ordered
@@ -119,8 +116,13 @@ impl<'a> AudioGroup<'a> {
 
     fn worst(&self) -> Rates {
         Rates {
-            peak_bps: self.members.iter().map(|m| m.rates.peak_bps).max().unwrap_or(0),
-            average_bps: self.members.iter().map(|m| m.rates.average_bps).max().unwrap_or(0),
+            peak_bps: self.members.iter().map(|m| m.rates.segments.peak_bps).max().unwrap_or(0),
+            average_bps: self
+                .members
+                .iter()
+                .map(|m| m.rates.segments.average_bps)
+                .max()
+                .unwrap_or(0),
         }
     }
 }
@@ -136,8 +138,8 @@ fn stream_inf(
     let _ = write!(
         to,
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}",
-        rates.peak_bps + worst.peak_bps,
-        rates.average_bps + worst.average_bps,
+        rates.segments.peak_bps + worst.peak_bps,
+        rates.segments.average_bps + worst.average_bps,
         track.codecs()
     );
     if let Some(group) = audio {
@@ -154,32 +156,15 @@ fn stream_inf(
     let _ = writeln!(to, ",CLOSED-CAPTIONS=NONE\n{prefix}{}/index.m3u8", track.id());
 }
 
-fn iframe_stream_inf(
-    to: &mut String,
-    timeline: &Timeline,
-    variant: &Rendition<'_>,
-    target_duration_s: u64,
-    prefix: &str,
-) {
-    let track = variant.track;
-    let pictures: Vec<Sent> = timeline
-        .segments_of(track)
-        .flat_map(|segment| track.rows(segment.fragments))
-        .map(|row| Sent {
-            duration_us: time::micros(u64::from(row.duration_ticks), track.timescale()),
-            size_bytes: u64::from(iframe_bytes(row)),
-        })
-        .collect();
-    let rates = rates(&pictures, target_duration_s);
-    let Media::Video { width, height, .. } = *track.media() else {
-        return;
-    };
+fn iframe_stream_inf(to: &mut String, variant: &Rendition<'_>, prefix: &str) {
+    let Rendition { track, rates } = variant;
+    let Media::Video { width, height, .. } = *track.media() else { return };
     let _ = writeln!(
         to,
         "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",\
          RESOLUTION={width}x{height},URI=\"{prefix}{}/iframes.m3u8\"",
-        rates.peak_bps,
-        rates.average_bps,
+        rates.iframes.peak_bps,
+        rates.iframes.average_bps,
         track.codecs(),
         track.id()
     );

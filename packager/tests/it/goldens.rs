@@ -24,10 +24,10 @@ fn manifests_and_boxes_are_as_reviewed() {
     let track = |id: &str| made.title.track(&id.parse().unwrap()).unwrap();
     golden("master.m3u8", &hls::multivariant(&made.title, &timeline, ""));
     golden("live-master.m3u8", &hls::multivariant(&made.title, &timeline, "V.00c0ffee/"));
-    golden("v720.m3u8", &hls::media(&made.title, &timeline, track("v720")));
-    golden("a-en.m3u8", &hls::media(&made.title, &timeline, track("a-en")));
-    golden("v360.iframes.m3u8", &hls::iframes(&made.title, &timeline, track("v360")).unwrap());
-    assert!(hls::iframes(&made.title, &timeline, track("a-en")).is_none());
+    golden("v720.m3u8", &hls::media(&timeline, track("v720")));
+    golden("a-en.m3u8", &hls::media(&timeline, track("a-en")));
+    golden("v360.iframes.m3u8", &hls::iframes(&timeline, track("v360")).unwrap());
+    assert!(hls::iframes(&timeline, track("a-en")).is_none());
     golden("manifest.mpd", &dash::mpd(&made.title, &timeline, ""));
     golden("live-manifest.mpd", &dash::mpd(&made.title, &timeline, "V.00c0ffee/"));
 }

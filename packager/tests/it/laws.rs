@@ -4,7 +4,7 @@ use crate::common::any_title;
 use bytes::Bytes;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::{Position, Title, Track};
-use headwater_packager::{bandwidth, dash, hls, plan, time};
+use headwater_packager::{dash, hls, plan, time};
 use proptest::prelude::*;
 
 proptest! {
@@ -96,7 +96,7 @@ proptest! {
     fn extinf_sums_lead_back_to_every_boundary(made in any_title(), segment_ms in 1000..20_000u32) {
         let timeline = Timeline::new(&made.title, segment_ms);
         for track in made.title.tracks() {
-            let playlist = text(hls::media(&made.title, &timeline, track));
+            let playlist = text(hls::media(&timeline, track));
             let mut sum_us = 0;
             let extinfs = extinfs_us(&playlist);
             let segments: Vec<_> = timeline.segments_of(track).collect();
@@ -116,7 +116,7 @@ proptest! {
         let mut longest = 0;
         let mut targets = Vec::new();
         for track in made.title.tracks() {
-            let playlists = [Some(hls::media(&made.title, &timeline, track)), hls::iframes(&made.title, &timeline, track)];
+            let playlists = [Some(hls::media(&timeline, track)), hls::iframes(&timeline, track)];
             for playlist in playlists.into_iter().flatten().map(text) {
                 targets.push(number_after(&playlist, "#EXT-X-TARGETDURATION:"));
                 let rounded = extinfs_us(&playlist).into_iter().map(|us| (us + 500_000) / 1_000_000);
@@ -132,7 +132,7 @@ proptest! {
         let mpd = text(dash::mpd(&made.title, &timeline, ""));
         for track in made.title.tracks() {
             let (timescale, durations) = dash_timeline(&mpd, track);
-            let playlist = text(hls::media(&made.title, &timeline, track));
+            let playlist = text(hls::media(&timeline, track));
             let extinfs = extinfs_us(&playlist);
             prop_assert_eq!(durations.len(), extinfs.len());
             let (mut ticks, mut us) = (0, 0);
@@ -150,7 +150,7 @@ proptest! {
     ) {
         let timeline = Timeline::new(&made.title, segment_ms);
         for (track, objects) in made.title.tracks().iter().zip(&made.objects).filter(|(t, _)| t.is_video()) {
-            let playlist = text(hls::iframes(&made.title, &timeline, track).unwrap());
+            let playlist = text(hls::iframes(&timeline, track).unwrap());
             let mut seen = 0;
             for (range, uri) in byte_ranges(&playlist) {
                 let number: u32 = uri.strip_suffix(".m4s").unwrap().parse().unwrap();
@@ -172,9 +172,9 @@ proptest! {
         made in any_title(), segment_ms in 1000..20_000u32,
     ) {
         let timeline = Timeline::new(&made.title, segment_ms);
-        let target_s = timeline.target_duration_s(&made.title);
+        let target_s = timeline.target_duration_s();
         let mut wanted: Vec<(u64, u64)> = Vec::new();
-        for track in made.title.tracks() {
+        for (track, rates) in made.title.tracks().iter().zip(timeline.rates()) {
             let all: Vec<_> = timeline.segments_of(track)
                 .map(|s| (s.duration_us(track.timescale()), s.clear_bytes())).collect();
             let rate = |part: &[(u64, u64)]| {
@@ -190,7 +190,7 @@ proptest! {
                     }
                 }
             }
-            let got = bandwidth::track_rates(&timeline, track, target_s);
+            let got = rates.segments;
             prop_assert_eq!(u128::from(got.peak_bps), peak);
             prop_assert_eq!(u128::from(got.average_bps), rate(&all).1);
             wanted.push((got.peak_bps, got.average_bps));
@@ -231,8 +231,8 @@ proptest! {
         if let Ok(title) = Title::open(&bytes.into()) {
             let timeline = Timeline::new(&title, 6000);
             for track in title.tracks() {
-                hls::media(&title, &timeline, track);
-                hls::iframes(&title, &timeline, track);
+                hls::media(&timeline, track);
+                hls::iframes(&timeline, track);
                 for number in 1..=timeline.segments() {
                     plan::segment(&timeline, track, number);
                 }
@@ -258,7 +258,7 @@ fn two_hours_of_ntsc_cut_into_threes_without_drift() {
         let (v, a) = (time::micros(v.end.ticks, 30_000), time::micros(a.end.ticks, 48_000));
         assert!(v.abs_diff(a) <= 10_667, "half an audio frame: {v} {a}");
     }
-    assert_eq!(timeline.target_duration_s(&made.title), 6);
+    assert_eq!(timeline.target_duration_s(), 6);
 }
 
 fn slice(object: &Bytes, read: &plan::SourceRange) -> Bytes {

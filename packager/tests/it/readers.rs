@@ -13,7 +13,7 @@ proptest! {
     fn media_playlists(made in any_title(), segment_ms in 1000..20_000u32) {
         let timeline = Timeline::new(&made.title, segment_ms);
         for track in made.title.tracks() {
-            let bytes = hls::media(&made.title, &timeline, track);
+            let bytes = hls::media(&timeline, track);
             let playlist = m3u8_rs::parse_media_playlist_res(&bytes).unwrap();
             prop_assert_eq!(playlist.version, Some(6));
             prop_assert_eq!(playlist.media_sequence, 1);
@@ -34,7 +34,7 @@ proptest! {
     fn iframe_playlists(made in any_title(), segment_ms in 1000..20_000u32) {
         let timeline = Timeline::new(&made.title, segment_ms);
         for track in made.title.tracks().iter().filter(|t| t.is_video()) {
-            let bytes = hls::iframes(&made.title, &timeline, track).unwrap();
+            let bytes = hls::iframes(&timeline, track).unwrap();
             let playlist = m3u8_rs::parse_media_playlist_res(&bytes).unwrap();
             prop_assert_eq!(playlist.version, Some(5));
             prop_assert!(playlist.i_frames_only);

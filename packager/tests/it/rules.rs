@@ -25,9 +25,9 @@ fn independence_is_never_claimed_for_a_track_that_was_not_seen_to_have_it() {
     assert!(!master.contains("v720/iframes"), "{master}");
     assert!(master.contains("v360/iframes"), "{master}");
     let [open, closed, _] = made.title.tracks() else { unreachable!() };
-    assert!(!text(hls::media(&made.title, &timeline, open)).contains("INDEPENDENT"));
-    assert!(text(hls::media(&made.title, &timeline, closed)).contains("INDEPENDENT"));
-    assert!(hls::iframes(&made.title, &timeline, open).is_none());
+    assert!(!text(hls::media(&timeline, open)).contains("INDEPENDENT"));
+    assert!(text(hls::media(&timeline, closed)).contains("INDEPENDENT"));
+    assert!(hls::iframes(&timeline, open).is_none());
     let mpd = text(dash::mpd(&made.title, &timeline, ""));
     let sets: Vec<_> = mpd.split("<AdaptationSet").skip(1).collect();
     assert!(!sets[0].contains("startWithSAP"), "{}", sets[0]);
