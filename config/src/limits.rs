@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Bytes of a profile's or an access class's name.
 pub const MAX_NAME_BYTES: usize = 32;
-/// Bytes of a title's id (the same bound as `packager`'s `TitleId`, which a test compares).
+/// Bytes of a title's id; the packager's `TitleId` has the same bound.
 pub const MAX_TITLE_ID_BYTES: usize = 128;
 
 /// Allowed values of every number in the configuration. `*` stands for any name, `[]` for any
