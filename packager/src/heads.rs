@@ -34,6 +34,11 @@ pub struct Head {
     pub version: VersionId,
     /// Rises with each publication of heads for this version; a finished version has one.
     pub seq: u64,
+    /// Which kind of profile may serve this version's URLs, `[a-z0-9-]{1,32}`; `None` leaves it to
+    /// the profile's own rule. It stands here so that a URL which names its version needs no look
+    /// at the title's pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_class: Option<String>,
     /// At least one; video before audio, best rendition first.
     pub tracks: Vec<TrackHead>,
 }
@@ -172,8 +177,15 @@ pub struct HeadsWriter {
 impl HeadsWriter {
     /// Heads of `version`; `seq` rises with each publication of them.
     pub fn new(title: TitleId, version: VersionId, seq: u64) -> Self {
-        let head = Head { title, version, seq, tracks: Vec::new() };
+        let head = Head { title, version, seq, access_class: None, tracks: Vec::new() };
         Self { head, inits: Vec::new(), rows: Vec::new() }
+    }
+
+    /// Sets the version's access class.
+    #[must_use]
+    pub fn access_class(mut self, class: Option<String>) -> Self {
+        self.head.access_class = class;
+        self
     }
 
     /// Adds a track. `init_bytes` of the head is set here from `init`.

@@ -54,7 +54,8 @@ pub struct Pointer {
     /// A version that is still being encoded and may be watched already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growing: Option<VersionId>,
-    /// Which kind of profile may serve the title; `None` leaves it to the profile's own rule.
+    /// Which kind of profile may hand out the live manifests; `None` leaves it to the profile's
+    /// own rule. URLs that name a version follow the class in that version's heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_class: Option<String>,
     /// A tombstone: the title is gone although old versions may still lie in the store.

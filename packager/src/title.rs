@@ -24,6 +24,7 @@ pub struct Title {
     id: TitleId,
     version: VersionId,
     seq: u64,
+    access_class: Option<String>,
     tracks: Vec<Track>,
     resident_bytes: usize,
 }
@@ -55,12 +56,15 @@ impl Title {
     /// Opens a heads object. Every count, size and name in it is checked here, once.
     pub fn open(bytes: &Bytes) -> Result<Self, Error> {
         let layout = Layout::parse(bytes)?;
-        let Head { title, version, seq, tracks } = layout.head;
+        let Head { title, version, seq, access_class, tracks } = layout.head;
         if tracks.is_empty() || tracks.len() > limits::TRACKS {
             return Err(Error::damaged(
                 "heads/tracks",
                 format!("expected 1 to {}, got {}", limits::TRACKS, tracks.len()),
             ));
+        }
+        if let Some(class) = access_class.as_deref().filter(|class| !is_access_class(class)) {
+            return Err(Error::damaged("heads/access_class", format!("{class:.40?}")));
         }
         let mut ids = HashSet::new();
         let mut cursor = Cursor { bytes, at: layout.inits_at };
@@ -86,7 +90,7 @@ impl Title {
         let resident_bytes = bytes.len()
             + positions * size_of::<Position>()
             + opened.len() * (size_of::<Track>() + 256);
-        Ok(Self { id: title, version, seq, tracks: opened, resident_bytes })
+        Ok(Self { id: title, version, seq, access_class, tracks: opened, resident_bytes })
     }
 
     /// The title.
@@ -102,6 +106,11 @@ impl Title {
     /// Which publication of the version's heads this is.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Which kind of profile may serve this version's URLs.
+    pub fn access_class(&self) -> Option<&str> {
+        self.access_class.as_deref()
     }
 
     /// Every track, video first, as stored.
@@ -380,6 +389,12 @@ impl Cursor<'_> {
         self.at = end;
         Ok(slice)
     }
+}
+
+/// A class is a profile's word.
+fn is_access_class(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=32).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// What ends up in manifests and keys must be harmless there, whoever wrote the heads.

@@ -69,6 +69,7 @@ fn every_field_that_could_mislead_is_refused() {
             "heads/v360/objects: ",
         ),
         ("\"seq\":1", "\"seq\":-1", "heads/json: "),
+        ("\"seq\":1", "\"seq\":1,\"access_class\":\"A/b\"", "heads/access_class: \"A/b\""),
     ];
     for (from, to, wanted) in cases {
         let error = refusal(&with_json(from, to)).to_string();
