@@ -1,2 +1,94 @@
-//! Headwater.
-fn main() {}
+//! The `headwater-origin` binary: reads its arguments, then checks or serves.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use headwater_config::{CONFIG_VARIABLE, Config, Severity, environment};
+use headwater_origin::{check, server};
+use tracing_subscriber::EnvFilter;
+
+/// Serves stored titles as HLS and DASH.
+///
+/// Without a configuration it serves the folder ./data/store on 127.0.0.1:8080, with a player
+/// page at http://127.0.0.1:8080/ that lists what is there. A title is put there by
+/// `headwater-encoder encode movie.mp4 --title movie`, and is then at
+///
+///   http://127.0.0.1:8080/clear/movie/master.m3u8    (HLS)
+///   http://127.0.0.1:8080/clear/movie/manifest.mpd   (DASH)
+///
+/// where `clear` is the profile. Every key of the configuration can also be set by a variable:
+/// HEADWATER_ORIGIN__PAGE=true sets `page` in `[origin]`. SIGTERM ends running responses within
+/// `origin.grace_s`, Ctrl-C within two seconds.
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Arguments {
+    /// The configuration, a TOML file; config/headwater.example.toml shows every key.
+    #[arg(long, global = true, env = CONFIG_VARIABLE, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads the configuration, opens the store and each live title, reports and exits:
+    /// 0 if it can serve, 1 if something must be mended.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Some(Command::Check) => run_check(&arguments),
+        None => run_server(&arguments),
+    };
+    outcome.unwrap_or_else(|problem| {
+        let _ = writeln!(io::stderr(), "headwater-origin: {problem}");
+        ExitCode::FAILURE
+    })
+}
+
+type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn run_check(arguments: &Arguments) -> Outcome {
+    let config = Config::load(arguments.config.as_deref(), environment())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut out = io::stdout().lock();
+    let found = runtime.block_on(check::check(&config, &mut out))?;
+    writeln!(out, "{} errors, {} warnings", found.errors, found.warnings)?;
+    Ok(if found.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_server(arguments: &Arguments) -> Outcome {
+    let config = Config::load(arguments.config.as_deref(), environment())?;
+    log_to_stderr(config.origin.log_level.as_str());
+    let mut refused = false;
+    for finding in config.check() {
+        match finding.severity {
+            Severity::Error => {
+                refused = true;
+                tracing::error!(%finding, "configuration");
+            }
+            Severity::Warning => tracing::warn!(%finding, "configuration"),
+        }
+    }
+    if refused {
+        return Err("the configuration cannot work; see above".into());
+    }
+    server::run(&config)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lines for people on a terminal, JSON for everything else.
+fn log_to_stderr(level: &str) {
+    // Pingora tells of each start and stop of its own parts; we do that.
+    let filter = EnvFilter::new(format!("{level},pingora_core=warn,pingora_runtime=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        log.with_target(false).init();
+    } else {
+        log.json().flatten_event(true).with_target(false).init();
+    }
+}

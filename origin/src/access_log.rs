@@ -1,0 +1,176 @@
+//! The access log: one JSON object a line, written by a thread of its own.
+//!
+//! A request never waits for the disk: lines go through a bounded queue, and those that find it
+//! full are dropped and counted. Field by field it is described in docs/access-log.md.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
+
+use headwater_config::AccessLog as Target;
+use headwater_packager::ids::{TitleId, VersionId};
+use prometheus::IntCounter;
+use serde::Serialize;
+
+use crate::clock::Utc;
+use crate::limits;
+
+/// Where lines go in.
+#[derive(Debug)]
+pub struct AccessLog {
+    lines: Option<SyncSender<Vec<u8>>>,
+    dropped: IntCounter,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// One request, as logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// When the request arrived.
+    pub at: SystemTime,
+    /// The other end of the connection.
+    pub remote: Option<IpAddr>,
+    /// As sent.
+    pub method: &'a str,
+    /// Without the query, which may hold secrets.
+    pub path: &'a str,
+    /// As answered.
+    pub status: u16,
+    /// Bytes of the body given to the connection.
+    pub sent_bytes: u64,
+    /// Microseconds from the request's header to its last byte or its end.
+    pub duration_us: u64,
+    /// `hit`, `miss` or `none`.
+    pub cache: &'static str,
+    /// The title asked for.
+    pub title: Option<&'a TitleId>,
+    /// The version that answered.
+    pub version: Option<VersionId>,
+    /// The failure's name.
+    pub error: Option<&'static str>,
+    /// Cut to [`limits::USER_AGENT_BYTES`].
+    pub user_agent: Option<&'a str>,
+}
+
+impl AccessLog {
+    /// Opens the log. Lines that find no room are counted in `dropped`.
+    pub fn open(target: &Target, dropped: IntCounter) -> io::Result<Self> {
+        match target {
+            Target::Off => Ok(Self { lines: None, dropped, writer: Mutex::new(None) }),
+            Target::Stdout => Self::to(io::stdout(), dropped),
+            Target::File(path) => {
+                let file = OpenOptions::new().create(true).append(true).open(path)?;
+                Self::to(file, dropped)
+            }
+        }
+    }
+
+    /// A log that writes into `output`.
+    pub fn to(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(limits::ACCESS_LOG_LINES);
+        let writer = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_lines(&queue, BufWriter::new(output)))?;
+        Ok(Self { lines: Some(lines), dropped, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Whether lines are written at all.
+    pub fn is_on(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Queues a line.
+    pub fn write(&self, line: &Line<'_>) {
+        let Some(lines) = &self.lines else { return };
+        if lines.try_send(line.to_json()).is_err() {
+            self.dropped.inc();
+        }
+    }
+
+    /// Waits until every line queued so far is written.
+    pub fn flush(&self) {
+        let Some(lines) = &self.lines else { return };
+        // An empty line is the mark of the end.
+        if lines.send(Vec::new()).is_ok() {
+            let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
+            if let Some(writer) = writer {
+                // A writer that broke off has nothing left to wait for.
+                let _ = writer.join();
+            }
+        }
+    }
+}
+
+impl Line<'_> {
+    fn to_json(self) -> Vec<u8> {
+        let fields = Fields {
+            ts: Utc(self.at).to_string(),
+            remote: self.remote,
+            method: self.method,
+            path: self.path,
+            status: self.status,
+            bytes: self.sent_bytes,
+            duration_us: self.duration_us,
+            cache: self.cache,
+            title: self.title,
+            version: self.version,
+            error: self.error,
+            user_agent: self.user_agent.map(shortened),
+        };
+        let mut json = Vec::with_capacity(384);
+        serde_json::to_writer(&mut json, &fields).expect("plain data into memory");
+        json.push(b'\n');
+        json
+    }
+}
+
+/// The line's keys, in order.
+#[derive(Serialize)]
+struct Fields<'a> {
+    ts: String,
+    remote: Option<IpAddr>,
+    method: &'a str,
+    path: &'a str,
+    status: u16,
+    bytes: u64,
+    duration_us: u64,
+    cache: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a TitleId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<VersionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(limits::USER_AGENT_BYTES)]
+}
+
+/// Writes what comes, and lets it out whenever nothing waits.
+fn write_lines(queue: &Receiver<Vec<u8>>, mut output: impl Write) {
+    while let Ok(line) = queue.recv() {
+        let mut next = Some(line);
+        while let Some(line) = next {
+            if line.is_empty() {
+                let _ = output.flush();
+                return;
+            }
+            if let Err(error) = output.write_all(&line) {
+                tracing::error!(%error, "the access log cannot be written; it ends here");
+                return;
+            }
+            next = queue.try_recv().ok();
+        }
+        if let Err(error) = output.flush() {
+            tracing::error!(%error, "the access log cannot be written; it ends here");
+            return;
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The response cache: whole bodies by path, weighed by the memory they pin.
+//!
+//! One fill for all who miss at the same time. It runs in a task of its own, so it ends and is
+//! kept although the first asker, or every asker, goes away. A failure is shared by those who
+//! wait for it and then forgotten.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use crate::failure::Failure;
+use crate::metrics::Metrics;
+use crate::representation::Representation;
+
+/// Memory an entry takes beside its body and key: the cache's own node, counters, timers and
+/// queues (measured 2026 with moka 0.12: about 400 bytes), the header values and reference counts.
+const ENTRY_OVERHEAD_BYTES: u64 = 1024;
+/// The share of the cache that a single response may take.
+const LARGEST_SHARE: u64 = 4;
+
+/// Responses in memory. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
+pub struct ResponseCache {
+    entries: Cache<Arc<str>, Arc<Representation>>,
+    largest_bytes: u64,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a fill did not become an entry.
+enum NotKept {
+    TooLarge(Arc<Representation>),
+    Failed(Failure),
+}
+
+impl ResponseCache {
+    /// A cache of at most `capacity_bytes`; 0 keeps nothing, and fills are shared all the same.
+    pub fn new(capacity_bytes: u64, metrics: Arc<Metrics>) -> Self {
+        let weigh = |key: &Arc<str>, made: &Arc<Representation>| {
+            u32::try_from(weight_bytes(key, made)).unwrap_or(u32::MAX)
+        };
+        let entries = Cache::builder().max_capacity(capacity_bytes).weigher(weigh).build();
+        // The weigher counts in 32 bits.
+        let largest_bytes = (capacity_bytes / LARGEST_SHARE).min(u64::from(u32::MAX));
+        Self { entries, largest_bytes, metrics }
+    }
+
+    /// The response kept under `key`.
+    pub async fn kept(&self, key: &str) -> Option<Arc<Representation>> {
+        let kept = self.entries.get(key).await;
+        let outcome = if kept.is_some() { "hit" } else { "miss" };
+        self.metrics.cache_lookups.with_label_values(&[outcome]).inc();
+        kept
+    }
+
+    /// The response under `key`, made by `make` unless somebody else is making it or has made it.
+    pub async fn fill(
+        &self,
+        key: &str,
+        make: impl Future<Output = Result<Representation, Failure>> + Send + 'static,
+    ) -> Result<Arc<Representation>, Failure> {
+        let key: Arc<str> = key.into();
+        let this = self.clone();
+        let filling = tokio::spawn(async move {
+            let make = this.make_once(Arc::clone(&key), make);
+            this.entries.try_get_with(key, make).await
+        });
+        match filling.await {
+            Ok(Ok(made)) => Ok(made),
+            Ok(Err(not_kept)) => match &*not_kept {
+                NotKept::TooLarge(made) => Ok(Arc::clone(made)),
+                NotKept::Failed(failure) => Err(failure.clone()),
+            },
+            Err(broken) => Err(Failure::Internal(format!("a fill broke off: {broken}"))),
+        }
+    }
+
+    /// Sets the gauges.
+    pub async fn measure(&self) {
+        self.entries.run_pending_tasks().await;
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.metrics.cache_entries.set(gauge(self.entries.entry_count()));
+        self.metrics.cache_bytes.set(gauge(self.entries.weighted_size()));
+    }
+
+    async fn make_once(
+        &self,
+        key: Arc<str>,
+        make: impl Future<Output = Result<Representation, Failure>>,
+    ) -> Result<Arc<Representation>, NotKept> {
+        let (outcome, made) = match make.await {
+            Err(failure) => {
+                failure.report(&self.metrics);
+                ("failed", Err(NotKept::Failed(failure)))
+            }
+            Ok(made) => {
+                let made = Arc::new(made);
+                if weight_bytes(&key, &made) > self.largest_bytes {
+                    ("too_large", Err(NotKept::TooLarge(made)))
+                } else {
+                    ("kept", Ok(made))
+                }
+            }
+        };
+        self.metrics.cache_fills.with_label_values(&[outcome]).inc();
+        made
+    }
+}
+
+fn weight_bytes(key: &str, made: &Representation) -> u64 {
+    made.body.resident_bytes() + key.len() as u64 + ENTRY_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+    use tokio::time::timeout;
+
+    fn cache(capacity_bytes: u64) -> ResponseCache {
+        ResponseCache::new(capacity_bytes, Arc::new(Metrics::new()))
+    }
+
+    fn of(len: usize) -> Representation {
+        Representation::of_bytes("video/mp4", vec![7; len])
+    }
+
+    #[tokio::test]
+    async fn two_hundred_misses_are_one_fill() {
+        let cache = cache(1 << 20);
+        let fills = Arc::new(AtomicU32::new(0));
+        let asks = (0..200).map(|_| {
+            let (cache, fills) = (cache.clone(), Arc::clone(&fills));
+            tokio::spawn(async move {
+                let make = async move {
+                    fills.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Ok(of(100))
+                };
+                cache.fill("/k", make).await.unwrap().body.len_bytes()
+            })
+        });
+        for ask in asks.collect::<Vec<_>>() {
+            assert_eq!(ask.await.unwrap(), 100);
+        }
+        assert_eq!(fills.load(Ordering::SeqCst), 1);
+        assert!(cache.kept("/k").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_fill_outlives_the_one_who_asked_first() {
+        let cache = cache(1 << 20);
+        let go_on = Arc::new(Notify::new());
+        let fills = Arc::new(AtomicU32::new(0));
+        let make = || {
+            let (go_on, fills) = (Arc::clone(&go_on), Arc::clone(&fills));
+            async move {
+                fills.fetch_add(1, Ordering::SeqCst);
+                go_on.notified().await;
+                Ok(of(100))
+            }
+        };
+        let gone = timeout(Duration::from_millis(20), cache.fill("/k", make())).await;
+        assert!(gone.is_err(), "the first asker gives up while the fill waits");
+        let second = tokio::spawn({
+            let (cache, make) = (cache.clone(), make());
+            async move { cache.fill("/k", make).await.map(|made| made.body.len_bytes()) }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        go_on.notify_one();
+        assert_eq!(second.await.unwrap(), Ok(100));
+        assert_eq!(fills.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn failures_are_shared_but_not_kept() {
+        let cache = cache(1 << 20);
+        let failed = cache.fill("/k", async { Err(Failure::UnknownSegment) }).await;
+        assert_eq!(failed.unwrap_err(), Failure::UnknownSegment);
+        assert!(cache.kept("/k").await.is_none());
+        assert!(cache.fill("/k", async { Ok(of(1)) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_served_and_not_kept() {
+        let cache = cache(1 << 20);
+        assert_eq!(
+            cache.fill("/k", async { Ok(of(300 << 10)) }).await.unwrap().body.len_bytes(),
+            300 << 10
+        );
+        assert!(cache.kept("/k").await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_weight_stays_below_the_capacity() {
+        let cache = cache(1 << 20);
+        for n in 0..400 {
+            cache.fill(&format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
+        }
+        cache.measure().await;
+        let bytes = cache.metrics.cache_bytes.get();
+        assert!((1 << 19..=1 << 20).contains(&bytes), "{bytes}");
+    }
+}

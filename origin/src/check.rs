@@ -1,0 +1,99 @@
+//! `headwater-origin check`: looks at everything a start would need, and says what is wrong.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use headwater_config::{Config, Severity};
+use headwater_packager::ids::TitleId;
+
+use crate::failure::{Failure, Part};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::profile::Profiles;
+use crate::server;
+use crate::titles::Titles;
+
+/// How many findings of each severity there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What keeps the service from serving something.
+    pub errors: usize,
+    /// What may surprise.
+    pub warnings: usize,
+}
+
+/// Looks at a loaded configuration: rules between keys, the store, and the heads of every live
+/// version. Writes a line for each finding.
+pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
+    let mut found = Found::default();
+    for finding in config.check() {
+        match finding.severity {
+            Severity::Error => found.errors += 1,
+            Severity::Warning => found.warnings += 1,
+        }
+        writeln!(out, "{finding}")?;
+    }
+    let metrics = Arc::new(Metrics::new());
+    let url = &config.store.url;
+    let store = match server::store(config, &metrics) {
+        Ok(store) => store,
+        Err(e) => {
+            found.errors += 1;
+            writeln!(out, "error: {e}")?;
+            return Ok(found);
+        }
+    };
+    if let Err(e) = store.probe().await {
+        found.errors += 1;
+        writeln!(
+            out,
+            "error: `store.url` = {url}: {}; create the folder, let this user read it, or name \
+             another one",
+            e.detail
+        )?;
+        return Ok(found);
+    }
+    let ids = match store.list_titles(limits::LISTED_TITLES).await {
+        Ok(ids) => ids,
+        Err(e) => {
+            found.errors += 1;
+            writeln!(out, "error: {}", e.into_failure(Part::List, "titles/"))?;
+            return Ok(found);
+        }
+    };
+    let rooms = server::titles(config, store, &metrics);
+    let profiles = Profiles::new(&config.profiles);
+    let mut good = 0;
+    for id in &ids {
+        match look(&rooms, &profiles, id).await {
+            Ok(served) => {
+                good += usize::from(served);
+                if !served {
+                    found.warnings += 1;
+                    writeln!(out, "warning: title {id}: not live, or no profile serves it")?;
+                }
+            }
+            Err(failure) => {
+                found.errors += 1;
+                writeln!(out, "error: title {id}: {failure}")?;
+            }
+        }
+    }
+    let listed = ids.len();
+    writeln!(out, "store {url}: {listed} titles looked at, {good} can be served")?;
+    Ok(found)
+}
+
+/// Whether some profile serves the title now; its live version's heads are opened.
+async fn look(titles: &Arc<Titles>, profiles: &Profiles, id: &TitleId) -> Result<bool, Failure> {
+    let now = Instant::now();
+    let pointer = titles.pointer(id, now).await?;
+    let class = pointer.access_class.as_deref();
+    let admitted = profiles.iter().any(|(_, p)| p.settings.admits(id.as_str(), class));
+    let Some(version) = pointer.live.filter(|_| admitted && !pointer.deleted) else {
+        return Ok(false);
+    };
+    titles.opened(id, version, now).await?;
+    Ok(true)
+}

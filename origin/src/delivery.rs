@@ -1,0 +1,139 @@
+//! Accounts for one answer: from the request's arrival until the last byte was given to the
+//! connection, or the connection was gone. Then, exactly once, metrics and access log.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use headwater_packager::ids::{TitleId, VersionId};
+
+use crate::access_log::{AccessLog, Line};
+use crate::exchange::Request;
+use crate::metrics::Metrics;
+
+/// The account of one answer. Closed when dropped.
+#[derive(Debug)]
+pub struct Delivery {
+    books: Arc<Books>,
+    arrived: Instant,
+    arrived_at: SystemTime,
+    remote: Option<std::net::IpAddr>,
+    method: Method,
+    uri: Uri,
+    user_agent: Option<HeaderValue>,
+    /// What the service found out about the request on its way.
+    pub about: About,
+    status: StatusCode,
+    sent_bytes: u64,
+}
+
+/// Where accounts are kept.
+#[derive(Debug)]
+pub struct Books {
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Lines.
+    pub access_log: AccessLog,
+}
+
+/// Facts about a request that are known once it was routed and answered.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// Kind of resource; a metric label.
+    pub kind: &'static str,
+    /// The response cache's part in it.
+    pub cache: CacheUse,
+    /// The title asked for.
+    pub title: Option<TitleId>,
+    /// The version that answered.
+    pub version: Option<VersionId>,
+    /// The failure's name.
+    pub error: Option<&'static str>,
+}
+
+/// Whether the response cache had the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheUse {
+    /// It was not asked, or the body was not needed.
+    #[default]
+    None,
+    /// It had it.
+    Hit,
+    /// It had to be made.
+    Miss,
+}
+
+impl Delivery {
+    /// Opens the account of a request that arrived `now`.
+    pub fn open(books: &Arc<Books>, request: &Request, now: Instant, at: SystemTime) -> Self {
+        Self {
+            books: Arc::clone(books),
+            arrived: now,
+            arrived_at: at,
+            remote: request.remote,
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            user_agent: request.headers.get(http::header::USER_AGENT).cloned(),
+            about: About::default(),
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            sent_bytes: 0,
+        }
+    }
+
+    /// The answer is ready to be sent.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = status;
+        let metrics = &self.books.metrics;
+        let kind = self.about.kind;
+        metrics.requests.with_label_values(&[kind, status.as_str()]).inc();
+        let taken = self.arrived.elapsed();
+        metrics.answer_seconds.with_label_values(&[kind]).observe(taken.as_secs_f64());
+        if let Some(error) = self.about.error {
+            metrics.failures.with_label_values(&[error]).inc();
+        }
+    }
+
+    /// Some bytes of the body were given to the connection.
+    pub fn sent(&mut self, bytes: u64) {
+        self.sent_bytes += bytes;
+    }
+
+    fn line(&self, taken: Duration) -> Line<'_> {
+        Line {
+            at: self.arrived_at,
+            remote: self.remote,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            status: self.status.as_u16(),
+            sent_bytes: self.sent_bytes,
+            duration_us: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX),
+            cache: self.about.cache.as_str(),
+            title: self.about.title.as_ref(),
+            version: self.about.version,
+            error: self.about.error,
+            user_agent: self.user_agent.as_ref().and_then(|value| value.to_str().ok()),
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let books = &self.books;
+        books.metrics.sent_bytes.with_label_values(&[self.about.kind]).inc_by(self.sent_bytes);
+        if books.access_log.is_on() {
+            books.access_log.write(&self.line(self.arrived.elapsed()));
+        }
+    }
+}
+
+impl CacheUse {
+    /// The word in the access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
+}

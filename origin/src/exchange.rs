@@ -1,0 +1,54 @@
+//! What passes between the codec and the service: a request's view and its answer. Neither knows
+//! which HTTP version or library is on the wire.
+
+use std::net::IpAddr;
+
+use http::header::AsHeaderName;
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+use crate::delivery::Delivery;
+use crate::slices::Slices;
+
+/// A request, without whatever body it may carry.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub uri: Uri,
+    /// The header.
+    pub headers: HeaderMap,
+    /// Whether bytes of a body follow or are announced.
+    pub has_body: bool,
+    /// Who is at the other end of the connection.
+    pub remote: Option<IpAddr>,
+}
+
+impl Request {
+    /// A header field's value, if it occurs once and is text. What a list-valued field says in
+    /// several lines is not put together: none of those read here is ever split by a client.
+    pub fn field(&self, name: impl AsHeaderName) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(first)
+    }
+
+    /// Whether only the head of the answer is asked for.
+    pub fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+}
+
+/// What is sent back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// Everything but Date, Connection and, where there is a body, Content-Length: those are the
+    /// codec's.
+    pub headers: HeaderMap,
+    /// The body; empty where none is sent.
+    pub body: Slices,
+    /// Accounts for what becomes of it; requests to the admin port have no account.
+    pub delivery: Option<Delivery>,
+}

@@ -1,0 +1,318 @@
+//! Everything that can go wrong with a request, and the only table that says what is answered,
+//! logged and counted for it.
+//!
+//! A client is told what it can act on. Keys, offsets and causes inside the store go to the log.
+
+use std::fmt;
+
+use http::StatusCode;
+use tracing::Level;
+
+use crate::limits;
+use crate::metrics::Metrics;
+
+/// Why a request is not answered with what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The URL could never name anything; why.
+    MalformedUrl(&'static str),
+    /// Path and query are longer than `max_uri_bytes`.
+    UrlTooLong,
+    /// The request carries a body.
+    BodyRefused,
+    /// Neither GET nor HEAD nor OPTIONS.
+    MethodRefused,
+    /// If-Match names other bytes.
+    PreconditionFailed,
+    /// The range lies outside a body of this many bytes.
+    RangeNotSatisfiable(u64),
+    /// No URL looks like this.
+    UnknownPath,
+    /// No profile has this name.
+    UnknownProfile,
+    /// No such title, or none that this profile serves, or a deleted one: not told apart.
+    UnknownTitle,
+    /// The title has no live version yet.
+    NothingLive,
+    /// The title has no such version.
+    UnknownVersion,
+    /// Other settings or another output format shape this node's bytes.
+    UnknownRev,
+    /// The version has no such track.
+    UnknownTrack,
+    /// The track has no such segment or file.
+    UnknownSegment,
+    /// The profile does not offer this format.
+    FormatNotOffered,
+    /// The store holds something that contradicts itself.
+    SourceDamaged(Cause),
+    /// The store cannot be reached or refuses.
+    StoreUnavailable(Cause),
+    /// The store did not answer in time.
+    StoreTimeout(Cause),
+    /// A bug of ours.
+    Internal(String),
+}
+
+/// Where in the store, and what was found there. For the log alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Which kind of object.
+    pub part: Part,
+    /// The object's key.
+    pub key: String,
+    /// What was expected and what came, with the offset where there is one.
+    pub detail: String,
+}
+
+/// Kinds of stored objects, as metric and log call them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `title.json`.
+    Pointer,
+    /// `heads.bin`.
+    Heads,
+    /// A track file.
+    Media,
+    /// The folder of titles.
+    List,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What is answered.
+    pub status: StatusCode,
+    /// `error` in the body, in the access log and as metric label.
+    pub error: &'static str,
+    /// `detail` in the body.
+    pub detail: &'static str,
+    /// How loud the service's own log is about it.
+    pub level: Level,
+    /// How long a shared cache may believe it.
+    pub believed: Believed,
+}
+
+/// What Cache-Control and Retry-After say about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Believed {
+    /// Nothing is kept: `no-store`.
+    Never,
+    /// A well-formed URL of something that may come to be.
+    Seconds,
+    /// `no-store`, and the client is told when to ask again.
+    AskAgain,
+}
+
+impl Failure {
+    /// The failure's row.
+    pub fn row(&self) -> Row {
+        use Believed::{AskAgain, Never, Seconds};
+        let (status, error, detail, level, believed) = match self {
+            Self::MalformedUrl(why) => (400, "malformed_url", *why, Level::DEBUG, Never),
+            Self::UrlTooLong => {
+                (414, "url_too_long", "shorten path and query", Level::DEBUG, Never)
+            }
+            Self::BodyRefused => {
+                (413, "body_refused", "requests have no body here", Level::DEBUG, Never)
+            }
+            Self::MethodRefused => {
+                (405, "method_refused", "use GET, HEAD or OPTIONS", Level::DEBUG, Never)
+            }
+            Self::PreconditionFailed => {
+                (412, "precondition_failed", "these are other bytes", Level::DEBUG, Never)
+            }
+            Self::RangeNotSatisfiable(_) => (
+                416,
+                "range_not_satisfiable",
+                "the range lies outside the body",
+                Level::DEBUG,
+                Never,
+            ),
+            Self::UnknownPath => {
+                (404, "unknown_path", "nothing has such a URL", Level::DEBUG, Never)
+            }
+            Self::UnknownProfile => {
+                (404, "unknown_profile", "no such profile", Level::DEBUG, Seconds)
+            }
+            Self::UnknownTitle => {
+                (404, "unknown_title", "no such title in this profile", Level::DEBUG, Seconds)
+            }
+            Self::NothingLive => (
+                404,
+                "nothing_live",
+                "the title has no finished version yet",
+                Level::DEBUG,
+                Seconds,
+            ),
+            Self::UnknownVersion => {
+                (404, "unknown_version", "the title has no such version", Level::DEBUG, Seconds)
+            }
+            Self::UnknownRev => (
+                404,
+                "unknown_rev",
+                "this node makes other bytes; start again from the title's manifest",
+                Level::DEBUG,
+                Never,
+            ),
+            Self::UnknownTrack => {
+                (404, "unknown_track", "the version has no such track", Level::DEBUG, Seconds)
+            }
+            Self::UnknownSegment => (
+                404,
+                "unknown_segment",
+                "the track has no such segment or file",
+                Level::DEBUG,
+                Seconds,
+            ),
+            Self::FormatNotOffered => (
+                404,
+                "format_not_offered",
+                "the profile does not offer this format",
+                Level::DEBUG,
+                Seconds,
+            ),
+            Self::SourceDamaged(_) => (
+                502,
+                "source_damaged",
+                "the stored title is damaged; the service's log says where",
+                Level::ERROR,
+                Never,
+            ),
+            Self::StoreUnavailable(_) => {
+                (503, "store_unavailable", "the store cannot be read now", Level::WARN, AskAgain)
+            }
+            Self::StoreTimeout(_) => {
+                (504, "store_timeout", "the store did not answer in time", Level::WARN, AskAgain)
+            }
+            Self::Internal(_) => {
+                (500, "internal", "a fault of this service; its log says more", Level::ERROR, Never)
+            }
+        };
+        let status = StatusCode::from_u16(status).expect("the table's numbers are status codes");
+        Row { status, error, detail, level, believed }
+    }
+
+    /// Where in the store the fault lies, if it lies there.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::SourceDamaged(cause)
+            | Self::StoreUnavailable(cause)
+            | Self::StoreTimeout(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Tells the operator: a line in the service's log, and damage in its counter. Called where
+    /// the fault is found, once for all requests that wait for the same thing.
+    pub fn report(&self, metrics: &Metrics) {
+        if let Self::SourceDamaged(cause) = self {
+            metrics.damage.with_label_values(&[cause.part.as_str()]).inc();
+        }
+        let row = self.row();
+        let (key, part, detail) = match (self.cause(), self) {
+            (Some(cause), _) => (cause.key.as_str(), cause.part.as_str(), cause.detail.as_str()),
+            (None, Self::Internal(detail)) => ("", "", detail.as_str()),
+            (None, _) => ("", "", row.detail),
+        };
+        match row.level {
+            Level::ERROR => tracing::error!(error = row.error, key, part, detail),
+            Level::WARN => tracing::warn!(error = row.error, key, part, detail),
+            _ => tracing::debug!(error = row.error, key, part, detail),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = self.row();
+        match self.cause() {
+            Some(cause) => write!(f, "{}: {}: {}", row.error, cause.key, cause.detail),
+            None => write!(f, "{}: {}", row.error, row.detail),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Part {
+    /// The word in metric and log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pointer => "pointer",
+            Self::Heads => "heads",
+            Self::Media => "media",
+            Self::List => "list",
+        }
+    }
+}
+
+impl Believed {
+    /// The Cache-Control of the answer.
+    pub fn cache_control(self) -> String {
+        match self {
+            Self::Never | Self::AskAgain => "no-store".to_owned(),
+            Self::Seconds => format!("public, max-age={}", limits::NOT_FOUND_MAX_AGE_S),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause() -> Cause {
+        Cause { part: Part::Media, key: "titles/t/v/v1080.mp4".into(), detail: "at byte 7".into() }
+    }
+
+    /// One of each.
+    fn all() -> Vec<Failure> {
+        use Failure as F;
+        vec![
+            F::MalformedUrl("why"),
+            F::UrlTooLong,
+            F::BodyRefused,
+            F::MethodRefused,
+            F::PreconditionFailed,
+            F::RangeNotSatisfiable(5),
+            F::UnknownPath,
+            F::UnknownProfile,
+            F::UnknownTitle,
+            F::NothingLive,
+            F::UnknownVersion,
+            F::UnknownRev,
+            F::UnknownTrack,
+            F::UnknownSegment,
+            F::FormatNotOffered,
+            F::SourceDamaged(cause()),
+            F::StoreUnavailable(cause()),
+            F::StoreTimeout(cause()),
+            F::Internal("x".into()),
+        ]
+    }
+
+    #[test]
+    fn only_a_404_is_ever_kept_by_a_cache() {
+        for failure in all() {
+            let row = failure.row();
+            let no_store = row.believed.cache_control() == "no-store";
+            assert!(no_store || row.status == StatusCode::NOT_FOUND, "{failure:?}");
+            let server_fault = row.status.is_server_error();
+            assert_eq!(server_fault, row.level <= Level::WARN, "{failure:?}: who must be told");
+        }
+        // A node that does not hold a rev must not make a cache refuse it to everybody.
+        assert_eq!(Failure::UnknownRev.row().believed, Believed::Never);
+    }
+
+    #[test]
+    fn errors_have_names_of_their_own_and_tell_clients_nothing_of_the_store() {
+        let mut names: Vec<_> = all().iter().map(|failure| failure.row().error).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        for failure in all() {
+            assert!(!failure.row().detail.contains("titles/"), "{failure:?}");
+        }
+    }
+}

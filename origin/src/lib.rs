@@ -1,0 +1,49 @@
+//! Headwater's data plane: reads stored titles and answers with HLS and DASH.
+//!
+//! The way of a request, room by room:
+//!
+//! ```text
+//! adapter      a connection: codec, time limits, counting what is sent
+//! service      the life of a request
+//! route        which URL it is
+//! profile      the operator's policy, and its rev
+//! titles       which version is live; opened versions
+//! cache        responses in memory, one fill for all
+//! make         manifests and inits from an opened version; segments planned
+//! segment      media read from the store and checked
+//! respond      status and header: conditions, ranges, CORS; failure: the same for errors
+//! delivery     the account of an answer: metrics, access_log
+//! ```
+//!
+//! Beside it: `store` (what is read, and how), `page` and `title_list` (the player page), `admin`
+//! (the other port), `server` (all of it put together and run), `check` (looking before running).
+//!
+//! The crate is a binary; the library is there for its tests and fuzz targets.
+
+pub mod access_log;
+pub mod adapter;
+pub mod admin;
+pub mod cache;
+pub mod check;
+pub mod clock;
+pub mod delivery;
+pub mod etag;
+pub mod exchange;
+pub mod failure;
+pub mod limits;
+pub mod make;
+pub mod metrics;
+pub mod page;
+pub mod profile;
+pub mod range;
+pub mod recent;
+pub mod representation;
+pub mod respond;
+pub mod route;
+pub mod segment;
+pub mod server;
+pub mod service;
+pub mod slices;
+pub mod store;
+pub mod title_list;
+pub mod titles;

@@ -1,0 +1,32 @@
+//! Bounds of the data plane that no operator needs to turn. What an operator may turn lives in the
+//! configuration, with its own bounds.
+
+use std::time::Duration;
+
+/// Entity tags looked at in one If-Match or If-None-Match.
+pub const ENTITY_TAGS: usize = 64;
+/// Bytes given to the codec at a time: small enough to count what was sent, large enough to cost
+/// nothing (slices of 256 KiB and more are as cheap as one whole body).
+pub const FRAME_BYTES: usize = 256 * 1024;
+/// Bytes of one media segment: a plan above it is refused before anything is read.
+pub const SEGMENT_BYTES: u64 = 512 * 1024 * 1024;
+/// Seconds that a shared cache may believe a 404 of a well-formed URL.
+pub const NOT_FOUND_MAX_AGE_S: u32 = 2;
+/// Seconds after which a client may ask again for what failed for now.
+pub const RETRY_AFTER_S: u32 = 2;
+/// Bytes of a user agent kept in the access log.
+pub const USER_AGENT_BYTES: usize = 200;
+/// Access-log lines waiting for the disk; more are dropped and counted.
+pub const ACCESS_LOG_LINES: usize = 8192;
+/// Titles in one answer of `/titles.json`.
+pub const LISTED_TITLES: usize = 1000;
+/// Names looked at in the store's folder of titles while listing.
+pub const LISTED_NAMES: usize = 100_000;
+/// How long `/readyz` relies on its last look at the store, and `/titles.json` on its last list.
+pub const LOOK_TTL: Duration = Duration::from_secs(1);
+/// Titles whose pointer is remembered.
+pub const POINTERS: u64 = 100_000;
+/// Versions whose highest `seq` is remembered.
+pub const SEQS: u64 = 100_000;
+/// Seconds given to running responses after Ctrl-C, where SIGTERM gives the configured grace.
+pub const INTERRUPT_GRACE_S: u32 = 2;

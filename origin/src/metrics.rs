@@ -1,0 +1,256 @@
+//! What the origin counts. docs/metrics.md lists the same, which a test compares.
+//!
+//! Counters rise where the thing happens; gauges of caches are set when they are asked for.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// First part of every name.
+const PREFIX: &str = "headwater_origin_";
+/// Upper bounds of latency buckets in seconds: a warm answer is tens of microseconds, a cold one
+/// a few reads, and the last ones are time limits.
+const LATENCY_S: [f64; 14] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+    5.0,
+];
+
+/// Every metric of the origin.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    described: Vec<Described>,
+    /// Requests answered.
+    pub requests: IntCounterVec,
+    /// Time to the answer.
+    pub answer_seconds: HistogramVec,
+    /// Body bytes sent.
+    pub sent_bytes: IntCounterVec,
+    /// Requests that failed.
+    pub failures: IntCounterVec,
+    /// Looks into the response cache.
+    pub cache_lookups: IntCounterVec,
+    /// Responses made for the cache.
+    pub cache_fills: IntCounterVec,
+    /// Responses in the cache.
+    pub cache_entries: IntGauge,
+    /// Bytes in the cache.
+    pub cache_bytes: IntGauge,
+    /// Titles opened.
+    pub title_loads: IntCounterVec,
+    /// Titles in the cache.
+    pub titles_open: IntGauge,
+    /// Bytes of opened titles.
+    pub titles_bytes: IntGauge,
+    /// Pointers that could not be read again.
+    pub stale_pointers: IntCounter,
+    /// Reads from the store.
+    pub store_reads: IntCounterVec,
+    /// Bytes from the store.
+    pub store_read_bytes: IntCounter,
+    /// Time of a read.
+    pub store_read_seconds: Histogram,
+    /// Failed reads.
+    pub store_errors: IntCounterVec,
+    /// Damage found.
+    pub damage: IntCounterVec,
+    /// Connections now.
+    pub connections_open: IntGauge,
+    /// Connections ever.
+    pub connections: IntCounter,
+    /// Connections ended by a fault.
+    pub connection_faults: IntCounterVec,
+    /// Lines that the access log had no room for.
+    pub access_log_dropped: IntCounter,
+}
+
+/// A metric as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Whole name.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Label names.
+    pub labels: Vec<String>,
+    /// What it means, as /metrics says it too.
+    pub meaning: String,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut new = Catalogue::default();
+        let build = new.gauges(
+            "build_info",
+            "Always 1; the release and the output format of this binary",
+            &["version", "format"],
+        );
+        build
+            .with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                &headwater_packager::FORMAT_VERSION.to_string(),
+            ])
+            .set(1);
+        Self {
+            requests: new.counters(
+                "requests_total",
+                "Requests answered, by kind of resource and status",
+                &["kind", "status"],
+            ),
+            answer_seconds: new.histograms(
+                "answer_duration_seconds",
+                "Time from a request's header to the answer being ready to send",
+                &["kind"],
+            ),
+            sent_bytes: new.counters(
+                "sent_bytes_total",
+                "Body bytes given to connections, by kind of resource",
+                &["kind"],
+            ),
+            failures: new.counters(
+                "failures_total",
+                "Requests answered with an error, by the error's name",
+                &["error"],
+            ),
+            cache_lookups: new.counters(
+                "cache_lookups_total",
+                "Looks into the response cache; outcome is hit or miss",
+                &["outcome"],
+            ),
+            cache_fills: new.counters(
+                "cache_fills_total",
+                "Responses made after a miss; outcome is kept, too_large or failed",
+                &["outcome"],
+            ),
+            cache_entries: new.gauge("cache_entries", "Responses in the cache"),
+            cache_bytes: new.gauge("cache_bytes", "Memory pinned by the response cache"),
+            title_loads: new.counters(
+                "title_loads_total",
+                "Heads read and opened; outcome is opened, absent or failed",
+                &["outcome"],
+            ),
+            titles_open: new.gauge("titles_open", "Opened versions in the title cache"),
+            titles_bytes: new.gauge("titles_bytes", "Memory pinned by the title cache"),
+            stale_pointers: new.counter(
+                "stale_pointers_total",
+                "Times a title's pointer could not be read again and the last one stayed in use",
+            ),
+            store_reads: new.counters(
+                "store_reads_total",
+                "Reads from the store; part is pointer, heads, media, list or probe",
+                &["part"],
+            ),
+            store_read_bytes: new.counter("store_read_bytes_total", "Bytes read from the store"),
+            store_read_seconds: new.histogram(
+                "store_read_duration_seconds",
+                "Time of a read, waiting for its turn included",
+            ),
+            store_errors: new.counters(
+                "store_errors_total",
+                "Failed reads; error is not_found, short, too_large, unavailable or timeout",
+                &["error"],
+            ),
+            damage: new.counters(
+                "source_damage_total",
+                "Times stored bytes were found damaged; part is pointer, heads or media",
+                &["part"],
+            ),
+            connections_open: new.gauge("connections_open", "Connections being served"),
+            connections: new.counter("connections_total", "Connections accepted"),
+            connection_faults: new.counters(
+                "connection_faults_total",
+                "Connections ended by a fault; fault is header_timeout, idle_timeout, \
+                 write_timeout, bad_request or broken",
+                &["fault"],
+            ),
+            access_log_dropped: new.counter(
+                "access_log_dropped_total",
+                "Access-log lines dropped because the disk did not keep up",
+            ),
+            registry: new.registry,
+            described: new.described,
+        }
+    }
+
+    /// Every metric in the order of registration.
+    pub fn described(&self) -> &[Described] {
+        &self.described
+    }
+
+    /// The text of `/metrics`.
+    pub fn exposition(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory does not fail");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Registers metrics and remembers how they were described.
+#[derive(Default)]
+struct Catalogue {
+    registry: Registry,
+    described: Vec<Described>,
+}
+
+impl Catalogue {
+    fn counter(&mut self, name: &str, meaning: &str) -> IntCounter {
+        self.add("counter", IntCounter::with_opts(opts(name, meaning)))
+    }
+
+    fn counters(&mut self, name: &str, meaning: &str, labels: &[&str]) -> IntCounterVec {
+        self.add("counter", IntCounterVec::new(opts(name, meaning), labels))
+    }
+
+    fn gauge(&mut self, name: &str, meaning: &str) -> IntGauge {
+        self.add("gauge", IntGauge::with_opts(opts(name, meaning)))
+    }
+
+    fn gauges(&mut self, name: &str, meaning: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add("gauge", IntGaugeVec::new(opts(name, meaning), labels))
+    }
+
+    fn histogram(&mut self, name: &str, meaning: &str) -> Histogram {
+        self.add("histogram", Histogram::with_opts(latency(name, meaning)))
+    }
+
+    fn histograms(&mut self, name: &str, meaning: &str, labels: &[&str]) -> HistogramVec {
+        self.add("histogram", HistogramVec::new(latency(name, meaning), labels))
+    }
+
+    fn add<C: Collector + Clone + 'static>(
+        &mut self,
+        kind: &'static str,
+        metric: prometheus::Result<C>,
+    ) -> C {
+        let metric = metric.expect("names and labels here are constants that fit");
+        for desc in metric.desc() {
+            self.described.push(Described {
+                name: desc.fq_name.clone(),
+                kind,
+                labels: desc.variable_labels.clone(),
+                meaning: desc.help.clone(),
+            });
+        }
+        self.registry.register(Box::new(metric.clone())).expect("each name is used once");
+        metric
+    }
+}
+
+fn opts(name: &str, meaning: &str) -> Opts {
+    Opts::new(format!("{PREFIX}{name}"), meaning)
+}
+
+fn latency(name: &str, meaning: &str) -> HistogramOpts {
+    HistogramOpts::from(opts(name, meaning)).buckets(LATENCY_S.to_vec())
+}

@@ -1,0 +1,136 @@
+//! Delivery policies, ready to serve: the operator's settings, the `rev` that stands for those of
+//! them that shape bytes, and how long manifests may be kept.
+
+use std::collections::BTreeMap;
+
+use headwater_config::{Name, Profile as Settings};
+use headwater_packager::FORMAT_VERSION;
+use headwater_packager::ids::Rev;
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+/// The policies by name.
+#[derive(Debug)]
+pub struct Profiles(BTreeMap<Name, Profile>);
+
+/// One policy.
+#[derive(Debug)]
+pub struct Profile {
+    /// What the operator wrote.
+    pub settings: Settings,
+    /// Part of every versioned URL.
+    pub rev: Rev,
+    /// Cache-Control of manifests.
+    pub manifest_lifetime: HeaderValue,
+}
+
+impl Profiles {
+    /// Every policy of a configuration.
+    pub fn new(settings: &BTreeMap<Name, Settings>) -> Self {
+        let ready =
+            |(name, settings): (&Name, &Settings)| (name.clone(), Profile::new(settings.clone()));
+        Self(settings.iter().map(ready).collect())
+    }
+
+    /// The policy of this name.
+    pub fn named(&self, name: &str) -> Option<&Profile> {
+        self.0.get(name)
+    }
+
+    /// All policies in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Profile)> {
+        self.0.iter()
+    }
+
+    /// Every segment length that some policy asks for, in milliseconds, once.
+    pub fn segment_lengths_ms(&self) -> Vec<u32> {
+        let mut lengths: Vec<_> = self.0.values().map(|p| p.settings.segment_ms).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        lengths
+    }
+}
+
+impl Profile {
+    fn new(settings: Settings) -> Self {
+        let lifetime = format!(
+            "public, max-age={}, stale-while-revalidate={}",
+            settings.manifest_max_age_s, settings.manifest_stale_s
+        );
+        Self {
+            rev: rev(FORMAT_VERSION, &settings.shape()),
+            manifest_lifetime: HeaderValue::try_from(lifetime).expect("words and numbers"),
+            settings,
+        }
+    }
+}
+
+/// The short name of everything but the version that shapes a response's bytes: the first 32 bits
+/// of SHA-256 over the output format and each setting, every part with its length before it so
+/// that no two lists of settings read the same.
+fn rev(format_version: u32, shape: &[(&str, String)]) -> Rev {
+    let mut hash = Sha256::new();
+    hash.update(b"headwater rev");
+    hash.update(format_version.to_be_bytes());
+    for part in shape.iter().flat_map(|(key, value)| [key, value.as_str()]) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    Rev(u32::from_be_bytes(std::array::from_fn(|i| digest[i])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_config::{CorsOrigins, Format, TitleRule};
+    use proptest::prelude::*;
+
+    fn any_settings() -> impl Strategy<Value = Settings> {
+        (1_000..=60_000u32, any::<bool>(), 0..9u32, 0..9u32, "[a-z]{0,3}", any::<bool>()).prop_map(
+            |(segment_ms, hls_only, max_age, stale, title, any_page)| Settings {
+                segment_ms,
+                formats: if hls_only { vec![Format::Hls] } else { vec![Format::Hls, Format::Dash] },
+                manifest_max_age_s: max_age,
+                manifest_stale_s: stale,
+                titles: vec![TitleRule::Prefix(title)],
+                access_classes: Vec::new(),
+                cors_origins: if any_page {
+                    CorsOrigins::Any
+                } else {
+                    CorsOrigins::Listed(Vec::new())
+                },
+            },
+        )
+    }
+
+    proptest! {
+        /// What shapes bytes is in the URL, so two nodes with different settings or different
+        /// releases never answer one URL with different bytes; and nothing else is in it, so that
+        /// changing a lifetime does not empty every cache.
+        #[test]
+        fn two_configurations_or_formats_never_share_a_media_url(
+            a in any_settings(), b in any_settings(), format_a in 1..5u32, format_b in 1..5u32,
+        ) {
+            let same_bytes = format_a == format_b && a.shape() == b.shape();
+            let same_rev = rev(format_a, &a.shape()) == rev(format_b, &b.shape());
+            prop_assert_eq!(same_rev, same_bytes);
+        }
+    }
+
+    #[test]
+    fn neighbours_differ_and_the_default_is_pinned() {
+        let of = |format, ms: u32| rev(format, &[("segment_ms", ms.to_string())]);
+        let mut revs: Vec<u32> =
+            (1..=3).flat_map(|format| (1..=60).map(move |s| of(format, s * 1000).0)).collect();
+        revs.sort_unstable();
+        revs.dedup();
+        assert_eq!(revs.len(), 180);
+        // Moving the boundary between key and value, or between settings, makes another rev.
+        assert_ne!(rev(1, &[("ab", "c".into())]), rev(1, &[("a", "bc".into())]));
+        assert_ne!(rev(1, &[("a", "b".into())]), rev(1, &[("a", "b".into()), ("", String::new())]));
+        // If this line must change without a new FORMAT_VERSION, nodes of both releases answer
+        // each other's URLs with 404 while a deployment rolls.
+        assert_eq!(of(1, 6000).to_string(), "a74fbb0e");
+    }
+}

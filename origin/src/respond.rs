@@ -1,0 +1,197 @@
+//! From a representation, or a failure, to an answer's status and header.
+//!
+//! Conditions are decided from facts alone, in the order of RFC 9110 13.2.2: If-Match,
+//! If-None-Match, then Range with If-Range. So a 304, a 412, a 416 and every HEAD are answered
+//! before any media is read.
+
+use std::ops::Range;
+
+use headwater_config::CorsOrigins;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::exchange::Request;
+use crate::failure::{Believed, Failure};
+use crate::limits;
+use crate::range::{self, Selected};
+use crate::representation::Facts;
+use crate::slices::Slices;
+
+/// Cache-Control of what never changes under its URL.
+pub static IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// Cache-Control of what may be kept but must be asked about each time.
+pub static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// Cache-Control of what is true only now.
+pub static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The methods that are answered.
+static METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+/// Header fields that a page may read beside the few that it always may.
+static EXPOSED: HeaderValue =
+    HeaderValue::from_static("Accept-Ranges, Age, Content-Length, Content-Range, Date, ETag");
+/// How long a browser may remember a preflight: browsers allow two hours or a day at most.
+static PREFLIGHT_MAX_AGE_S: HeaderValue = HeaderValue::from_static("86400");
+/// Header lines of a usual answer, so that the map is allocated once.
+const USUAL_FIELDS: usize = 12;
+
+/// An answer without its account.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The header.
+    pub headers: HeaderMap,
+    /// The body that is sent.
+    pub body: Slices,
+}
+
+/// Which answer a representation gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// 200.
+    Whole,
+    /// 206 with these bytes.
+    Part(Range<u64>),
+    /// 304.
+    NotModified,
+}
+
+/// Decides the conditions of a GET or HEAD.
+pub fn decide(request: &Request, facts: &Facts) -> Result<Verdict, Failure> {
+    if let Some(tags) = request.field(header::IF_MATCH)
+        && !facts.etag.insisted_on_by(tags)
+    {
+        return Err(Failure::PreconditionFailed);
+    }
+    if let Some(tags) = request.field(header::IF_NONE_MATCH)
+        && facts.etag.held_by(tags)
+    {
+        return Ok(Verdict::NotModified);
+    }
+    // 14.2: range handling is defined for GET alone.
+    let Some(wanted) = request.field(header::RANGE).filter(|_| request.method == Method::GET)
+    else {
+        return Ok(Verdict::Whole);
+    };
+    if request.headers.contains_key(header::IF_RANGE) {
+        let continued =
+            request.field(header::IF_RANGE).is_some_and(|tag| facts.etag.continued_by(tag));
+        if !continued {
+            return Ok(Verdict::Whole);
+        }
+    }
+    match range::select(wanted, facts.len_bytes) {
+        Selected::Whole => Ok(Verdict::Whole),
+        Selected::Part(part) => Ok(Verdict::Part(part)),
+        Selected::Nothing => Err(Failure::RangeNotSatisfiable(facts.len_bytes)),
+    }
+}
+
+/// The answer with these facts; `body` is the whole body, and empty where `verdict` or a HEAD
+/// makes none needed.
+pub fn with_facts(
+    request: &Request,
+    facts: &Facts,
+    verdict: &Verdict,
+    body: &Slices,
+    lifetime: &HeaderValue,
+) -> Reply {
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    headers.insert(header::ETAG, facts.etag.header());
+    headers.insert(header::CACHE_CONTROL, lifetime.clone());
+    let (status, body) = match verdict {
+        Verdict::NotModified => {
+            return Reply { status: StatusCode::NOT_MODIFIED, headers, body: Slices::empty() };
+        }
+        Verdict::Whole => (StatusCode::OK, body.clone()),
+        Verdict::Part(part) => {
+            let content_range = range::content_range(part, facts.len_bytes);
+            headers.insert(header::CONTENT_RANGE, text(&content_range));
+            (StatusCode::PARTIAL_CONTENT, body.cut(part))
+        }
+    };
+    headers.insert(header::CONTENT_TYPE, facts.content_type.clone());
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if request.is_head() {
+        return head_of(status, headers, facts.len_bytes);
+    }
+    Reply { status, headers, body }
+}
+
+/// The answer to a failure: a JSON body with the error's name and what the client can do.
+pub fn with_failure(request: &Request, failure: &Failure) -> Reply {
+    let row = failure.row();
+    let json = serde_json::json!({ "error": row.error, "detail": row.detail });
+    let body = Slices::from(format!("{json}\n").into_bytes());
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, text(&row.believed.cache_control()));
+    if row.believed == Believed::AskAgain {
+        headers.insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
+    }
+    match failure {
+        Failure::MethodRefused => {
+            headers.insert(header::ALLOW, METHODS.clone());
+        }
+        Failure::RangeNotSatisfiable(len_bytes) => {
+            headers.insert(header::CONTENT_RANGE, text(&range::unsatisfied_range(*len_bytes)));
+        }
+        _ => {}
+    }
+    bodied(request, row.status, headers, body)
+}
+
+/// The answer to OPTIONS, a CORS preflight or not: the same for every resource, because a
+/// preflight comes without what would tell one viewer from another.
+pub fn preflight() -> Reply {
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    headers.insert(header::ALLOW, METHODS.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S.clone());
+    Reply { status: StatusCode::NO_CONTENT, headers, body: Slices::empty() }
+}
+
+/// Text that is made anew each time and true only now.
+pub fn with_text(request: &Request, content_type: &'static str, text: impl Into<Vec<u8>>) -> Reply {
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, NO_STORE.clone());
+    bodied(request, StatusCode::OK, headers, Slices::from(text.into()))
+}
+
+/// Lets web pages read an answer, failures included. The header depends on who asks only where
+/// origins are listed, and then every answer says so, also to those who sent no Origin: a shared
+/// cache must not give one page's answer to another.
+pub fn allow_pages(headers: &mut HeaderMap, origins: &CorsOrigins, request: &Request) {
+    match origins {
+        CorsOrigins::Any => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
+        CorsOrigins::Listed(_) => {
+            headers.insert(header::VARY, HeaderValue::from_name(HeaderName::from_static("origin")));
+            let asking = request.field(header::ORIGIN).filter(|origin| origins.allows(origin));
+            let Some(origin) = asking else { return };
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, text(origin));
+        }
+    }
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
+}
+
+fn bodied(request: &Request, status: StatusCode, headers: HeaderMap, body: Slices) -> Reply {
+    if request.is_head() {
+        return head_of(status, headers, body.len_bytes());
+    }
+    Reply { status, headers, body }
+}
+
+/// What a HEAD gets: the header that a GET would get, its length included (9.3.2).
+fn head_of(status: StatusCode, mut headers: HeaderMap, len_bytes: u64) -> Reply {
+    headers.insert(header::CONTENT_LENGTH, len_bytes.into());
+    Reply { status, headers, body: Slices::empty() }
+}
+
+/// Text of ours, or text that came in a header, as a header's value.
+fn text(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("visible ASCII")
+}

@@ -1,0 +1,378 @@
+//! Every URL of the origin in one enum, decoded by one pure function.
+//!
+//! ```text
+//! /  /titles.json  /<file>  /assets/<file>                 the player page
+//! /healthz  /readyz
+//! /<profile>/<title>/<manifest>                            the live version
+//! /<profile>/<title>/<version>.<rev>/<manifest>            master.m3u8, manifest.mpd
+//! /<profile>/<title>/<version>.<rev>/<track>/<file>        index.m3u8, iframes.m3u8, init.mp4, <n>.m4s
+//! ```
+//!
+//! A resource has exactly one spelling: what parses prints back to the very same path, so the path
+//! is the cache key. Nothing here ever needs percent-encoding, so an encoded path would be a second
+//! spelling and is refused, as are empty elements and dot elements. The query is not looked at.
+//! Whether profile, title, version or track exist is for later stages to say.
+
+use std::fmt;
+use std::str::FromStr;
+
+use headwater_packager::ids::{Rev, TitleId, TrackId, VersionId};
+
+/// What a path asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// `/`: the player page.
+    Page,
+    /// `/titles.json`: what the player page lists.
+    TitleList,
+    /// `/<file>` or `/assets/<file>`: a part of the player page, named without the leading slash.
+    Asset(&'a str),
+    /// `/healthz`: the process answers.
+    Health,
+    /// `/readyz`: the store can be read.
+    Ready,
+    /// A manifest of whatever version is live.
+    Live {
+        /// The delivery policy's name.
+        profile: &'a str,
+        /// The title.
+        title: TitleId,
+        /// Which manifest.
+        manifest: Manifest,
+    },
+    /// A resource bound to one version; its bytes never change.
+    Versioned {
+        /// The delivery policy's name.
+        profile: &'a str,
+        /// The title.
+        title: TitleId,
+        /// The version.
+        version: VersionId,
+        /// What else shapes the bytes.
+        rev: Rev,
+        /// The resource of that version.
+        resource: Resource,
+    },
+}
+
+/// A manifest for a whole title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manifest {
+    /// `master.m3u8`: HLS multivariant playlist.
+    Hls,
+    /// `manifest.mpd`: DASH MPD.
+    Dash,
+}
+
+/// A resource of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// A manifest for the whole title.
+    Manifest(Manifest),
+    /// A file of one track that heads alone determine.
+    TrackFile(TrackId, TrackFile),
+    /// `<n>.m4s`: CMAF segment of one track; counts from 1.
+    Segment(TrackId, u32),
+}
+
+/// A file of one track that heads alone determine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackFile {
+    /// `index.m3u8`: HLS media playlist.
+    Playlist,
+    /// `iframes.m3u8`: HLS I-frame playlist.
+    Iframes,
+    /// `init.mp4`: CMAF header.
+    Init,
+}
+
+/// Why a path is no route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRouted {
+    /// It could never name anything, or would be a second spelling of something: 400.
+    Malformed(&'static str),
+    /// Well formed, but nothing has such a name: 404.
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    /// Decodes the path of a request, without its query.
+    pub fn parse(path: &'a str) -> Result<Self, NotRouted> {
+        let relative = path.strip_prefix('/').ok_or(NotRouted::Malformed("no leading slash"))?;
+        check_spelling(relative)?;
+        let mut elements = relative.split('/');
+        let mut next = || elements.next();
+        match (next(), next(), next(), next(), next(), next()) {
+            (Some(""), None, ..) => Ok(Self::Page),
+            (Some("titles.json"), None, ..) => Ok(Self::TitleList),
+            (Some("healthz"), None, ..) => Ok(Self::Health),
+            (Some("readyz"), None, ..) => Ok(Self::Ready),
+            (Some(_), None, ..) | (Some("assets"), Some(_), None, ..) => Ok(Self::Asset(relative)),
+            (Some(profile), Some(title), Some(manifest), None, ..) => {
+                Ok(Self::Live { profile, title: known(title)?, manifest: known(manifest)? })
+            }
+            (Some(profile), Some(title), Some(bound), Some(file), track_file, None) => {
+                let (version, rev) = bound.split_once('.').ok_or(NotRouted::Unknown)?;
+                let resource = match track_file {
+                    None => Resource::Manifest(known(file)?),
+                    Some(track_file) => Resource::of_track(known(file)?, track_file)?,
+                };
+                Ok(Self::Versioned {
+                    profile,
+                    title: known(title)?,
+                    version: known(version)?,
+                    rev: known(rev)?,
+                    resource,
+                })
+            }
+            _ => Err(NotRouted::Unknown),
+        }
+    }
+
+    /// The kind of resource, as metrics and the access log call it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Page | Self::Asset(_) => "page",
+            Self::TitleList => "title_list",
+            Self::Health | Self::Ready => "health",
+            Self::Live { manifest, .. } => manifest.kind(),
+            Self::Versioned { resource, .. } => match resource {
+                Resource::Manifest(manifest) => manifest.kind(),
+                Resource::TrackFile(_, TrackFile::Playlist) => "hls_media",
+                Resource::TrackFile(_, TrackFile::Iframes) => "hls_iframes",
+                Resource::TrackFile(_, TrackFile::Init) => "init",
+                Resource::Segment(..) => "segment",
+            },
+        }
+    }
+
+    /// The profile asked for, where one is named.
+    pub fn profile(&self) -> Option<&'a str> {
+        match self {
+            Self::Live { profile, .. } | Self::Versioned { profile, .. } => Some(profile),
+            _ => None,
+        }
+    }
+}
+
+impl Manifest {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Hls => "hls_master",
+            Self::Dash => "dash",
+        }
+    }
+}
+
+impl Resource {
+    fn of_track(track: TrackId, file: &str) -> Result<Self, NotRouted> {
+        let Some(digits) = file.strip_suffix(".m4s") else {
+            return Ok(Self::TrackFile(track, known(file)?));
+        };
+        let counts = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        if counts { Ok(Self::Segment(track, known(digits)?)) } else { Err(NotRouted::Unknown) }
+    }
+}
+
+/// Refuses every spelling that some client, proxy or cache might fold into another one.
+fn check_spelling(relative: &str) -> Result<(), NotRouted> {
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'%' | b'\\' | b'?' | b'#');
+    if !relative.bytes().all(plain) {
+        return Err(NotRouted::Malformed("percent-encoding and special characters are not used"));
+    }
+    let folded = |element: &str| matches!(element, "" | "." | "..");
+    if !relative.is_empty() && relative.split('/').any(folded) {
+        return Err(NotRouted::Malformed("empty and dot elements are not used"));
+    }
+    Ok(())
+}
+
+/// A well-formed path whose element cannot be parsed names nothing.
+fn known<T: FromStr>(element: &str) -> Result<T, NotRouted> {
+    element.parse().map_err(|_| NotRouted::Unknown)
+}
+
+impl FromStr for Manifest {
+    type Err = NotRouted;
+
+    fn from_str(file: &str) -> Result<Self, NotRouted> {
+        match file {
+            "master.m3u8" => Ok(Self::Hls),
+            "manifest.mpd" => Ok(Self::Dash),
+            _ => Err(NotRouted::Unknown),
+        }
+    }
+}
+
+impl FromStr for TrackFile {
+    type Err = NotRouted;
+
+    fn from_str(file: &str) -> Result<Self, NotRouted> {
+        match file {
+            "index.m3u8" => Ok(Self::Playlist),
+            "iframes.m3u8" => Ok(Self::Iframes),
+            "init.mp4" => Ok(Self::Init),
+            _ => Err(NotRouted::Unknown),
+        }
+    }
+}
+
+impl fmt::Display for Route<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Page => f.write_str("/"),
+            Self::TitleList => f.write_str("/titles.json"),
+            Self::Asset(file) => write!(f, "/{file}"),
+            Self::Health => f.write_str("/healthz"),
+            Self::Ready => f.write_str("/readyz"),
+            Self::Live { profile, title, manifest } => write!(f, "/{profile}/{title}/{manifest}"),
+            Self::Versioned { profile, title, version, rev, resource } => {
+                write!(f, "/{profile}/{title}/{version}.{rev}/{resource}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hls => "master.m3u8",
+            Self::Dash => "manifest.mpd",
+        })
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(manifest) => manifest.fmt(f),
+            Self::TrackFile(track, file) => write!(f, "{track}/{file}"),
+            Self::Segment(track, number) => write!(f, "{track}/{number}.m4s"),
+        }
+    }
+}
+
+impl fmt::Display for TrackFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Playlist => f.write_str("index.m3u8"),
+            Self::Iframes => f.write_str("iframes.m3u8"),
+            Self::Init => f.write_str("init.mp4"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOUND: &str = "01939c2e-7f00-7abc-8def-0123456789ab.00c0ffee";
+
+    #[test]
+    fn each_kind_of_url() {
+        let live = |manifest| Route::Live {
+            profile: "main",
+            title: "big.buck_bunny-1".parse().unwrap(),
+            manifest,
+        };
+        let bound = |resource| Route::Versioned {
+            profile: "main",
+            title: "t".parse().unwrap(),
+            version: "01939c2e-7f00-7abc-8def-0123456789ab".parse().unwrap(),
+            rev: Rev(0x00c0_ffee),
+            resource,
+        };
+        let track = |file| bound(Resource::TrackFile("v1080".parse().unwrap(), file));
+        let segment = |number| bound(Resource::Segment("v1080".parse().unwrap(), number));
+        let cases = [
+            ("/".to_owned(), Route::Page),
+            ("/titles.json".into(), Route::TitleList),
+            ("/favicon.svg".into(), Route::Asset("favicon.svg")),
+            ("/assets/index-B1x_.js".into(), Route::Asset("assets/index-B1x_.js")),
+            ("/healthz".into(), Route::Health),
+            ("/readyz".into(), Route::Ready),
+            ("/main/big.buck_bunny-1/master.m3u8".into(), live(Manifest::Hls)),
+            ("/main/big.buck_bunny-1/manifest.mpd".into(), live(Manifest::Dash)),
+            (format!("/main/t/{BOUND}/master.m3u8"), bound(Resource::Manifest(Manifest::Hls))),
+            (format!("/main/t/{BOUND}/manifest.mpd"), bound(Resource::Manifest(Manifest::Dash))),
+            (format!("/main/t/{BOUND}/v1080/index.m3u8"), track(TrackFile::Playlist)),
+            (format!("/main/t/{BOUND}/v1080/iframes.m3u8"), track(TrackFile::Iframes)),
+            (format!("/main/t/{BOUND}/v1080/init.mp4"), track(TrackFile::Init)),
+            (format!("/main/t/{BOUND}/v1080/1.m4s"), segment(1)),
+            (format!("/main/t/{BOUND}/v1080/4294967295.m4s"), segment(u32::MAX)),
+        ];
+        for (path, wanted) in cases {
+            assert_eq!(Route::parse(&path), Ok(wanted), "{path}");
+        }
+    }
+
+    #[test]
+    fn second_spellings_are_malformed() {
+        let paths = [
+            "",
+            "main/t/master.m3u8",
+            "*",
+            "//",
+            "//main/t/master.m3u8",
+            "/main//master.m3u8",
+            "/main/t/master.m3u8/",
+            "/main/t/./master.m3u8",
+            "/main/../t/master.m3u8",
+            "/../../etc/passwd",
+            "/main/%74/master.m3u8",
+            "/main/%2e%2e/master.m3u8",
+            "/main/t%2Fmaster.m3u8",
+            "/main\\t\\master.m3u8",
+            "/main/t/master.m3u8#x",
+            "/main/tä/master.m3u8",
+            "/main/t /master.m3u8",
+            "/main/t\0/master.m3u8",
+        ];
+        for path in paths {
+            assert!(matches!(Route::parse(path), Err(NotRouted::Malformed(_))), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_unknown() {
+        let paths = [
+            "/main/t".to_owned(),
+            "/main/t/index.m3u8".into(),
+            "/main/t/master.m3u8x".into(),
+            "/main/t/Master.m3u8".into(),
+            "/main/t,u/master.m3u8".into(),
+            format!("/main/{}/master.m3u8", "x".repeat(129)),
+            format!("/main/t/{BOUND}"),
+            format!("/main/t/{}/master.m3u8", BOUND.to_uppercase()),
+            format!("/main/t/{BOUND}0/master.m3u8"),
+            "/main/t/01939c2e-7f00-7abc-8def-0123456789ab/master.m3u8".into(),
+            "/main/t/01939c2e-7f00-7abc-8def-0123456789ab.00C0FFEE/master.m3u8".into(),
+            "/main/t/01939c2e-7f00-7abc-8def-0123456789ab.c0ffee/master.m3u8".into(),
+            format!("/main/t/{BOUND}/V1080/init.mp4"),
+            format!("/main/t/{BOUND}/v1080/0.m4s"),
+            format!("/main/t/{BOUND}/v1080/01.m4s"),
+            format!("/main/t/{BOUND}/v1080/+1.m4s"),
+            format!("/main/t/{BOUND}/v1080/-1.m4s"),
+            format!("/main/t/{BOUND}/v1080/.m4s"),
+            format!("/main/t/{BOUND}/v1080/4294967296.m4s"),
+            format!("/main/t/{BOUND}/v1080/1.mp4"),
+            format!("/main/t/{BOUND}/v1080/1.m4s/x"),
+            format!("/main/t/{BOUND}/v1080/1.m4s/x/y"),
+            "/assets/a/b".into(),
+        ];
+        for path in paths {
+            assert_eq!(Route::parse(&path), Err(NotRouted::Unknown), "{path:?}");
+        }
+    }
+
+    proptest! {
+        /// The law that makes a path its own cache key: one resource, one spelling.
+        #[test]
+        fn what_parses_prints_back(path in "/?([a-z.0-9A-F/%-]{0,12}|main|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-fA-F]{8}|v1|[0-9]{1,11}\\.m4s|init\\.mp4|master\\.m3u8)(/([a-z.]{0,4}|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-f]{8}|v1|[0-9]{1,11}\\.m4s|index\\.m3u8|manifest\\.mpd)){0,6}") {
+            if let Ok(route) = Route::parse(&path) {
+                prop_assert_eq!(route.to_string(), path);
+            }
+        }
+    }
+}

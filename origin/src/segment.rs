@@ -1,0 +1,40 @@
+//! Media: from a plan to checked bytes. In the clear a segment is its source bytes as they lie in
+//! the store; nothing is copied.
+
+use headwater_packager::plan::{self, SegmentPlan};
+use headwater_packager::title::{Title, Track};
+
+use crate::failure::{Cause, Failure, Part};
+use crate::limits;
+use crate::slices::Slices;
+use crate::store::{Key, Store};
+
+/// Reads what a plan names, one read for each object, and checks every fragment.
+pub async fn read(
+    store: &dyn Store,
+    title: &Title,
+    track: &Track,
+    plan: &SegmentPlan,
+) -> Result<Slices, Failure> {
+    let mut parts = Vec::with_capacity(plan.reads.len());
+    for read in &plan.reads {
+        let object = &track.objects()[read.object];
+        let key = Key::media(title.id(), title.version(), &object.name);
+        if plan.len_bytes > limits::SEGMENT_BYTES {
+            let detail =
+                format!("a segment of {} bytes, at most {}", plan.len_bytes, limits::SEGMENT_BYTES);
+            return Err(damaged(&key, detail));
+        }
+        let bytes = store
+            .read_range(&key, read.bytes.clone())
+            .await
+            .map_err(|e| e.into_failure(Part::Media, key.as_str()))?;
+        plan::verify(track, read, &bytes).map_err(|damage| damaged(&key, damage.to_string()))?;
+        parts.push(bytes);
+    }
+    Ok(parts.into_iter().collect())
+}
+
+fn damaged(key: &Key, detail: String) -> Failure {
+    Failure::SourceDamaged(Cause { part: Part::Media, key: key.to_string(), detail })
+}

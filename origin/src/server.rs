@@ -1,0 +1,361 @@
+//! All rooms put together from a configuration, and run under Pingora until a signal ends it.
+//!
+//! ```text
+//! SIGTERM, SIGQUIT   stop listening, end running responses within grace_s, exit
+//! SIGINT             the same within two seconds
+//! a second signal    exit at once
+//! ```
+//!
+//! Pingora always sleeps for its whole grace period. So it runs in a thread of its own, and the
+//! main thread leaves as soon as the last connection is gone.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use headwater_config::{Config, StoreUrl};
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch};
+use pingora_core::services::listening;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::access_log::AccessLog;
+use crate::adapter::{Adapter, Answers, Terms};
+use crate::admin::Admin;
+use crate::cache::ResponseCache;
+use crate::delivery::Books;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::page::Page;
+use crate::profile::Profiles;
+use crate::recent::Recent;
+use crate::service::Service;
+use crate::store::{FileStore, Guarded, Store};
+use crate::titles::{self, Titles};
+
+/// How often the main thread looks whether connections are left.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long Pingora may take to listen on addresses that were free a moment before.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything between the listeners and the store.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Answers players and CDNs.
+    pub service: Arc<Service>,
+    /// Answers on the admin port.
+    pub admin: Arc<Admin>,
+}
+
+impl Rooms {
+    /// Builds every room; the access log is opened, nothing else is touched.
+    pub fn new(config: &Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let dropped = metrics.access_log_dropped.clone();
+        let access_log = AccessLog::open(&config.origin.access_log, dropped).map_err(|error| {
+            StartError::AccessLog(config.origin.access_log.clone().into(), error)
+        })?;
+        let store = store(config, &metrics)?;
+        Ok(Self::with_store(config, store, metrics, access_log))
+    }
+
+    /// The rooms around a store.
+    pub fn with_store(
+        config: &Config,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        access_log: AccessLog,
+    ) -> Self {
+        let titles = titles(config, Arc::clone(&store), &metrics);
+        let cache_bytes = mib(config.origin.cache.responses_mib);
+        let cache = ResponseCache::new(cache_bytes, Arc::clone(&metrics));
+        let admin = Admin {
+            metrics: Arc::clone(&metrics),
+            cache: cache.clone(),
+            titles: Arc::clone(&titles),
+        };
+        let service = Service {
+            profiles: Profiles::new(&config.profiles),
+            titles,
+            cache,
+            store,
+            page: config.origin.page.then(Page::embedded),
+            books: Arc::new(Books { metrics, access_log }),
+            max_uri_bytes: count(config.origin.limits.max_uri_bytes),
+            ready: Recent::new(limits::LOOK_TTL),
+            listed: Recent::new(limits::LOOK_TTL),
+        };
+        Self { service: Arc::new(service), admin: Arc::new(admin) }
+    }
+}
+
+/// The configured store, behind its time limit and counters.
+pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StartError> {
+    let reads = &config.origin.store;
+    let store = match &config.store.url {
+        StoreUrl::File(folder) => FileStore::new(folder.clone(), count(reads.max_concurrent_reads)),
+        other => return Err(StartError::Store(other.to_string())),
+    };
+    let timeout = Duration::from_millis(reads.read_timeout_ms.into());
+    Ok(Arc::new(Guarded::new(store, timeout, Arc::clone(metrics))))
+}
+
+/// The configured cache of titles.
+pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) -> Arc<Titles> {
+    let cache = &config.origin.cache;
+    let terms = titles::Terms {
+        capacity_bytes: mib(cache.titles_mib),
+        pointer_ttl: Duration::from_millis(cache.pointer_ttl_ms.into()),
+        not_found_ttl: Duration::from_millis(cache.not_found_ttl_ms.into()),
+        segment_lengths_ms: Profiles::new(&config.profiles).segment_lengths_ms(),
+    };
+    Titles::new(store, Arc::clone(metrics), terms)
+}
+
+/// Serves until a signal says stop and the running responses have ended or their time is up.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    if let StoreUrl::File(folder) = &config.store.url
+        && !folder.is_dir()
+    {
+        return Err(StartError::NoFolder(folder.clone()));
+    }
+    let origin = &config.origin;
+    let addresses = || origin.listen.iter().chain([&origin.admin_listen]);
+    for address in addresses() {
+        // Pingora would try for half a minute and then go on without listening.
+        TcpListener::bind(address).map_err(|error| StartError::Listen(*address, error))?;
+    }
+    let rooms = Rooms::new(config)?;
+    let books = Arc::clone(&rooms.service.books);
+    let (stops, stopped) = channel();
+    let server = server(config, rooms);
+    // Left alone at the end: the process does not wait for Pingora's sleep.
+    let _running = thread::Builder::new()
+        .name("pingora".to_owned())
+        .spawn(move || server.run(RunArgs { shutdown_signal: Box::new(Signals(stops)) }))
+        .map_err(StartError::Thread)?;
+    for address in addresses() {
+        wait_until_listening(*address)?;
+    }
+    announce(config);
+    drain(&stopped, origin.grace_s, &books.metrics);
+    books.access_log.flush();
+    Ok(())
+}
+
+fn server(config: &Config, rooms: Rooms) -> Server {
+    let origin = &config.origin;
+    let workers = match origin.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => count(workers),
+    };
+    let conf = ServerConf {
+        threads: workers,
+        grace_period_seconds: Some(origin.grace_s.into()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let terms = terms(config);
+    let metrics = Arc::clone(&rooms.admin.metrics);
+    let listen = |name: &str, addresses: &[SocketAddr], threads: usize| Listening {
+        name: name.to_owned(),
+        addresses: addresses.to_vec(),
+        threads,
+    };
+    listen("origin", &origin.listen, workers).add(&mut server, rooms.service, terms, &metrics);
+    listen("admin", &[origin.admin_listen], 1).add(&mut server, rooms.admin, terms, &metrics);
+    server
+}
+
+/// The limits of connections.
+pub fn terms(config: &Config) -> Terms {
+    let limits = &config.origin.limits;
+    Terms {
+        header_timeout: Duration::from_secs(limits.header_timeout_s.into()),
+        idle_timeout: Duration::from_secs(limits.idle_timeout_s.into()),
+        write_timeout: Duration::from_secs(limits.write_timeout_s.into()),
+        max_header_bytes: count(limits.max_header_bytes),
+        max_headers: count(limits.max_headers),
+    }
+}
+
+/// One of Pingora's services before it is added.
+struct Listening {
+    name: String,
+    addresses: Vec<SocketAddr>,
+    threads: usize,
+}
+
+impl Listening {
+    fn add<A: Answers>(
+        self,
+        server: &mut Server,
+        answers: Arc<A>,
+        terms: Terms,
+        metrics: &Arc<Metrics>,
+    ) {
+        let adapter = Adapter::new(answers, terms, Arc::clone(metrics));
+        let mut service = listening::Service::new(self.name, adapter);
+        service.threads = Some(self.threads);
+        for address in self.addresses {
+            service.add_tcp(&address.to_string());
+        }
+        server.add_service(service);
+    }
+}
+
+fn wait_until_listening(address: SocketAddr) -> Result<(), StartError> {
+    let started = Instant::now();
+    loop {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+            Ok(_) => return Ok(()),
+            Err(error) if started.elapsed() > START_LIMIT => {
+                return Err(StartError::Listen(address, error));
+            }
+            Err(_) => thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+/// One line that says what runs and where.
+fn announce(config: &Config) {
+    let origin = &config.origin;
+    let join = |words: Vec<String>| words.join(", ");
+    let listen = join(origin.listen.iter().map(|address| format!("http://{address}")).collect());
+    let profiles = join(config.profiles.keys().map(ToString::to_string).collect());
+    let metrics = format!("http://{}/metrics", origin.admin_listen);
+    let store = config.store.url.to_string();
+    let page = match origin.listen.first() {
+        Some(address) if origin.page => format!("http://{address}/"),
+        _ => "off".to_owned(),
+    };
+    tracing::info!(listen, profiles, store, metrics, page, "serving");
+}
+
+/// Waits for the first signal, then for the last connection, the end of the grace, or another
+/// signal.
+fn drain(stopped: &Receiver<Stop>, grace_s: u32, metrics: &Metrics) {
+    let Ok(stop) = stopped.recv() else { return };
+    let grace_s = match stop {
+        Stop::Terminate => grace_s,
+        Stop::Interrupt => grace_s.min(limits::INTERRUPT_GRACE_S),
+    };
+    tracing::info!(grace_s, "stopping: no new connections, running responses may end");
+    let stop_at = Instant::now() + Duration::from_secs(grace_s.into());
+    loop {
+        let open = metrics.connections_open.get();
+        if open == 0 {
+            tracing::info!("stopped: every response was sent");
+            return;
+        }
+        if Instant::now() >= stop_at || stopped.try_recv().is_ok() {
+            tracing::warn!(connections = open, "stopped: these were cut off");
+            return;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Which signal came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Terminate,
+    Interrupt,
+}
+
+/// Tells Pingora and the main thread of signals.
+struct Signals(Sender<Stop>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let listen = |kind| signal(kind).expect("signals can be listened to");
+        let mut terminate = listen(SignalKind::terminate());
+        let mut quit = listen(SignalKind::quit());
+        let mut interrupt = listen(SignalKind::interrupt());
+        let first = next(&mut terminate, &mut quit, &mut interrupt).await;
+        // The main thread may be gone already; then nobody needs to know.
+        let _ = self.0.send(first);
+        let stops = self.0.clone();
+        tokio::spawn(async move {
+            let _ = stops.send(next(&mut terminate, &mut quit, &mut interrupt).await);
+        });
+        // Both kinds end alike for Pingora; how long it takes is for the main thread to say.
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+async fn next(terminate: &mut Signal, quit: &mut Signal, interrupt: &mut Signal) -> Stop {
+    tokio::select! {
+        _ = terminate.recv() => Stop::Terminate,
+        _ = quit.recv() => Stop::Terminate,
+        _ = interrupt.recv() => Stop::Interrupt,
+    }
+}
+
+/// Why the service does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The store's folder does not exist.
+    NoFolder(PathBuf),
+    /// This release does not read such a store.
+    Store(String),
+    /// The access log cannot be opened.
+    AccessLog(String, io::Error),
+    /// The system gives no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{address} is in use: stop what listens there, or set `origin.listen` or \
+                 `origin.admin_listen` to another address"
+            ),
+            Self::Listen(address, error) => write!(
+                f,
+                "cannot listen on {address}: {error}; check `origin.listen` and \
+                 `origin.admin_listen`"
+            ),
+            Self::NoFolder(folder) => write!(
+                f,
+                "`store.url` = {}: no such folder; create it, run `headwater-encoder encode` to \
+                 put a title there, or name another one",
+                folder.display()
+            ),
+            Self::Store(url) => write!(
+                f,
+                "`store.url` = {url}: this release reads folders; name one with \
+                 file:///absolute/path"
+            ),
+            Self::AccessLog(path, error) => write!(
+                f,
+                "cannot open the access log {path}: {error}; make its folder writable, or set \
+                 `origin.access_log` to \"stdout\" or \"off\""
+            ),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn mib(mib: u32) -> u64 {
+    u64::from(mib) * 1024 * 1024
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).expect("usize has at least 32 bits here")
+}

@@ -1,0 +1,301 @@
+//! The life of a request, and nothing else.
+//!
+//! ```text
+//! request -> route -> OPTIONS answered -> profile, rev and format -> response cache
+//!         -> opened title, admitted? -> plan -> store, checked -> cache -> respond
+//! ```
+//!
+//! Nothing here knows a codec or looks at a clock: `now` comes in.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use headwater_config::{CorsOrigins, Format};
+use headwater_packager::ids::{TitleId, VersionId};
+use http::{HeaderValue, Method};
+
+use crate::cache::ResponseCache;
+use crate::delivery::{About, Books, CacheUse, Delivery};
+use crate::exchange::{Answer, Request};
+use crate::failure::{Cause, Failure, Part};
+use crate::make::{self, Planned};
+use crate::page::Page;
+use crate::profile::{Profile, Profiles};
+use crate::recent::Recent;
+use crate::representation::Representation;
+use crate::respond::{self, Reply, Verdict};
+use crate::route::{Manifest, NotRouted, Resource, Route, TrackFile};
+use crate::slices::Slices;
+use crate::store::{Key, Store, StoreError};
+use crate::title_list;
+use crate::titles::{Opened, Titles};
+
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
+
+/// Answers requests.
+pub struct Service {
+    /// Delivery policies.
+    pub profiles: Profiles,
+    /// Pointers and opened versions.
+    pub titles: Arc<Titles>,
+    /// Responses in memory.
+    pub cache: ResponseCache,
+    /// Where media is read from.
+    pub store: Arc<dyn Store>,
+    /// The player page, where it is on.
+    pub page: Option<Page>,
+    /// Metrics and access log.
+    pub books: Arc<Books>,
+    /// Longest path and query.
+    pub max_uri_bytes: usize,
+    /// The last look at whether the store can be read.
+    pub ready: Recent<Result<(), StoreError>>,
+    /// The last list of titles.
+    pub listed: Recent<Result<Arc<Representation>, Failure>>,
+}
+
+impl Service {
+    /// Answers one request that arrived `now`; the wall clock's `at` is for the log alone.
+    pub async fn answer(&self, request: &Request, now: Instant, at: SystemTime) -> Answer {
+        let mut delivery = Delivery::open(&self.books, request, now, at);
+        let route = self.route(request);
+        let reply = match &route {
+            Ok(route) => self.serve(request, route, now, &mut delivery.about).await,
+            Err(failure) => Err(failure.clone()),
+        };
+        let mut reply = reply.unwrap_or_else(|failure| {
+            delivery.about.error = Some(failure.row().error);
+            respond::with_failure(request, &failure)
+        });
+        let origins = route.as_ref().map_or(&CorsOrigins::Any, |route| self.pages_allowed(route));
+        respond::allow_pages(&mut reply.headers, origins, request);
+        delivery.about.kind = route.as_ref().map_or("unrouted", Route::kind);
+        delivery.answered(reply.status);
+        let Reply { status, headers, body } = reply;
+        Answer { status, headers, body, delivery: Some(delivery) }
+    }
+
+    fn route<'a>(&self, request: &'a Request) -> Result<Route<'a>, Failure> {
+        let len_bytes = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if len_bytes > self.max_uri_bytes {
+            return Err(Failure::UrlTooLong);
+        }
+        Route::parse(request.uri.path()).map_err(|not_routed| match not_routed {
+            NotRouted::Malformed(why) => Failure::MalformedUrl(why),
+            NotRouted::Unknown => Failure::UnknownPath,
+        })
+    }
+
+    async fn serve(
+        &self,
+        request: &Request,
+        route: &Route<'_>,
+        now: Instant,
+        about: &mut About,
+    ) -> Result<Reply, Failure> {
+        match request.method {
+            _ if request.has_body => return Err(Failure::BodyRefused),
+            Method::OPTIONS => return Ok(respond::preflight()),
+            Method::GET | Method::HEAD => {}
+            _ => return Err(Failure::MethodRefused),
+        }
+        match route {
+            Route::Page => self.page(request, ""),
+            Route::Asset(name) => self.page(request, name),
+            Route::TitleList => self.title_list(request, now).await,
+            Route::Health => Ok(respond::with_text(request, TEXT_TYPE, "ok\n")),
+            Route::Ready => self.readiness(request, now).await,
+            Route::Live { profile, title, manifest } => {
+                about.title = Some(title.clone());
+                let asked = self.asked(profile, title)?;
+                self.live(request, &asked, *manifest, now, about).await
+            }
+            Route::Versioned { profile, title, version, rev, resource } => {
+                about.title = Some(title.clone());
+                about.version = Some(*version);
+                let asked = self.asked(profile, title)?;
+                if *rev != asked.profile.rev {
+                    return Err(Failure::UnknownRev);
+                }
+                self.versioned(request, &asked, *version, resource, now, about).await
+            }
+        }
+    }
+
+    fn asked<'a>(&'a self, profile: &str, title: &'a TitleId) -> Result<Asked<'a>, Failure> {
+        let profile = self.profiles.named(profile).ok_or(Failure::UnknownProfile)?;
+        Ok(Asked { profile, title })
+    }
+
+    /// A manifest of the live version; what it refers to is bound to that version.
+    async fn live(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        manifest: Manifest,
+        now: Instant,
+        about: &mut About,
+    ) -> Result<Reply, Failure> {
+        asked.check_offers(&Resource::Manifest(manifest))?;
+        let pointer = self.titles.pointer(asked.title, now).await?;
+        if pointer.deleted {
+            return Err(Failure::UnknownTitle);
+        }
+        asked.check_admits(pointer.access_class.as_deref())?;
+        let version = pointer.live.ok_or(Failure::NothingLive)?;
+        about.version = Some(version);
+        let prefix = format!("{version}.{}/", asked.profile.rev);
+        // Paths hold no '@', so this is no other resource's key.
+        let key = format!("{}@{prefix}", request.uri.path());
+        let lifetime = &asked.profile.manifest_lifetime;
+        if let Some(kept) = self.cache.kept(&key).await {
+            about.cache = CacheUse::Hit;
+            return reply(request, &kept, lifetime);
+        }
+        about.cache = CacheUse::Miss;
+        let opened = self.opened_live(asked.title, version, now).await?;
+        asked.check_admits(opened.title.access_class())?;
+        let segment_ms = asked.profile.settings.segment_ms;
+        let make = async move { Ok(make::manifest(&opened, segment_ms, manifest, &prefix)) };
+        let made = self.cache.fill(&key, make).await?;
+        reply(request, &made, lifetime)
+    }
+
+    /// A live version must be there: its pointer was written last.
+    async fn opened_live(
+        &self,
+        title: &TitleId,
+        version: VersionId,
+        now: Instant,
+    ) -> Result<Arc<Opened>, Failure> {
+        self.titles.opened(title, version, now).await.map_err(|failure| match failure {
+            Failure::UnknownVersion => {
+                let key = Key::heads(title, version).to_string();
+                let detail = "title.json calls this version live, but it has no heads".to_owned();
+                let missing = Failure::SourceDamaged(Cause { part: Part::Heads, key, detail });
+                missing.report(&self.books.metrics);
+                missing
+            }
+            other => other,
+        })
+    }
+
+    /// A resource bound to a version. Heads say whether the profile serves the title, so the
+    /// pointer is not read; what is in the cache was admitted when it was made, for the same
+    /// profile, title and version.
+    async fn versioned(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        version: VersionId,
+        resource: &Resource,
+        now: Instant,
+        about: &mut About,
+    ) -> Result<Reply, Failure> {
+        asked.check_offers(resource)?;
+        let path = request.uri.path();
+        let lifetime = asked.lifetime_of(resource);
+        if let Some(kept) = self.cache.kept(path).await {
+            about.cache = CacheUse::Hit;
+            return reply(request, &kept, lifetime);
+        }
+        let opened = self.titles.opened(asked.title, version, now).await?;
+        asked.check_admits(opened.title.access_class())?;
+        let segment_ms = asked.profile.settings.segment_ms;
+        let filling = match resource.clone() {
+            Resource::Manifest(manifest) => {
+                let make = async move { Ok(make::manifest(&opened, segment_ms, manifest, "")) };
+                self.cache.fill(path, make).await
+            }
+            Resource::TrackFile(track, file) => {
+                let make = async move { make::track_file(&opened, segment_ms, &track, file) };
+                self.cache.fill(path, make).await
+            }
+            Resource::Segment(track, number) => {
+                let planned = Planned::new(opened, segment_ms, &track, number, path)?;
+                // HEAD, 304, 412 and 416 need no byte of media.
+                let verdict = respond::decide(request, &planned.facts)?;
+                if request.is_head() || verdict == Verdict::NotModified {
+                    let (facts, none) = (&planned.facts, Slices::empty());
+                    return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
+                }
+                self.cache.fill(path, planned.read(Arc::clone(&self.store))).await
+            }
+        };
+        about.cache = CacheUse::Miss;
+        reply(request, &*filling?, lifetime)
+    }
+
+    fn page(&self, request: &Request, name: &str) -> Result<Reply, Failure> {
+        let page = self.page.as_ref().ok_or(Failure::UnknownPath)?;
+        let (file, lifetime) = page.file(name).ok_or(Failure::UnknownPath)?;
+        reply(request, file, lifetime)
+    }
+
+    async fn title_list(&self, request: &Request, now: Instant) -> Result<Reply, Failure> {
+        if self.page.is_none() {
+            return Err(Failure::UnknownPath);
+        }
+        let look = async {
+            let made = title_list::make(&*self.store, &self.titles, &self.profiles, now).await;
+            made.map(Arc::new)
+        };
+        let list = self.listed.seen(now, look).await?;
+        reply(request, &list, &respond::NO_CACHE)
+    }
+
+    async fn readiness(&self, request: &Request, now: Instant) -> Result<Reply, Failure> {
+        match self.ready.seen(now, self.store.probe()).await {
+            Ok(()) => Ok(respond::with_text(request, TEXT_TYPE, "ready\n")),
+            Err(e) => Err(e.into_failure(Part::List, "")),
+        }
+    }
+
+    fn pages_allowed(&self, route: &Route<'_>) -> &CorsOrigins {
+        let profile = route.profile().and_then(|name| self.profiles.named(name));
+        profile.map_or(&CorsOrigins::Any, |profile| &profile.settings.cors_origins)
+    }
+}
+
+/// What every request for a title names.
+struct Asked<'a> {
+    profile: &'a Profile,
+    title: &'a TitleId,
+}
+
+impl Asked<'_> {
+    /// Whether the profile serves a title of this access class at all. No edit of a path leads
+    /// from a profile that protects a title to one that does not.
+    fn check_admits(&self, access_class: Option<&str>) -> Result<(), Failure> {
+        let admitted = self.profile.settings.admits(self.title.as_str(), access_class);
+        if admitted { Ok(()) } else { Err(Failure::UnknownTitle) }
+    }
+
+    /// Media is the same for both formats, so it is served whichever is offered.
+    fn check_offers(&self, resource: &Resource) -> Result<(), Failure> {
+        let format = match resource {
+            Resource::Manifest(Manifest::Dash) => Format::Dash,
+            Resource::Manifest(Manifest::Hls)
+            | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Format::Hls,
+            Resource::TrackFile(_, TrackFile::Init) | Resource::Segment(..) => return Ok(()),
+        };
+        let offered = self.profile.settings.offers(format);
+        if offered { Ok(()) } else { Err(Failure::FormatNotOffered) }
+    }
+
+    fn lifetime_of(&self, resource: &Resource) -> &HeaderValue {
+        match resource {
+            Resource::TrackFile(_, TrackFile::Init) | Resource::Segment(..) => &respond::IMMUTABLE,
+            _ => &self.profile.manifest_lifetime,
+        }
+    }
+}
+
+fn reply(
+    request: &Request,
+    made: &Representation,
+    lifetime: &HeaderValue,
+) -> Result<Reply, Failure> {
+    let verdict = respond::decide(request, &made.facts)?;
+    Ok(respond::with_facts(request, &made.facts, &verdict, &made.body, lifetime))
+}

@@ -1,0 +1,260 @@
+//! A store that is a folder: `<folder>/titles/<title>/...`.
+//!
+//! Reads are `pread`s on the runtime's blocking threads, never more at a time than allowed. A read
+//! keeps its place until the disk answers, also when nobody waits for it any more, so a hung disk
+//! takes a bounded number of threads.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_packager::ids::TitleId;
+use headwater_packager::stored;
+use rustix::buffer::spare_capacity;
+use tokio::sync::Semaphore;
+use tokio::task;
+
+use super::{Fault, Key, Small, Stamp, Store, StoreError};
+use crate::limits;
+
+/// A folder of titles.
+#[derive(Debug)]
+pub struct FileStore {
+    folder: Arc<Path>,
+    places: Arc<Semaphore>,
+}
+
+impl FileStore {
+    /// The store in `folder`, read by at most `max_concurrent_reads` at a time. The folder is not
+    /// looked at yet; see [`Store::probe`].
+    pub fn new(folder: PathBuf, max_concurrent_reads: usize) -> Self {
+        Self { folder: folder.into(), places: Arc::new(Semaphore::new(max_concurrent_reads)) }
+    }
+
+    /// Runs a read where it may block.
+    async fn blocking<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Path) -> Result<T, StoreError> + Send + 'static,
+    {
+        let places = Arc::clone(&self.places);
+        let place = places.acquire_owned().await.expect("the semaphore is never closed");
+        let folder = Arc::clone(&self.folder);
+        let running = task::spawn_blocking(move || {
+            let outcome = read(&folder);
+            drop(place);
+            outcome
+        });
+        running.await.unwrap_or_else(|broken| {
+            Err(StoreError::new(Fault::Unavailable, format!("the read was given up: {broken}")))
+        })
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
+        let key = key.clone();
+        self.blocking(move |folder| {
+            let file = open(folder, &key)?;
+            let wanted = bytes.end - bytes.start;
+            let read = read_at(&file, bytes.start, wanted).map_err(|e| failed(&key, &e))?;
+            if read.len() as u64 == wanted {
+                return Ok(Bytes::from(read));
+            }
+            let detail = format!(
+                "{key}: expected {wanted} bytes from byte {}, got {}",
+                bytes.start,
+                read.len()
+            );
+            Err(StoreError::new(Fault::Short, detail))
+        })
+        .await
+    }
+
+    async fn read_small(
+        &self,
+        key: &Key,
+        max_bytes: u64,
+        known: Option<&Stamp>,
+    ) -> Result<Small, StoreError> {
+        let key = key.clone();
+        let known = known.cloned();
+        self.blocking(move |folder| {
+            let file = open(folder, &key)?;
+            let read = read_to_end(&file, max_bytes).map_err(|e| failed(&key, &e))?;
+            if read.len() as u64 > max_bytes {
+                let detail = format!("{key}: more than {max_bytes} bytes");
+                return Err(StoreError::new(Fault::TooLarge, detail));
+            }
+            let stamp = Stamp(format!("{}-{:08x}", read.len(), crc32c::crc32c(&read)));
+            Ok(match known {
+                Some(known) if known == stamp => Small::Unchanged,
+                _ => Small::Bytes(Bytes::from(read), stamp),
+            })
+        })
+        .await
+    }
+
+    async fn list_titles(&self, max: usize) -> Result<Vec<TitleId>, StoreError> {
+        self.blocking(move |folder| {
+            let titles = folder.join(stored::TITLES_PREFIX);
+            let names = match fs::read_dir(&titles) {
+                Ok(names) => names.take(limits::LISTED_NAMES),
+                // Nothing was ever published here.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    return reachable(folder).map(|()| Vec::new());
+                }
+                Err(e) => return Err(unavailable(&titles, &e)),
+            };
+            let mut ids: Vec<TitleId> =
+                names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+            ids.sort_unstable();
+            ids.truncate(max);
+            Ok(ids)
+        })
+        .await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.blocking(reachable).await
+    }
+}
+
+fn open(folder: &Path, key: &Key) -> Result<File, StoreError> {
+    File::open(folder.join(key.as_str())).map_err(|e| match e.kind() {
+        // An unmounted disk must not look like an empty store.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => match reachable(folder) {
+            Ok(()) => StoreError::new(Fault::NotFound, format!("{key}: no such file")),
+            Err(unreachable) => unreachable,
+        },
+        _ => failed(key, &e),
+    })
+}
+
+fn reachable(folder: &Path) -> Result<(), StoreError> {
+    match fs::read_dir(folder) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(unavailable(folder, &e)),
+    }
+}
+
+fn unavailable(folder: &Path, error: &io::Error) -> StoreError {
+    StoreError::new(Fault::Unavailable, format!("folder {}: {error}", folder.display()))
+}
+
+fn failed(key: &Key, error: &io::Error) -> StoreError {
+    StoreError::new(Fault::Unavailable, format!("{key}: {error}"))
+}
+
+/// Up to `len` bytes from `offset`; fewer if the file ends before.
+fn read_at(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    let capacity = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut read = Vec::new();
+    read.try_reserve_exact(capacity).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    while read.len() < capacity {
+        let at = offset + read.len() as u64;
+        // The allocator may give more room than was asked for; what is read beyond is cut off.
+        match rustix::io::pread(file, spare_capacity(&mut read), at) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    read.truncate(capacity);
+    Ok(read)
+}
+
+/// The whole file, or its first `max_bytes + 1` bytes.
+fn read_to_end(file: &File, max_bytes: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut read = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut read)?;
+    read.shrink_to_fit();
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_packager::ids::VersionId;
+
+    const VERSION: VersionId = VersionId::from_u128(7);
+
+    fn title() -> TitleId {
+        "t".parse().unwrap()
+    }
+
+    fn store_with(name: &str, content: &[u8]) -> (tempfile::TempDir, FileStore, Key) {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::media(&title(), VERSION, name);
+        let path = folder.path().join(key.as_str());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        let store = FileStore::new(folder.path().to_owned(), 4);
+        (folder, store, key)
+    }
+
+    #[tokio::test]
+    async fn ranges() {
+        let (_folder, store, key) = store_with("a.mp4", b"0123456789");
+        let cases = [
+            (0..10, Ok("0123456789")),
+            (3..4, Ok("3")),
+            (5..5, Ok("")),
+            (9..11, Err(Fault::Short)),
+            (10..11, Err(Fault::Short)),
+            (100..200, Err(Fault::Short)),
+        ];
+        for (range, wanted) in cases {
+            let got = store.read_range(&key, range.clone()).await;
+            assert_eq!(got.map_err(|e| e.fault), wanted.map(Bytes::from), "{range:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn small_objects_are_bounded_and_compared() {
+        let (folder, store, key) = store_with("a.json", b"{}");
+        let Small::Bytes(bytes, stamp) = store.read_small(&key, 2, None).await.unwrap() else {
+            panic!("nothing was known")
+        };
+        assert_eq!(bytes, "{}");
+        assert_eq!(store.read_small(&key, 2, Some(&stamp)).await, Ok(Small::Unchanged));
+        assert_eq!(store.read_small(&key, 1, None).await.unwrap_err().fault, Fault::TooLarge);
+        fs::write(folder.path().join(key.as_str()), b"[]").unwrap();
+        let changed = store.read_small(&key, 2, Some(&stamp)).await.unwrap();
+        assert!(matches!(changed, Small::Bytes(bytes, _) if bytes == "[]"));
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_is_not_a_missing_store() {
+        let (folder, store, _) = store_with("a.mp4", b"");
+        let missing = Key::heads(&title(), VERSION);
+        assert_eq!(store.read_small(&missing, 9, None).await.unwrap_err().fault, Fault::NotFound);
+        assert_eq!(store.probe().await, Ok(()));
+        drop(folder);
+        assert_eq!(
+            store.read_small(&missing, 9, None).await.unwrap_err().fault,
+            Fault::Unavailable
+        );
+        assert_eq!(store.probe().await.unwrap_err().fault, Fault::Unavailable);
+        assert_eq!(store.list_titles(9).await.unwrap_err().fault, Fault::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn listing_is_sorted_bounded_and_leaves_out_what_is_no_title() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path().to_owned(), 4);
+        assert_eq!(store.list_titles(9).await, Ok(Vec::new()));
+        for name in ["b", "a", "c", "not a title", "é"] {
+            fs::create_dir_all(folder.path().join("titles").join(name)).unwrap();
+        }
+        let names = |ids: Vec<TitleId>| ids.iter().map(TitleId::to_string).collect::<Vec<_>>();
+        assert_eq!(names(store.list_titles(9).await.unwrap()), ["a", "b", "c"]);
+        assert_eq!(names(store.list_titles(2).await.unwrap()), ["a", "b"]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Any store, with a time limit on each read and a count of reads, bytes and errors.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_packager::ids::TitleId;
+
+use super::{Fault, Key, Small, Stamp, Store, StoreError};
+use crate::metrics::Metrics;
+
+/// A store behind a time limit and counters.
+pub struct Guarded<S> {
+    store: S,
+    read_timeout: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl<S: Store> Guarded<S> {
+    /// Guards `store`.
+    pub fn new(store: S, read_timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { store, read_timeout, metrics }
+    }
+
+    async fn guard<T>(
+        &self,
+        part: &'static str,
+        what: &str,
+        read: impl Future<Output = Result<T, StoreError>>,
+        len_bytes: impl Fn(&T) -> usize,
+    ) -> Result<T, StoreError> {
+        let timer = self.metrics.store_read_seconds.start_timer();
+        let outcome = tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(|_| {
+            let limit_ms = self.read_timeout.as_millis();
+            let detail = format!("{what}: no answer within {limit_ms} ms");
+            Err(StoreError::new(Fault::Timeout, detail))
+        });
+        timer.observe_duration();
+        self.metrics.store_reads.with_label_values(&[part]).inc();
+        match &outcome {
+            Ok(read) => self.metrics.store_read_bytes.inc_by(len_bytes(read) as u64),
+            Err(e) => self.metrics.store_errors.with_label_values(&[e.fault.as_str()]).inc(),
+        }
+        outcome
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Guarded<S> {
+    async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
+        let read = self.store.read_range(key, bytes);
+        self.guard(key.part().as_str(), key.as_str(), read, Bytes::len).await
+    }
+
+    async fn read_small(
+        &self,
+        key: &Key,
+        max_bytes: u64,
+        known: Option<&Stamp>,
+    ) -> Result<Small, StoreError> {
+        let read = self.store.read_small(key, max_bytes, known);
+        let len_bytes = |small: &Small| match small {
+            Small::Unchanged => 0,
+            Small::Bytes(bytes, _) => bytes.len(),
+        };
+        self.guard(key.part().as_str(), key.as_str(), read, len_bytes).await
+    }
+
+    async fn list_titles(&self, max: usize) -> Result<Vec<TitleId>, StoreError> {
+        self.guard("list", "list of titles", self.store.list_titles(max), |_| 0).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.guard("probe", "probe", self.store.probe(), |()| 0).await
+    }
+}

@@ -1,0 +1,81 @@
+//! `/titles.json`: what the player page lists. Titles with a live version that some profile
+//! serves, with their length and where each format starts.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use headwater_config::Format;
+use headwater_packager::ids::TitleId;
+use serde::Serialize;
+use std::sync::Arc;
+
+use crate::failure::{Failure, Part};
+use crate::limits;
+use crate::profile::Profiles;
+use crate::representation::Representation;
+use crate::route::Manifest;
+use crate::store::Store;
+use crate::titles::Titles;
+
+/// One title.
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    id: TitleId,
+    duration_ms: u64,
+    profiles: BTreeMap<&'a str, Starts>,
+}
+
+/// Where a profile's formats start.
+#[derive(Debug, Serialize)]
+struct Starts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hls: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dash: Option<String>,
+}
+
+/// The list as it is now. A title that cannot be opened is left out; its failure was reported.
+pub async fn make(
+    store: &dyn Store,
+    titles: &Arc<Titles>,
+    profiles: &Profiles,
+    now: Instant,
+) -> Result<Representation, Failure> {
+    let ids = store
+        .list_titles(limits::LISTED_TITLES)
+        .await
+        .map_err(|e| e.into_failure(Part::List, "titles/"))?;
+    let mut listed = Vec::with_capacity(ids.len());
+    for id in ids {
+        listed.extend(list_one(titles, profiles, id, now).await);
+    }
+    let json = serde_json::to_vec(&listed).expect("plain data into memory");
+    Ok(Representation::of_bytes("application/json", json))
+}
+
+async fn list_one<'a>(
+    titles: &Arc<Titles>,
+    profiles: &'a Profiles,
+    id: TitleId,
+    now: Instant,
+) -> Option<Listed<'a>> {
+    let pointer = titles.pointer(&id, now).await.ok().filter(|pointer| !pointer.deleted)?;
+    let class = pointer.access_class.as_deref();
+    let serving = profiles.iter().filter(|(_, p)| p.settings.admits(id.as_str(), class));
+    let profiles: BTreeMap<_, _> = serving
+        .map(|(name, profile)| {
+            let start = |format, manifest: Manifest| {
+                let offered = profile.settings.offers(format);
+                offered.then(|| format!("/{name}/{id}/{manifest}"))
+            };
+            let hls = start(Format::Hls, Manifest::Hls);
+            let dash = start(Format::Dash, Manifest::Dash);
+            (name.as_str(), Starts { hls, dash })
+        })
+        .collect();
+    if profiles.is_empty() {
+        return None;
+    }
+    let opened = titles.opened(&id, pointer.live?, now).await.ok()?;
+    Some(Listed { duration_ms: opened.title.duration_ms(), id, profiles })
+}

@@ -1,0 +1,295 @@
+//! Which version of a title is live, and opened versions to plan from.
+//!
+//! ```text
+//! pointer(title)           title.json   believed for pointer_ttl; kept in use while it cannot be read
+//! opened(title, version)   heads.bin    immutable, so kept until memory is short
+//! ```
+//!
+//! What is missing is remembered for a moment, what failed is not. One load for all who need it,
+//! finished also when they go away. A version's `seq` never goes back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use headwater_packager::ids::{TitleId, VersionId};
+use headwater_packager::limits as packager_limits;
+use headwater_packager::stored::Pointer;
+use headwater_packager::timeline::Timeline;
+use headwater_packager::title::Title;
+use moka::future::Cache;
+
+use crate::failure::{Cause, Failure, Part};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::store::{Fault, Key, Small, Stamp, Store};
+
+/// Pointers and opened versions.
+pub struct Titles {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    terms: Terms,
+    pointers: Cache<TitleId, PointerSeen>,
+    versions: Cache<(TitleId, VersionId), VersionSeen>,
+    seqs: Cache<(TitleId, VersionId), u64>,
+}
+
+/// How much is remembered, and for how long.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Memory for opened versions.
+    pub capacity_bytes: u64,
+    /// How long a pointer is believed.
+    pub pointer_ttl: Duration,
+    /// How long it is believed that something is missing.
+    pub not_found_ttl: Duration,
+    /// Segment lengths that versions are cut to when they are opened, in milliseconds.
+    pub segment_lengths_ms: Vec<u32>,
+}
+
+/// A version, ready to plan any response from.
+#[derive(Debug)]
+pub struct Opened {
+    /// The heads.
+    pub title: Title,
+    timelines: Vec<(u32, Timeline)>,
+}
+
+impl Opened {
+    /// The version cut into segments of about `segment_ms`, a length that some profile asks for.
+    pub fn timeline(&self, segment_ms: u32) -> &Timeline {
+        let cut = self.timelines.iter().find(|(ms, _)| *ms == segment_ms);
+        &cut.expect("versions are cut to every profile's length when opened").1
+    }
+
+    fn open(heads: &Bytes, segment_lengths_ms: &[u32]) -> Result<Self, headwater_packager::Error> {
+        let title = Title::open(heads)?;
+        let cut = |&ms: &u32| (ms, Timeline::new(&title, ms));
+        Ok(Self { timelines: segment_lengths_ms.iter().map(cut).collect(), title })
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        let starts = |(_, timeline): &(u32, Timeline)| u64::from(timeline.segments()) * 4 + 64;
+        self.title.resident_bytes() as u64 + self.timelines.iter().map(starts).sum::<u64>()
+    }
+}
+
+/// What the last look at a pointer found.
+#[derive(Clone)]
+struct PointerSeen {
+    outcome: Result<(Arc<Pointer>, Stamp), Failure>,
+    /// From when on it must be looked at again.
+    stale_at: Instant,
+}
+
+/// What the last look at a version found.
+#[derive(Clone)]
+enum VersionSeen {
+    Opened(Arc<Opened>),
+    Absent { stale_at: Instant },
+    Failed(Failure),
+}
+
+impl Titles {
+    /// Remembers nothing yet.
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, terms: Terms) -> Arc<Self> {
+        let weigh = |_: &_, seen: &VersionSeen| match seen {
+            VersionSeen::Opened(opened) => {
+                u32::try_from(opened.resident_bytes()).unwrap_or(u32::MAX)
+            }
+            VersionSeen::Absent { .. } | VersionSeen::Failed(_) => 512,
+        };
+        let versions = Cache::builder().max_capacity(terms.capacity_bytes).weigher(weigh).build();
+        Arc::new(Self {
+            store,
+            metrics,
+            terms,
+            pointers: Cache::new(limits::POINTERS),
+            versions,
+            seqs: Cache::new(limits::SEQS),
+        })
+    }
+
+    /// The title's pointer. A title without one is [`Failure::UnknownTitle`].
+    pub async fn pointer(
+        self: &Arc<Self>,
+        title: &TitleId,
+        now: Instant,
+    ) -> Result<Arc<Pointer>, Failure> {
+        let last = self.pointers.get(title).await;
+        let seen = match last {
+            Some(seen) if now < seen.stale_at => seen,
+            last => {
+                let (this, title) = (Arc::clone(self), title.clone());
+                let looking = tokio::spawn(async move {
+                    let look = this.look_at_pointer(&title, last, now);
+                    let entry = this.pointers.entry(title.clone());
+                    entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
+                });
+                looking.await.map_err(broken_off)?
+            }
+        };
+        seen.outcome.map(|(pointer, _)| pointer)
+    }
+
+    /// An opened version. One that is not in the store is [`Failure::UnknownVersion`].
+    pub async fn opened(
+        self: &Arc<Self>,
+        title: &TitleId,
+        version: VersionId,
+        now: Instant,
+    ) -> Result<Arc<Opened>, Failure> {
+        let key = (title.clone(), version);
+        let seen = match self.versions.get(&key).await {
+            Some(seen) if !seen.is_stale(now) => seen,
+            _ => {
+                let this = Arc::clone(self);
+                let loading = tokio::spawn(async move {
+                    let load = this.load(&key, now);
+                    let entry = this.versions.entry(key.clone());
+                    entry.or_insert_with_if(load, |seen| seen.is_stale(now)).await.into_value()
+                });
+                loading.await.map_err(broken_off)?
+            }
+        };
+        match seen {
+            VersionSeen::Opened(opened) => Ok(opened),
+            VersionSeen::Absent { .. } => Err(Failure::UnknownVersion),
+            VersionSeen::Failed(failure) => Err(failure),
+        }
+    }
+
+    /// Sets the gauges.
+    pub async fn measure(&self) {
+        self.versions.run_pending_tasks().await;
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.metrics.titles_open.set(gauge(self.versions.entry_count()));
+        self.metrics.titles_bytes.set(gauge(self.versions.weighted_size()));
+    }
+
+    async fn look_at_pointer(
+        &self,
+        title: &TitleId,
+        last: Option<PointerSeen>,
+        now: Instant,
+    ) -> PointerSeen {
+        let last = last.and_then(|seen| seen.outcome.ok());
+        let stamp = last.as_ref().map(|(_, stamp)| stamp);
+        match (self.read_pointer(title, stamp).await, last) {
+            (Ok(None), Some(unchanged)) => {
+                PointerSeen { outcome: Ok(unchanged), stale_at: now + self.terms.pointer_ttl }
+            }
+            (Ok(Some(new)), _) => {
+                PointerSeen { outcome: Ok(new), stale_at: now + self.terms.pointer_ttl }
+            }
+            (Ok(None), None) => PointerSeen {
+                outcome: Err(Failure::Internal(format!("{title}: unchanged, but never seen"))),
+                stale_at: now,
+            },
+            (Err(Failure::UnknownTitle), _) => PointerSeen {
+                outcome: Err(Failure::UnknownTitle),
+                stale_at: now + self.terms.not_found_ttl,
+            },
+            // What was published stays published while the store is away (RFC 5861 4).
+            (Err(failure), Some(stale)) => {
+                failure.report(&self.metrics);
+                self.metrics.stale_pointers.inc();
+                PointerSeen { outcome: Ok(stale), stale_at: now + self.terms.pointer_ttl }
+            }
+            (Err(failure), None) => {
+                failure.report(&self.metrics);
+                PointerSeen { outcome: Err(failure), stale_at: now }
+            }
+        }
+    }
+
+    /// The pointer as it is now; `None` if it is still the one that `known` describes.
+    async fn read_pointer(
+        &self,
+        title: &TitleId,
+        known: Option<&Stamp>,
+    ) -> Result<Option<(Arc<Pointer>, Stamp)>, Failure> {
+        let key = Key::pointer(title);
+        let max_bytes = packager_limits::POINTER_BYTES as u64;
+        match self.store.read_small(&key, max_bytes, known).await {
+            Ok(Small::Unchanged) => Ok(None),
+            Ok(Small::Bytes(json, stamp)) => {
+                let pointer = Pointer::parse(&json).map_err(|e| damaged(&key, e.to_string()))?;
+                Ok(Some((Arc::new(pointer), stamp)))
+            }
+            Err(e) if e.fault == Fault::NotFound => Err(Failure::UnknownTitle),
+            Err(e) => Err(e.into_failure(key.part(), key.as_str())),
+        }
+    }
+
+    async fn load(&self, (title, version): &(TitleId, VersionId), now: Instant) -> VersionSeen {
+        let (outcome, seen) = match self.read_heads(title, *version).await {
+            Ok(Some(opened)) => ("opened", VersionSeen::Opened(Arc::new(opened))),
+            Ok(None) => {
+                ("absent", VersionSeen::Absent { stale_at: now + self.terms.not_found_ttl })
+            }
+            Err(failure) => {
+                failure.report(&self.metrics);
+                ("failed", VersionSeen::Failed(failure))
+            }
+        };
+        self.metrics.title_loads.with_label_values(&[outcome]).inc();
+        seen
+    }
+
+    async fn read_heads(
+        &self,
+        title: &TitleId,
+        version: VersionId,
+    ) -> Result<Option<Opened>, Failure> {
+        let key = Key::heads(title, version);
+        let max_bytes = packager_limits::HEADS_BYTES as u64;
+        let heads = match self.store.read_small(&key, max_bytes, None).await {
+            Ok(Small::Bytes(heads, _)) => heads,
+            Ok(Small::Unchanged) => return Err(damaged(&key, "nothing to compare with".into())),
+            Err(e) if e.fault == Fault::NotFound => return Ok(None),
+            Err(e) => return Err(e.into_failure(key.part(), key.as_str())),
+        };
+        let opened = Opened::open(&heads, &self.terms.segment_lengths_ms)
+            .map_err(|e| damaged(&key, e.to_string()))?;
+        let found = (opened.title.id(), opened.title.version());
+        if found != (title, version) {
+            let detail = format!("expected {title} {version}, got {} {}", found.0, found.1);
+            return Err(damaged(&key, detail));
+        }
+        self.check_seq(&key, &opened.title).await?;
+        Ok(Some(opened))
+    }
+
+    /// Refuses heads older than those that were served before: a store that went back.
+    async fn check_seq(&self, key: &Key, opened: &Title) -> Result<(), Failure> {
+        let id = (opened.id().clone(), opened.version());
+        let seen = self.seqs.get(&id).await.unwrap_or(0);
+        if opened.seq() < seen {
+            let detail = format!("expected seq {seen} or later, got {}", opened.seq());
+            return Err(damaged(key, detail));
+        }
+        self.seqs.insert(id, opened.seq()).await;
+        Ok(())
+    }
+}
+
+impl VersionSeen {
+    fn is_stale(&self, now: Instant) -> bool {
+        match self {
+            Self::Opened(_) => false,
+            Self::Absent { stale_at } => now >= *stale_at,
+            Self::Failed(_) => true,
+        }
+    }
+}
+
+fn damaged(key: &Key, detail: String) -> Failure {
+    let part: Part = key.part();
+    Failure::SourceDamaged(Cause { part, key: key.to_string(), detail })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function for map_err")]
+fn broken_off(error: tokio::task::JoinError) -> Failure {
+    Failure::Internal(format!("a load broke off: {error}"))
+}

@@ -1,0 +1,11 @@
+//! The origin as a player, a CDN and an operator see it. One binary, so that it links once.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+mod binary;
+mod common;
+mod damage;
+mod docs;
+mod requests;
+mod sharing;
+mod wire;

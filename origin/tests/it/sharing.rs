@@ -1,0 +1,129 @@
+//! One fill for all who ask at the same time, whoever goes away.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_config::AccessLog as Target;
+use headwater_origin::access_log::AccessLog;
+use headwater_origin::metrics::Metrics;
+use headwater_origin::server::{self, Rooms};
+use headwater_origin::service::Service;
+use headwater_origin::store::{Key, Small, Stamp, Store, StoreError};
+use headwater_packager::ids::TitleId;
+use http::Method;
+
+use crate::common::{Stored, VERSION, request};
+
+/// A store that takes its time and counts.
+struct Slow {
+    store: Arc<dyn Store>,
+    media_reads: AtomicU32,
+    heads_reads: AtomicU32,
+}
+
+#[async_trait]
+impl Store for Slow {
+    async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
+        self.media_reads.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.store.read_range(key, bytes).await
+    }
+
+    async fn read_small(
+        &self,
+        key: &Key,
+        max_bytes: u64,
+        known: Option<&Stamp>,
+    ) -> Result<Small, StoreError> {
+        self.heads_reads.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.store.read_small(key, max_bytes, known).await
+    }
+
+    async fn list_titles(&self, max: usize) -> Result<Vec<TitleId>, StoreError> {
+        self.store.list_titles(max).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.store.probe().await
+    }
+}
+
+fn slow(stored: &Stored) -> (Arc<Service>, Arc<Slow>) {
+    let mut config = stored.config("");
+    config.origin.cache.pointer_ttl_ms = 10_000;
+    let metrics = Arc::new(Metrics::new());
+    let store = server::store(&config, &metrics).unwrap();
+    let slow =
+        Arc::new(Slow { store, media_reads: AtomicU32::new(0), heads_reads: AtomicU32::new(0) });
+    let log = AccessLog::open(&Target::Off, metrics.access_log_dropped.clone()).unwrap();
+    let store: Arc<dyn Store> = Arc::clone(&slow) as _;
+    (Rooms::with_store(&config, store, metrics, log).service, slow)
+}
+
+async fn status(service: &Service, path: &str) -> u16 {
+    let request = request(Method::GET, path, &[]);
+    let answer = service.answer(&request, Instant::now(), SystemTime::now()).await;
+    answer.status.as_u16()
+}
+
+fn segment_path(service: &Service) -> String {
+    let rev = service.profiles.named("clear").unwrap().rev;
+    format!("/clear/movie/{VERSION}.{rev}/v720/2.m4s")
+}
+
+#[tokio::test]
+async fn two_hundred_cold_requests_are_one_read_of_each_thing() {
+    let stored = Stored::with_movie();
+    let (service, store) = slow(&stored);
+    let path = segment_path(&service);
+    let asks: Vec<_> = (0..200)
+        .map(|_| {
+            let (service, path) = (Arc::clone(&service), path.clone());
+            tokio::spawn(async move { status(&service, &path).await })
+        })
+        .collect();
+    for ask in asks {
+        assert_eq!(ask.await.unwrap(), 200);
+    }
+    assert_eq!(store.media_reads.load(Ordering::SeqCst), 1);
+    assert_eq!(store.heads_reads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_first_to_ask_may_go_at_any_moment() {
+    // In the heads' read, in the segment's.
+    for patience_ms in [25, 100] {
+        let stored = Stored::with_movie();
+        let (service, store) = slow(&stored);
+        let path = segment_path(&service);
+        let patience = Duration::from_millis(patience_ms);
+        let gone = tokio::time::timeout(patience, status(&service, &path)).await;
+        assert!(gone.is_err(), "{patience_ms}");
+        assert_eq!(status(&service, &path).await, 200, "{patience_ms}");
+        assert_eq!(store.media_reads.load(Ordering::SeqCst), 1, "{patience_ms}");
+        assert_eq!(store.heads_reads.load(Ordering::SeqCst), 1, "{patience_ms}");
+    }
+}
+
+#[tokio::test]
+async fn a_fill_ends_when_nobody_waits_any_more() {
+    let stored = Stored::with_movie();
+    let (service, store) = slow(&stored);
+    let path = segment_path(&service);
+    let gone = tokio::time::timeout(Duration::from_millis(100), status(&service, &path)).await;
+    assert!(gone.is_err());
+    let metrics = &service.books.metrics;
+    let start = Instant::now();
+    while metrics.cache_fills.with_label_values(&["kept"]).get() == 0 {
+        assert!(start.elapsed() < Duration::from_secs(10), "the fill was given up");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(status(&service, &path).await, 200);
+    assert_eq!(metrics.cache_lookups.with_label_values(&["hit"]).get(), 1);
+    assert_eq!(store.media_reads.load(Ordering::SeqCst), 1);
+}
