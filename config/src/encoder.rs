@@ -25,7 +25,8 @@ pub struct Encoder {
     pub audio_bitrate_kbps: u32,
     /// Seconds without a frame, an output byte or an input byte after which ffmpeg counts as hung.
     pub stall_s: u32,
-    /// Hours that a version stays after another took its place: players in mid-title need it.
+    /// Hours that a version surely stays after another took its place: players in mid-title need
+    /// it, and no manifest may live longer in caches. Nothing deletes versions yet.
     pub version_grace_h: u32,
     /// Renditions, none above the source's size. What the source cannot fill is left out.
     pub ladder: Vec<Rung>,
