@@ -1,2 +1,357 @@
-//! Headwater.
-fn main() {}
+//! `headwater-encoder`: the command line. Exit codes are in `--help` and in [`Kind::exit_code`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use headwater_config::{Config, Severity, StoreUrl};
+use headwater_encoder::cancel::{self, Cancel, Canceller};
+use headwater_encoder::encode::{self, Published, Request};
+use headwater_encoder::error::{Error, Kind};
+use headwater_encoder::ffmpeg::Tools;
+use headwater_encoder::report::{self, Meter, Report, Stage, print_json, print_line};
+use headwater_encoder::sample::{self, Sample};
+use headwater_encoder::{audit, inspect, publish, store};
+use headwater_packager::ids::{TitleId, VersionId};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Turns a film into a title that headwater-origin serves as HLS and DASH.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  headwater-encoder encode film.mp4 --title film
+      Makes every rendition of film.mp4 and publishes it. Publishing again replaces the title for
+      new viewers; who is watching goes on with the version they have.
+  headwater-encoder encode film.mp4 --title film --json | jq .percent
+  headwater-encoder inspect film
+  headwater-encoder verify film
+  headwater-encoder sample test.mp4 --seconds 60
+
+Exit codes:
+  0    done
+  1    stored bytes are damaged, or there is no such title
+  2    the command line or the configuration is wrong
+  3    this version does not take such a source
+  4    the source is cut off or corrupt
+  5    ffmpeg is missing, failed, hung, or made something else than was planned
+  6    store or work folder cannot be read or written
+  130  stopped by a signal; nothing was published
+
+Every key of the configuration can also be set by an environment variable, such as
+HEADWATER_ENCODER__PRESET=medium.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Encode a film and publish it as a title
+    Encode(Encode),
+    /// Show what is stored of a title: versions, tracks, sizes, bit rates
+    Inspect(Inspect),
+    /// Read every stored byte of a title again and compare it with its checksum
+    Verify(Verify),
+    /// Make a test film: running time, frame number as a bar code, a beep each second
+    Sample(MakeSample),
+}
+
+#[derive(Args)]
+struct Common {
+    /// Configuration file; without one the defaults are used
+    #[arg(long, value_name = "FILE", env = headwater_config::CONFIG_VARIABLE)]
+    config: Option<PathBuf>,
+    /// One JSON object a line on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Encode {
+    /// The film, a local file
+    input: PathBuf,
+    /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
+    #[arg(long, value_name = "ID")]
+    title: TitleId,
+    /// Where to publish, as file:///absolute/path or a path [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Inspect {
+    /// The title's id
+    title: TitleId,
+    /// The store [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Verify {
+    /// The title's id
+    title: TitleId,
+    /// A version other than the live one
+    #[arg(long, value_name = "VERSION")]
+    version: Option<VersionId>,
+    /// The store [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct MakeSample {
+    /// The file to make, an MP4
+    out: PathBuf,
+    /// Length in whole seconds
+    #[arg(long, default_value_t = 30)]
+    seconds: u32,
+    /// Width in pixels, even
+    #[arg(long, default_value_t = 1280)]
+    width: u32,
+    /// Height in pixels, even
+    #[arg(long, default_value_t = 720)]
+    height: u32,
+    /// Frames a second, such as 24, 12.5 or 30000/1001
+    #[arg(long, default_value = "24")]
+    rate: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Command {
+    fn common(&self) -> &Common {
+        match self {
+            Self::Encode(args) => &args.common,
+            Self::Inspect(args) => &args.common,
+            Self::Verify(args) => &args.common,
+            Self::Sample(args) => &args.common,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One thread for all async work: children die with the thread that spawned them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime
+        .map_err(|e| Error::storage("this process cannot start", e))
+        .and_then(|runtime| runtime.block_on(run(&cli.command)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if cli.command.common().json {
+                let kind = error.kind().as_str();
+                print_json(&json!({"event": "error", "kind": kind, "text": error.to_string()}));
+            } else {
+                eprintln!("error: {error}");
+            }
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+async fn run(command: &Command) -> Result<(), Error> {
+    let common = command.common();
+    let config = configuration(common)?;
+    let (canceller, cancel) = cancel::pair();
+    stop_on_signals(&canceller)?;
+    let report = report::choose(common.json);
+    let outcome = match command {
+        Command::Encode(args) => encode(args, config, &report, &cancel).await,
+        Command::Inspect(args) => inspect(args, &config).await,
+        Command::Verify(args) => verify(args, &config, &report, &cancel).await,
+        Command::Sample(args) => sample(args, &config, &report, &cancel).await,
+    };
+    report.end();
+    outcome
+}
+
+fn configuration(common: &Common) -> Result<Config, Error> {
+    let usage = |text: String| Error::new(Kind::Usage, text);
+    let config = Config::load(common.config.as_deref(), headwater_config::environment())
+        .map_err(|e| usage(e.to_string()))?;
+    let ours = |key: &str| key.starts_with("encoder.") || key.starts_with("store.");
+    let wrong = config
+        .check()
+        .into_iter()
+        .find(|finding| finding.severity == Severity::Error && ours(&finding.key));
+    match wrong {
+        Some(finding) => {
+            Err(usage(format!("{}: {}; {}", finding.key, finding.message, finding.remedy)))
+        }
+        None => Ok(config),
+    }
+}
+
+/// The first signal stops the work, which then cleans up; a second one ends the process at once,
+/// and the next run cleans up.
+fn stop_on_signals(canceller: &Canceller) -> Result<(), Error> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    for kind in kinds {
+        let mut signals = signal(kind).map_err(|e| Error::storage("signals", e))?;
+        let canceller = canceller.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            canceller.cancel();
+            signals.recv().await;
+            std::process::exit(Kind::Interrupted.exit_code().into());
+        });
+    }
+    Ok(())
+}
+
+async fn encode(
+    args: &Encode,
+    mut config: Config,
+    report: &Arc<dyn Report>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    if let Some(work_dir) = &args.work_dir {
+        config.encoder.work_dir.clone_from(work_dir);
+    }
+    let request = Request {
+        input: args.input.clone(),
+        title: args.title.clone(),
+        store: args.store.clone().unwrap_or(config.store.url),
+    };
+    let published = encode::encode(&request, &config.encoder, report, cancel).await?;
+    if args.common.json {
+        print_json(&result(&published));
+    } else {
+        let Published { title, version, duration_ms, took_s, tracks } = &published;
+        print_line(&format!(
+            "published {title} as {version}: {:.3} s in {} tracks, encoded in {took_s:.1} s",
+            std::time::Duration::from_millis(*duration_ms).as_secs_f64(),
+            tracks.len()
+        ));
+    }
+    Ok(())
+}
+
+fn result(published: &Published) -> serde_json::Value {
+    let tracks: Vec<_> = published
+        .tracks
+        .iter()
+        .map(|track| {
+            json!({
+                "track": track.head.id, "codecs": track.head.codecs,
+                "bytes": track.object().len_bytes, "fragments": track.object().fragments,
+            })
+        })
+        .collect();
+    json!({
+        "event": "result",
+        "title": published.title,
+        "version": published.version,
+        "duration_ms": published.duration_ms,
+        "tracks": tracks,
+        "took_s": published.took_s,
+    })
+}
+
+fn open_store(url: &Option<StoreUrl>, config: &Config) -> Result<Box<dyn store::Store>, Error> {
+    store::open(url.as_ref().unwrap_or(&config.store.url))
+}
+
+async fn inspect(args: &Inspect, config: &Config) -> Result<(), Error> {
+    let store = open_store(&args.store, config)?;
+    let stored = inspect::inspect(store.as_ref(), &args.title).await?;
+    if args.common.json {
+        print_json(&stored.to_json());
+    } else {
+        print_line(stored.to_text().trim_end());
+    }
+    Ok(())
+}
+
+async fn verify(
+    args: &Verify,
+    config: &Config,
+    report: &Arc<dyn Report>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    let store = open_store(&args.store, config)?;
+    let (store, title) = (store.as_ref(), &args.title);
+    let missing = |what: String| Error::new(Kind::NotFound, what);
+    let live = publish::pointer(store, title).await?.and_then(|pointer| pointer.live);
+    let version = args.version.or(live);
+    let version = version.ok_or_else(|| missing(format!("there is no live title {title}")))?;
+    let opened = audit::open(store, title, version).await?;
+    let opened = opened
+        .ok_or_else(|| missing(format!("title {title} has no finished version {version}")))?;
+    let meter = Meter::start(report, Stage::Verify);
+    let whole = audit::media_bytes(&opened);
+    let mut read = 0;
+    let mut on_bytes = |bytes| {
+        read += bytes;
+        meter.of(read, whole);
+    };
+    let damages = audit::audit(store, &opened, cancel, &mut on_bytes).await?;
+    report.end();
+    for damage in &damages {
+        if args.common.json {
+            print_json(&json!({
+                "event": "damage", "object": damage.object, "offset": damage.offset,
+                "detail": damage.detail,
+            }));
+        } else {
+            print_line(&format!("damaged: {damage}"));
+        }
+    }
+    if !damages.is_empty() {
+        return Err(Error::new(
+            Kind::StoredDamage,
+            format!(
+                "{} damaged places in {title} {version}; encode the title again from its source",
+                damages.len()
+            ),
+        ));
+    }
+    if args.common.json {
+        print_json(&json!({
+            "event": "result", "title": title, "version": version, "bytes": whole,
+        }));
+    } else {
+        print_line(&format!("{title} {version}: all {whole} bytes are as they were published"));
+    }
+    Ok(())
+}
+
+async fn sample(
+    args: &MakeSample,
+    config: &Config,
+    report: &Arc<dyn Report>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    let sample = Sample::new(args.seconds, args.width, args.height, &args.rate)?;
+    let tools = Tools::new(&config.encoder);
+    let meter = Meter::start(report, Stage::Encode);
+    let frames = sample.frames();
+    let mut on_progress = |progress: &headwater_encoder::ffmpeg::Progress| {
+        let reached_s = progress.out_time_s();
+        meter.encoding(progress.frames, frames, reached_s, progress.frames_per_s);
+    };
+    sample::make(&tools, &sample, &args.out, cancel, &mut on_progress).await?;
+    report.end();
+    let out = args.out.display();
+    if args.common.json {
+        print_json(&json!({"event": "result", "file": out.to_string(), "frames": frames}));
+    } else {
+        print_line(&format!("made {out}: {frames} frames"));
+    }
+    Ok(())
+}

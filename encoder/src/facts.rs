@@ -1,0 +1,99 @@
+//! `facts.json`: what the source was, what was done to it and with what tools. For people and for
+//! later releases; nothing is served from it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use bytes::Bytes;
+use headwater_packager::ids::{TitleId, VersionId};
+use serde_json::json;
+
+use crate::ffmpeg::Log;
+use crate::plan::Plan;
+use crate::probe::Probe;
+
+/// The name of the object.
+pub const NAME: &str = "facts.json";
+/// Bytes of it.
+pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What goes into it.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The title.
+    pub title: &'a TitleId,
+    /// The version.
+    pub version: VersionId,
+    /// What ffprobe said of the source.
+    pub probe: &'a Probe,
+    /// What was planned.
+    pub plan: &'a Plan,
+    /// First line of `ffmpeg -version`.
+    pub ffmpeg: &'a str,
+    /// ffmpeg's arguments.
+    pub args: &'a [OsString],
+    /// Where ffmpeg wrote; of no interest later.
+    pub folder: &'a Path,
+    /// What ffmpeg said.
+    pub log: &'a Log,
+    /// What the uploader was told.
+    pub notices: &'a [String],
+}
+
+impl Facts<'_> {
+    /// The object's bytes.
+    pub fn to_json(&self) -> Bytes {
+        let Plan { grid, rungs, audio, source, .. } = self.plan;
+        let rungs: Vec<_> = rungs
+            .iter()
+            .map(|rung| {
+                json!({
+                    "track": rung.track, "width": rung.width, "height": rung.height,
+                    "max_kbps": rung.max_kbps, "crf": rung.crf,
+                })
+            })
+            .collect();
+        let audio = audio.as_ref().map(|audio| {
+            json!({
+                "track": audio.track, "channels": audio.channels, "kbps": audio.kbps,
+                "frames": audio.grid.frames(),
+            })
+        });
+        let facts = json!({
+            "format": 1,
+            "title": self.title,
+            "version": self.version,
+            "source": {
+                "name": self.plan.input.file_name().map(|name| name.to_string_lossy()),
+                "probe": self.probe,
+                "frames": source.video.frames,
+                "peak_kbps": source.video.peak_kbps,
+            },
+            "recipe": {
+                "rate": grid.rate().to_string(),
+                "frames": grid.frames(),
+                "gop_frames": grid.gop_frames(),
+                "preset": self.plan.preset.as_str(),
+                "rungs": rungs,
+                "audio": audio,
+            },
+            "tools": {
+                "encoder": concat!("headwater-encoder ", env!("CARGO_PKG_VERSION")),
+                "ffmpeg": self.ffmpeg,
+                "options": self.options(),
+            },
+            "notices": self.notices,
+            "ffmpeg_said": Vec::from_iter(self.log.lines()),
+        });
+        serde_json::to_vec_pretty(&facts).expect("facts are plain data").into()
+    }
+
+    /// ffmpeg's arguments without this machine's paths.
+    fn options(&self) -> Vec<String> {
+        let input = self.plan.input.to_string_lossy().into_owned();
+        let folder = format!("{}/", self.folder.display());
+        let plain =
+            |arg: &OsString| arg.to_string_lossy().replace(&input, "INPUT").replace(&folder, "");
+        self.args.iter().map(plain).collect()
+    }
+}

@@ -1,0 +1,199 @@
+//! Command lines, as pure functions of a plan. Every argument that stands here was measured or
+//! seen to matter; the reason stands beside it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::audio::SAMPLE_RATE;
+use crate::ladder::Rung;
+use crate::limits;
+use crate::plan::{self, AudioPlan, Plan};
+use crate::sample::Sample;
+use crate::source::VideoSource;
+
+/// Demuxers that may open a source. Playlists (hls, concat, dash) are not among them: one of them
+/// named `film.mp4` would make ffmpeg open other files of this machine.
+const FORMATS: &str = "mov,matroska,mpegts,mpeg,avi,flv,asf,mxf,ogg,wav,mp3,aac,flac";
+
+/// `file:` and the path: a name with a colon or a dash in front stays a file's name.
+fn file_url(path: &Path) -> OsString {
+    let mut url = OsString::from("file:");
+    url.push(path);
+    url
+}
+
+/// What every reading of a source says first.
+fn guarded() -> Vec<OsString> {
+    let max_pixels = limits::PIXELS.to_string();
+    args(&["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-max_pixels", &max_pixels])
+}
+
+fn args(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// ffprobe: headers as JSON.
+pub fn probe(input: &Path) -> Vec<OsString> {
+    let mut all = args(&["-v", "level+warning", "-of", "json", "-show_format", "-show_streams"]);
+    all.extend(guarded());
+    all.push(file_url(input));
+    all
+}
+
+/// ffprobe: every packet, for [`crate::scan::Scan`].
+pub fn scan(input: &Path) -> Vec<OsString> {
+    let mut all = args(&["-v", "level+warning", "-of", "compact=p=0", "-show_entries"]);
+    all.push("packet=stream_index,pts,duration,size,flags".into());
+    all.extend(guarded());
+    all.push(file_url(input));
+    all
+}
+
+/// ffprobe: decodes again around `reached_s`, for [`super::locate::Locate`]. ffmpeg works ahead of
+/// the frames it reports, so damage lies behind what was reached.
+pub fn locate(input: &Path, reached_s: f64) -> Vec<OsString> {
+    let mut all = args(&["-v", "quiet", "-of", "compact", "-show_log", "16", "-threads", "1"]);
+    all.extend(args(&["-show_frames", "-show_entries"]));
+    all.push("frame=stream_index,pts_time,pkt_duration_time,duration_time".into());
+    let interval = format!("{:.3}%+{}", (reached_s - 10.0).max(0.0), limits::LOCATE_SECONDS);
+    all.extend(args(&["-read_intervals", &interval]));
+    all.extend(guarded());
+    all.push(file_url(input));
+    all
+}
+
+/// ffmpeg: one decode, every rung and the sound, as fragmented MP4 in `into`.
+pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
+    let threads = threads.to_string();
+    // verbose has the tally of decoded frames; the progress comes on standard output.
+    let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose", "-y"]);
+    all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
+    // Scaling is one after the other: more threads there cost CPU and gain nothing.
+    all.extend(args(&["-filter_complex_threads", "1", "-threads", &threads]));
+    all.extend(guarded());
+    // Time stamps as they stand in the file: the filters make the picture's first one zero.
+    all.push("-copyts".into());
+    all.push("-i".into());
+    all.push(file_url(&plan.input));
+    all.push("-filter_complex".into());
+    all.push(filters(plan).into());
+    for (i, rung) in plan.rungs.iter().enumerate() {
+        all.extend(args(&["-map", &format!("[v{i}]")]));
+        all.extend(video_output(plan, rung, &threads));
+        all.push(file_url(&into.join(plan::raw_name(&rung.track))));
+    }
+    if let Some(audio) = &plan.audio {
+        all.extend(args(&["-map", "[sound]"]));
+        all.extend(audio_output(audio));
+        all.push(file_url(&into.join(plan::raw_name(&audio.track))));
+    }
+    all
+}
+
+/// The graph: frames are numbered, not timed, so that each decoded frame is one output frame; a
+/// frame that fails to decode makes every rung short, which is seen. Each size is made from the
+/// next larger one, which costs less than from the source each time.
+fn filters(plan: &Plan) -> String {
+    let video = &plan.source.video;
+    let (num, den) = (video.rate.num(), video.rate.den());
+    let mut graph = format!("[0:{}]settb={den}/{num},setpts=N,fps={num}/{den}", video.index);
+    let last = plan.rungs.len() - 1;
+    for (i, rung) in plan.rungs.iter().enumerate() {
+        let Rung { width, height, .. } = rung;
+        graph.push_str(&format!(",scale={width}:{height}:flags=bicubic"));
+        if i == 0 {
+            graph.push_str(colours(video));
+        }
+        // An even width can be a hair from the source's shape; players would scale for it.
+        graph.push_str(",setsar=1");
+        if i < last {
+            graph.push_str(&format!(",split[v{i}][s{i}];[s{i}]null"));
+        } else {
+            graph.push_str(&format!("[v{i}]"));
+        }
+    }
+    if let Some(audio) = &plan.audio {
+        graph.push(';');
+        graph.push_str(&sound_filters(plan, audio));
+    }
+    graph
+}
+
+/// To limited range and 4:2:0, tagged as what it then is; RGB by the matrix that players assume.
+fn colours(video: &VideoSource) -> &'static str {
+    if video.is_rgb {
+        ":out_range=tv:out_color_matrix=bt709,format=yuv420p,\
+         setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    } else if video.is_full_range {
+        ":out_range=tv,format=yuv420p"
+    } else {
+        ",format=yuv420p"
+    }
+}
+
+/// Sound on the picture's clock: late starts and holes filled with silence, what lies before or
+/// behind the picture cut. Samples are counted by N alone: N/SR/TB is a fraction that rounds a
+/// sample too low after a minute.
+fn sound_filters(plan: &Plan, audio: &AudioPlan) -> String {
+    let index = plan.source.audio.as_ref().map_or(0, |a| a.index);
+    let start = plan.source.video.start;
+    let (num, den) = start.base;
+    let layout = if audio.channels == 1 { "mono" } else { "stereo" };
+    format!(
+        "[0:{index}]asetpts=PTS-({ticks}*{num}/{den})/TB,\
+         aresample={SAMPLE_RATE}:async=1:min_hard_comp=0.1:first_pts=0,\
+         aformat=sample_fmts=fltp:channel_layouts={layout},apad,\
+         atrim=end_sample={end},asetpts=N[sound]",
+        ticks = start.ticks,
+        end = audio.grid.end_sample(),
+    )
+}
+
+fn video_output(plan: &Plan, rung: &Rung, threads: &str) -> Vec<OsString> {
+    let gop = plan.grid.gop_frames().to_string();
+    let timescale = plan.grid.rate().timescale().to_string();
+    let mut all = args(&["-c:v", "libx264", "-threads", threads, "-preset", plan.preset.as_str()]);
+    all.extend(args(&["-profile:v", "high", "-pix_fmt", "yuv420p", "-crf", &rung.crf.to_string()]));
+    all.extend(args(&["-maxrate", &format!("{}k", rung.max_kbps)]));
+    all.extend(args(&["-bufsize", &format!("{}k", 2 * rung.max_kbps)]));
+    // Closed GOPs of equal length: counted in frames, as seconds slip at 29.97.
+    all.extend(args(&["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0", "-bf", "3"]));
+    all.extend(args(&["-force_key_frames", &format!("expr:not(mod(n,{gop}))")]));
+    // vbv-init: the buffer half full at the start, so that a part encoded alone keeps the cap.
+    all.push("-x264-params".into());
+    all.push("open-gop=0:scenecut=0:stitchable=1:vbv-init=0.5".into());
+    all.extend(args(&["-fps_mode", "passthrough", "-enc_time_base", &format!("1:{timescale}")]));
+    all.extend(args(&["-video_track_timescale", &timescale]));
+    all.extend(container("+cmaf+frag_keyframe"));
+    all
+}
+
+fn audio_output(audio: &AudioPlan) -> Vec<OsString> {
+    let mut all = args(&["-c:a", "aac", "-profile:a", "aac_low"]);
+    all.extend(args(&["-b:a", &format!("{}k", audio.kbps)]));
+    all.extend(container("+cmaf"));
+    all.extend(args(&["-frag_duration", "2000000"]));
+    all
+}
+
+/// Fragmented MP4 that starts at zero: cmaf implies negative composition offsets, so that no edit
+/// list is needed.
+fn container(movflags: &str) -> Vec<OsString> {
+    let mut all = args(&["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]);
+    all.extend(args(&["-f", "mp4", "-movflags", movflags, "-use_editlist", "0"]));
+    all
+}
+
+/// ffmpeg: a test film.
+pub fn sample(sample: &Sample, into: &Path) -> Vec<OsString> {
+    let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+warning", "-y"]);
+    all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
+    all.extend(args(&["-f", "lavfi", "-i", &sample.picture()]));
+    all.extend(args(&["-f", "lavfi", "-i", &sample.bar_code()]));
+    all.extend(args(&["-f", "lavfi", "-i", &sample.beeps()]));
+    all.extend(args(&["-filter_complex", &sample.overlay(), "-map", "[film]", "-map", "2:a"]));
+    all.extend(args(&["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]));
+    all.extend(args(&["-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart", "-f", "mp4"]));
+    all.push(file_url(into));
+    all
+}

@@ -1,0 +1,188 @@
+//! What ffmpeg and ffprobe write to stderr with `-v level+verbose`: which lines mean that the
+//! source is damaged, how many frames were decoded, and the last words for an error message.
+//!
+//! Not every line at error level is damage: decoders complain about harmless things such as a
+//! reference dropped twice at an open GOP. Damage is what ffmpeg itself calls a failed decode, a
+//! corrupt packet or frame, or a file that ends early.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::limits;
+
+/// A damaged place of the source, as ffmpeg named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The stream, where the line says it.
+    pub stream: Option<u32>,
+    /// The line, without its prefixes.
+    pub said: String,
+}
+
+/// How much of a stream was read and decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets read.
+    pub packets: u64,
+    /// Frames decoded.
+    pub frames: u64,
+}
+
+/// What a child said.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    last: VecDeque<String>,
+    damage: Option<Damage>,
+    tallies: BTreeMap<u32, Tally>,
+}
+
+impl Log {
+    /// Takes a line.
+    pub fn line(&mut self, line: &str) {
+        let line = Line::parse(line);
+        if let Some((stream, tally)) = tally(line.text) {
+            self.tallies.insert(stream, tally);
+        }
+        if line.is_chatter {
+            return;
+        }
+        if self.damage.is_none()
+            && let Some(stream) = damaged_stream(line.text)
+        {
+            self.damage = Some(Damage { stream, said: line.text.to_owned() });
+        }
+        if self.last.len() == limits::LOG_LINES {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.text.to_owned());
+    }
+
+    /// The first damage of the source.
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// What was decoded of a stream; `None` from an ffmpeg that does not say.
+    pub fn tally(&self, stream: u32) -> Option<Tally> {
+        self.tallies.get(&stream).copied()
+    }
+
+    /// The last warnings and errors, for a message; `nothing` without any.
+    pub fn last_lines(&self) -> String {
+        if self.last.is_empty() {
+            return "nothing".to_owned();
+        }
+        Vec::from_iter(self.last.iter().map(String::as_str)).join(" | ")
+    }
+
+    /// The last warnings and errors.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.last.iter().map(String::as_str)
+    }
+}
+
+/// `[h264 @ 0x55d0c0ffee] [error] text`, taken apart.
+struct Line<'a> {
+    text: &'a str,
+    is_chatter: bool,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a str) -> Self {
+        let mut text = line.trim();
+        let mut is_chatter = text.is_empty();
+        while let Some((tag, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
+            match tag {
+                "info" | "verbose" | "debug" | "trace" => is_chatter = true,
+                "warning" | "error" | "fatal" | "panic" | "quiet" => {}
+                // Who says it, with an address that differs from run to run.
+                context if context.contains(" @ 0x") => {}
+                _ => break,
+            }
+            text = rest.trim_start();
+        }
+        Self { text, is_chatter }
+    }
+}
+
+/// Some(stream if named) when the line means damage. Wordings of ffmpeg 5 to 7.
+fn damaged_stream(text: &str) -> Option<Option<u32>> {
+    const NAMING: [&str; 5] = [
+        "Error while decoding stream #0:",
+        "corrupt decoded frame in stream ",
+        "corrupt input packet in stream ",
+        "Packet corrupt (stream = ",
+        "Error submitting packet to decoder",
+    ];
+    const OTHER: [&str; 3] = ["partial file", "File ended prematurely", "corrupt decoded frame"];
+    for words in NAMING {
+        if let Some(at) = text.find(words) {
+            return Some(leading_number(&text[at + words.len()..]));
+        }
+    }
+    let ended = OTHER.iter().any(|words| text.contains(words));
+    ended.then(|| text.strip_prefix("stream ").and_then(leading_number))
+}
+
+/// `Input stream #0:1 (audio): 260 packets read (52191 bytes); 259 frames decoded ...`
+fn tally(text: &str) -> Option<(u32, Tally)> {
+    let rest = text.strip_prefix("Input stream #0:")?;
+    let stream = leading_number(rest)?;
+    let (_, rest) = rest.split_once("): ")?;
+    let (packets, rest) = rest.split_once(" packets read")?;
+    let (_, rest) = rest.split_once("; ")?;
+    let (frames, _) = rest.split_once(" frames decoded")?;
+    let tally = Tally { packets: packets.parse().ok()?, frames: frames.parse().ok()? };
+    Some((stream, tally))
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damage() {
+        let damage = |stream| Some(stream);
+        let table = [
+            ("[error] Error while decoding stream #0:1: Invalid data found", damage(Some(1))),
+            ("[warning] file:/a/b.mp4: corrupt decoded frame in stream 0", damage(Some(0))),
+            ("[warning] file:/a/b.mp4: corrupt input packet in stream 0", damage(Some(0))),
+            (
+                "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x556d46da4940] [error] stream 1, offset 0x21a83: partial file",
+                damage(Some(1)),
+            ),
+            (
+                "[mov,mp4 @ 0x5] [warning] Packet corrupt (stream = 0, dts = 41984).",
+                damage(Some(0)),
+            ),
+            ("[matroska,webm @ 0x5] [error] File ended prematurely at pos. 12", damage(None)),
+            ("[h264 @ 0x5] [error] mmco: unref short failure", None),
+            ("[verbose] Error while decoding stream #0:1: quoted", None),
+            ("[libx264 @ 0x5] [info] using cpu capabilities", None),
+        ];
+        for (line, wanted) in table {
+            let mut log = Log::default();
+            log.line(line);
+            assert_eq!(log.damage().map(|d| d.stream), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn tallies_and_last_lines() {
+        let mut log = Log::default();
+        assert_eq!(log.last_lines(), "nothing");
+        log.line("[verbose]   Input stream #0:1 (audio): 260 packets read (5 bytes); 259 frames decoded (265216 samples); ");
+        assert_eq!(log.tally(1), Some(Tally { packets: 260, frames: 259 }));
+        assert_eq!(log.tally(0), None);
+        assert_eq!(log.last_lines(), "nothing", "chatter is no last word");
+        for i in 0..100 {
+            log.line(&format!("[aac @ 0x7f] [error] line {i}"));
+        }
+        assert_eq!(log.lines().count(), limits::LOG_LINES);
+        assert!(log.last_lines().ends_with("line 98 | line 99"));
+    }
+}

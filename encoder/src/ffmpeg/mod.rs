@@ -1,0 +1,217 @@
+//! ffmpeg and ffprobe: the only place that builds a command line or runs a child.
+//!
+//! ```text
+//! command   plan to arguments, pure
+//! run       a child, watched: silent for too long or cancelled, it is killed
+//! progress  what ffmpeg writes to -progress
+//! log       what it writes to stderr: damage, tallies, the last lines
+//! locate    where in a damaged source the damage is
+//! ```
+//!
+//! A child gets no standard input, no environment but `PATH`, no protocol but local files, only
+//! container formats on a list, and dies with this process. Its exit code alone is never believed:
+//! ffmpeg ends with 0 after a source that was cut off.
+
+pub mod command;
+pub mod locate;
+pub mod log;
+pub mod progress;
+pub mod run;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind};
+use crate::limits;
+use crate::plan::Plan;
+use crate::probe::Probe;
+use crate::sample::Sample;
+use crate::scan::Scan;
+use crate::source::Selected;
+
+pub use log::{Damage, Log, Tally};
+pub use progress::Progress;
+
+/// The programs and the patience for them.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// ffmpeg: a path, or a name in `PATH`.
+    pub ffmpeg: PathBuf,
+    /// ffprobe: a path, or a name in `PATH`.
+    pub ffprobe: PathBuf,
+    /// A child that shows no movement for so long is killed.
+    pub stall: Duration,
+    /// Threads for the decoder and for each encoder.
+    pub threads: u32,
+}
+
+impl Tools {
+    /// The programs that the configuration names.
+    pub fn new(config: &headwater_config::Encoder) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = match config.threads {
+            0 => u32::try_from(cores()).unwrap_or(1),
+            threads => threads,
+        };
+        Self {
+            ffmpeg: config.ffmpeg.clone(),
+            ffprobe: config.ffprobe.clone(),
+            stall: Duration::from_secs(config.stall_s.into()),
+            threads,
+        }
+    }
+
+    /// The first line of `ffmpeg -version`: which build makes the bytes.
+    pub async fn version(&self, cancel: &Cancel) -> Result<String, Error> {
+        let mut first = String::new();
+        let mut keep = |line: &str| {
+            if first.is_empty() {
+                line.clone_into(&mut first);
+            }
+            Ok(true)
+        };
+        let args = vec!["-version".into()];
+        let end =
+            run::run(&self.ffmpeg, args, patient(limits::PROBE_TIME, cancel), &mut keep).await?;
+        end.success("ffmpeg -version")?;
+        Ok(first)
+    }
+
+    /// What is in the file, by its headers.
+    pub async fn probe(&self, input: &Path, cancel: &Cancel) -> Result<Probe, Error> {
+        let mut json = String::new();
+        let mut keep = |line: &str| {
+            if json.len() + line.len() > limits::PROBE_JSON_BYTES {
+                return Err(Error::new(
+                    Kind::Refused,
+                    format!(
+                        "the source's headers fill more than {} bytes",
+                        limits::PROBE_JSON_BYTES
+                    ),
+                ));
+            }
+            json.push_str(line);
+            json.push('\n');
+            Ok(true)
+        };
+        let args = command::probe(input);
+        let end =
+            run::run(&self.ffprobe, args, patient(limits::PROBE_TIME, cancel), &mut keep).await?;
+        if !end.status.success() {
+            return Err(unreadable(input, &end.log));
+        }
+        Probe::parse(json.as_bytes())
+    }
+
+    /// Every packet of the file, without decoding.
+    pub async fn scan(
+        &self,
+        input: &Path,
+        video_index: u32,
+        cancel: &Cancel,
+    ) -> Result<(Scan, Log), Error> {
+        let mut scan = Scan::new(video_index);
+        let mut take = |line: &str| scan.line(line).map(|()| true);
+        let args = command::scan(input);
+        let end = run::run(&self.ffprobe, args, patient(self.stall, cancel), &mut take).await?;
+        if !end.status.success() {
+            return Err(unreadable(input, &end.log));
+        }
+        scan.finish();
+        Ok((scan, end.log))
+    }
+
+    /// Decodes once and encodes every rung and the sound into `into`. Stops at the first damage of
+    /// the source, which is then in the log; otherwise ffmpeg's exit was a success.
+    pub async fn encode(
+        &self,
+        plan: &Plan,
+        into: &Path,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Log, Error> {
+        let args = command::encode(plan, into, self.threads);
+        let end = self.watch(args, cancel, progress).await?;
+        if end.log.damage().is_none() {
+            end.success("ffmpeg")?;
+        }
+        Ok(end.log)
+    }
+
+    /// Makes a test film.
+    pub async fn sample(
+        &self,
+        sample: &Sample,
+        into: &Path,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<(), Error> {
+        let end = self.watch(command::sample(sample, into), cancel, progress).await?;
+        end.success("ffmpeg")
+    }
+
+    /// Where a damaged source is damaged; `None` when it is not found again.
+    pub async fn locate(
+        &self,
+        plan_input: &Path,
+        selected: &Selected,
+        reached_s: f64,
+        cancel: &Cancel,
+    ) -> Result<Option<locate::Place>, Error> {
+        let mut found = locate::Locate::new(selected.indexes());
+        let mut take = |line: &str| {
+            found.line(line);
+            Ok(true)
+        };
+        let args = command::locate(plan_input, reached_s);
+        // Its exit code says nothing new: the source is known to be damaged.
+        run::run(&self.ffprobe, args, patient(self.stall, cancel), &mut take).await?;
+        Ok(found.first())
+    }
+
+    async fn watch(
+        &self,
+        args: Vec<std::ffi::OsString>,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<run::End, Error> {
+        let mut state = Progress::default();
+        let mut take = |line: &str| {
+            let moved = state.line(line);
+            if moved {
+                progress(&state);
+            }
+            Ok(moved)
+        };
+        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
+        run::run(&self.ffmpeg, args, watch, &mut take).await
+    }
+}
+
+/// Lets a child say everything it has to say.
+fn patient(stall: Duration, cancel: &Cancel) -> run::Watch<'_> {
+    run::Watch { stall, stops_at_damage: false, cancel }
+}
+
+/// Why ffprobe could not read a source, for the one who sent it.
+fn unreadable(input: &Path, log: &Log) -> Error {
+    let name = input.display();
+    let said = log.last_lines();
+    if said.contains("moov atom not found") {
+        return Error::new(
+            Kind::SourceDamaged,
+            format!(
+                "{name} ends before its index (moov), as a file does whose upload or recording was cut off; \
+                 send the whole file"
+            ),
+        );
+    }
+    Error::new(
+        Kind::Refused,
+        format!(
+            "{name} is not a film in a container that this version takes \
+             (mp4, mov, mkv, webm, ts, mpg, avi, flv, wmv, mxf); ffprobe says: {said}"
+        ),
+    )
+}

@@ -1,0 +1,258 @@
+//! One child process, watched until it ends.
+//!
+//! It runs in a process group of its own, so that a terminal's Ctrl-C reaches us alone (an ffmpeg
+//! that is asked to stop writes a valid, shorter file), and is killed with SIGKILL when it shows no
+//! movement, when it is cancelled, at the first damage of the source, and by the kernel when this
+//! process dies.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::log::Log;
+use crate::cancel::Cancel;
+use crate::error::Error;
+use crate::limits;
+
+/// How a child ended and what it said.
+#[derive(Debug)]
+pub struct End {
+    /// Its exit.
+    pub status: ExitStatus,
+    /// Its stderr.
+    pub log: Log,
+}
+
+impl End {
+    /// An error unless it ended with 0.
+    pub fn success(&self, name: &str) -> Result<(), Error> {
+        if self.status.success() {
+            return Ok(());
+        }
+        Err(Error::tool(format!(
+            "{name} failed ({}); it says: {}",
+            self.status,
+            self.log.last_lines()
+        )))
+    }
+}
+
+/// When to give up on a child.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch<'a> {
+    /// Killed when it shows no movement for so long.
+    pub stall: Duration,
+    /// Killed when its log tells of a damaged source: what it would still make is of no use.
+    pub stops_at_damage: bool,
+    /// Killed when this is wished.
+    pub cancel: &'a Cancel,
+}
+
+/// Takes a line of the child's standard output; says whether it means movement.
+pub type OnLine<'a> = &'a mut dyn FnMut(&str) -> Result<bool, Error>;
+
+/// Runs `program` until it ends or `watch` ends it; `on_line` gets each line of its standard
+/// output.
+pub async fn run(
+    program: &Path,
+    args: Vec<OsString>,
+    watch: Watch<'_>,
+    on_line: OnLine<'_>,
+) -> Result<End, Error> {
+    let Watch { stall, cancel, .. } = watch;
+    cancel.check()?;
+    let mut child = Running::spawn(program, args)?;
+    let mut stdout = child.child.stdout.take();
+    let mut stderr = child.child.stderr.take();
+    let (mut out_lines, mut err_lines) = (Lines::default(), Lines::default());
+    let (mut out_bytes, mut err_bytes) = (vec![0; 64 * 1024], vec![0; 16 * 1024]);
+    let mut log = Log::default();
+    let mut moved_at = Instant::now();
+    while stdout.is_some() || stderr.is_some() {
+        tokio::select! {
+            read = read_some(&mut stdout, &mut out_bytes) => {
+                let mut moved = false;
+                out_lines.push(read, |line| {
+                    moved |= on_line(line)?;
+                    Ok(())
+                })?;
+                if moved {
+                    moved_at = Instant::now();
+                }
+            }
+            read = read_some(&mut stderr, &mut err_bytes) => {
+                err_lines.push(read, |line| {
+                    log.line(line);
+                    Ok(())
+                })?;
+                if watch.stops_at_damage && log.damage().is_some() {
+                    child.kill();
+                }
+            }
+            () = cancel.cancelled() => return Err(Error::interrupted()),
+            () = tokio::time::sleep_until(moved_at + stall) => {
+                return Err(hung(program, stall, &log));
+            }
+        }
+    }
+    tokio::select! {
+        status = child.child.wait() => {
+            let status = status.map_err(|e| Error::tool(format!("{}: {e}", program.display())))?;
+            child.ended = true;
+            if status.code() == Some(NOT_FOUND) {
+                return Err(missing(program));
+            }
+            Ok(End { status, log })
+        }
+        () = cancel.cancelled() => Err(Error::interrupted()),
+        () = tokio::time::sleep_until(moved_at + stall) => Err(hung(program, stall, &log)),
+    }
+}
+
+/// setpriv's exit code when there is no such program, like a shell's.
+const NOT_FOUND: i32 = 127;
+
+fn missing(program: &Path) -> Error {
+    Error::tool(format!(
+        "there is no program `{}`; install ffmpeg (Debian: apt-get install ffmpeg) or say where it \
+         is with `encoder.ffmpeg` and `encoder.ffprobe` in the configuration",
+        program.display()
+    ))
+}
+
+fn hung(program: &Path, stall: Duration, log: &Log) -> Error {
+    Error::tool(format!(
+        "{} showed no movement for {} s and was killed (`encoder.stall_s`); it says: {}",
+        program.display(),
+        stall.as_secs(),
+        log.last_lines()
+    ))
+}
+
+/// Reads what there is into `buffer`; closes the pipe at its end. Never ready when closed.
+async fn read_some<'b, R: AsyncRead + Unpin>(
+    pipe: &mut Option<R>,
+    buffer: &'b mut [u8],
+) -> &'b [u8] {
+    let Some(reader) = pipe else {
+        return std::future::pending().await;
+    };
+    // A broken pipe of a child is its end; its exit code tells the rest.
+    let len = reader.read(buffer).await.unwrap_or(0);
+    if len == 0 {
+        *pipe = None;
+    }
+    &buffer[..len]
+}
+
+/// Cuts bytes into lines of bounded length.
+#[derive(Default)]
+struct Lines {
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes bytes, none at the end, and gives every finished line.
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        mut line: impl FnMut(&str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if bytes.is_empty() && !self.partial.is_empty() {
+            line(&String::from_utf8_lossy(&std::mem::take(&mut self.partial)))?;
+        }
+        for piece in bytes.split_inclusive(|&b| b == b'\n' || b == b'\r') {
+            let (text, ends) = match piece.split_last() {
+                Some((b'\n' | b'\r', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let room = limits::LINE_BYTES - self.partial.len();
+            self.partial.extend_from_slice(&text[..text.len().min(room)]);
+            if ends {
+                line(&String::from_utf8_lossy(&self.partial))?;
+                self.partial.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A child that does not outlive its owner.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+    ended: bool,
+}
+
+impl Running {
+    fn spawn(program: &Path, args: Vec<OsString>) -> Result<Self, Error> {
+        // setpriv (util-linux) asks the kernel to kill the child when we die, even by SIGKILL.
+        // It counts the thread that spawns: the binary runs one thread for all async work.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(args)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("LC_ALL", "C")
+            .env("AV_LOG_FORCE_NOCOLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| {
+                Error::tool(format!(
+                    "setpriv cannot be run ({e}); install util-linux: ffmpeg is started by it"
+                ))
+            })?;
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Ok(Self { child, group, ended: false })
+    }
+
+    /// SIGKILL to the child and whatever it started.
+    fn kill(&self) {
+        if let Some(group) = self.group
+            && !self.ended
+        {
+            // It may have ended by itself just now.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_and_bounded() {
+        let mut lines = Lines::default();
+        let mut got = Vec::new();
+        let long = "x".repeat(limits::LINE_BYTES * 2);
+        let chunks: [&[u8]; 6] = [b"a=1\nb", b"=2\r", b"c=3", long.as_bytes(), b"\nend", b""];
+        for chunk in chunks {
+            let keep = |line: &str| {
+                got.push(line.to_owned());
+                Ok(())
+            };
+            lines.push(chunk, keep).unwrap();
+        }
+        assert_eq!(got[..2], ["a=1", "b=2"]);
+        assert_eq!(got[2].len(), limits::LINE_BYTES);
+        assert_eq!(got[3..], ["end"]);
+    }
+}

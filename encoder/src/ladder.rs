@@ -1,0 +1,186 @@
+//! Which renditions a source gets: the operator's ladder, never above the source's size or rate.
+//!
+//! A rung's height is the shorter side of the picture, so a portrait film gets the same quality as
+//! a landscape one. A source below the ladder's top is its own top rung.
+
+use headwater_config::Rung as Wanted;
+use headwater_packager::ids::TrackId;
+
+use crate::grid::Rate;
+
+/// One rendition to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// `v` and the shorter side.
+    pub track: TrackId,
+    /// Pixels, even.
+    pub width: u32,
+    /// Pixels, even.
+    pub height: u32,
+    /// x264's `maxrate`; the buffer is two seconds of it.
+    pub max_kbps: u32,
+    /// x264's constant rate factor.
+    pub crf: u32,
+}
+
+/// What of a source decides its ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub rate: Rate,
+    /// What AVC would need for the source's busiest GOP, in kbit/s: no rung is let above it.
+    pub peak_kbps: u32,
+}
+
+/// A rung this near in size below a source that is its own top rung is left out, in percent.
+const TOO_NEAR_PERCENT: u32 = 85;
+/// Pixel shape that a rung's bit rate is meant for.
+const MEANT_FOR: (u32, u32) = (16, 9);
+/// Least cap in kbit/s, whatever the source has.
+const LEAST_KBPS: u32 = 50;
+
+/// The rungs for `picture`, largest first; `ladder` is not empty.
+pub fn rungs(picture: Picture, ladder: &[Wanted]) -> Vec<Rung> {
+    let mut wanted: Vec<&Wanted> = ladder.iter().collect();
+    wanted.sort_by_key(|rung| std::cmp::Reverse(rung.height));
+    wanted.dedup_by_key(|rung| rung.height);
+    let short = even(picture.width.min(picture.height));
+    let (above, mut below): (Vec<&Wanted>, Vec<&Wanted>) =
+        wanted.into_iter().partition(|rung| rung.height > short);
+    let mut rungs = Vec::with_capacity(below.len() + 1);
+    // Without a rung of the source's own size, the next above lends its quality.
+    if let Some(lender) = above.last()
+        && below.first().is_none_or(|rung| rung.height < short)
+    {
+        below.retain(|rung| rung.height * 100 <= short * TOO_NEAR_PERCENT);
+        let (w, h) = MEANT_FOR;
+        let side = u64::from(lender.height);
+        let meant_pixels = side * side * u64::from(w) / u64::from(h);
+        let kbps = scaled(lender.max_bitrate_kbps, pixels(picture), meant_pixels);
+        rungs.push(rung(picture, short, kbps, lender.crf));
+    }
+    rungs.extend(
+        below
+            .iter()
+            .map(|wanted| rung(picture, wanted.height, wanted.max_bitrate_kbps, wanted.crf)),
+    );
+    rungs
+}
+
+fn rung(picture: Picture, short: u32, max_kbps: u32, crf: u32) -> Rung {
+    let (source_short, source_long) =
+        (picture.width.min(picture.height), picture.width.max(picture.height));
+    let short = even(short);
+    let long = if short == even(source_short) {
+        even(source_long)
+    } else {
+        nearest_even(source_long, short, source_short)
+    };
+    let (width, height) =
+        if picture.width < picture.height { (short, long) } else { (long, short) };
+    let source_share =
+        scaled(picture.peak_kbps, u64::from(width) * u64::from(height), pixels(picture));
+    Rung {
+        track: format!("v{short}").parse().expect("v and digits"),
+        width,
+        height,
+        max_kbps: max_kbps.min(source_share).max(LEAST_KBPS),
+        crf,
+    }
+}
+
+fn pixels(picture: Picture) -> u64 {
+    u64::from(picture.width) * u64::from(picture.height)
+}
+
+fn even(side: u32) -> u32 {
+    (side & !1).max(2)
+}
+
+/// `long * short / of`, to the nearest even number.
+fn nearest_even(long: u32, short: u32, of: u32) -> u32 {
+    let (long, short, of) = (u64::from(long), u64::from(short), u64::from(of));
+    let halves = (long * short + of) / (2 * of);
+    u32::try_from(halves * 2).expect("no longer than the source").max(2)
+}
+
+/// A bit rate for another picture size: by the power .75 of the pixels, as small pictures need
+/// more bits for each pixel. Whole numbers, so that a plan is the same on every machine.
+fn scaled(kbps: u32, to_pixels: u64, from_pixels: u64) -> u32 {
+    const ONE: u64 = 1_000_000;
+    let ratio = to_pixels * ONE / from_pixels.max(1);
+    let root = (ratio * ONE).isqrt();
+    let power = (ratio * root).isqrt();
+    u32::try_from(u64::from(kbps) * power / ONE).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_config::Encoder;
+    use proptest::prelude::*;
+
+    fn picture(width: u32, height: u32, peak_kbps: u32) -> Picture {
+        Picture { width, height, rate: Rate::parse("24").unwrap(), peak_kbps }
+    }
+
+    fn shown(rungs: &[Rung]) -> String {
+        let shown: Vec<String> = rungs
+            .iter()
+            .map(|r| format!("{} {}x{} {}k", r.track, r.width, r.height, r.max_kbps))
+            .collect();
+        shown.join(", ")
+    }
+
+    #[test]
+    fn ladders() {
+        let table = [
+            (
+                (1920, 1080, 50_000),
+                "v1080 1920x1080 6000k, v720 1280x720 3500k, v480 854x480 1600k, v360 640x360 900k",
+            ),
+            (
+                (3840, 2160, 50_000),
+                "v1080 1920x1080 6000k, v720 1280x720 3500k, v480 854x480 1600k, v360 640x360 900k",
+            ),
+            // 720 is too near 800; 800 lines of 1920 are fewer pixels than the 1080 rung is for.
+            ((1920, 800, 50_000), "v800 1920x800 4790k, v480 1152x480 1600k, v360 864x360 900k"),
+            ((768, 432, 50_000), "v432 768x432 1366k, v360 640x360 900k"),
+            // A source of 600 kbit/s at its busiest is not blown up.
+            ((768, 432, 600), "v432 768x432 600k, v360 640x360 456k"),
+            ((1280, 720, 50_000), "v720 1280x720 3500k, v480 854x480 1600k, v360 640x360 900k"),
+            ((320, 180, 50_000), "v180 320x180 318k"),
+            ((160, 90, 10), "v90 160x90 50k"),
+            // Odd sizes lose a line; portrait goes by its shorter side.
+            ((853, 479, 50_000), "v478 852x478 1597k, v360 642x360 900k"),
+            (
+                (1080, 1920, 50_000),
+                "v1080 1080x1920 6000k, v720 720x1280 3500k, v480 480x854 1600k, v360 360x640 900k",
+            ),
+        ];
+        for ((width, height, peak), wanted) in table {
+            let rungs = rungs(picture(width, height, peak), &Encoder::default().ladder);
+            assert_eq!(shown(&rungs), wanted, "{width}x{height} {peak}k");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_rung_is_above_its_source(
+            width in 32..8192u32, height in 32..4320u32, peak_kbps in 1..100_000u32,
+        ) {
+            let rungs = rungs(picture(width, height, peak_kbps), &Encoder::default().ladder);
+            prop_assert!(!rungs.is_empty());
+            for rung in &rungs {
+                prop_assert!(rung.width <= width && rung.height <= height, "{:?}", rung);
+                prop_assert!(rung.width % 2 == 0 && rung.height % 2 == 0, "{:?}", rung);
+                prop_assert!(rung.max_kbps <= peak_kbps.max(LEAST_KBPS), "{:?}", rung);
+            }
+            prop_assert!(rungs.windows(2).all(|pair| pair[0].height * pair[0].width > pair[1].height * pair[1].width));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Headwater's control plane: one source file in, one published version of a title out. The only
+//! writer of the store.
+//!
+//! ```text
+//! probe ─► scan ─► source ─► plan ─► ffmpeg ─► remux ─► publish ─► audit ─► title.json
+//!  what     every   taken or  grid    one        our      the        every    the commit
+//!  is in it frame   refused   ladder  process    bytes    store      byte     point
+//! ```
+//!
+//! `encode` is that path and nothing else; each other module is one station of it. A version is
+//! seen by nobody before `title.json` names it, and `title.json` is replaced last: whatever stops
+//! an encode leaves the title as it was.
+
+pub mod audio;
+pub mod audit;
+pub mod cancel;
+pub mod encode;
+pub mod error;
+pub mod facts;
+pub mod ffmpeg;
+pub mod grid;
+pub mod inspect;
+pub mod ladder;
+pub mod language;
+pub mod limits;
+pub mod plan;
+pub mod probe;
+pub mod publish;
+pub mod remux;
+pub mod report;
+pub mod sample;
+pub mod scan;
+pub mod source;
+pub mod store;
+pub mod work;
+
+pub use error::{Error, Kind};

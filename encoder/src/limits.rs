@@ -1,0 +1,36 @@
+//! Bounds on what the encoder takes from outside: sources, ffmpeg's words and its output.
+
+use std::time::Duration;
+
+/// Bytes of ffprobe's JSON about one source.
+pub const PROBE_JSON_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes kept of one line that ffmpeg or ffprobe writes; the rest of it is dropped.
+pub const LINE_BYTES: usize = 8 * 1024;
+/// Last lines of ffmpeg's log that an error or `facts.json` repeats.
+pub const LOG_LINES: usize = 12;
+/// Streams of a source, of any kind.
+pub const STREAMS: usize = 64;
+/// Frames of a source: a day at 60 frames a second.
+pub const FRAMES: usize = 24 * 3600 * 60;
+/// Pixels of a decoded frame (8192 x 4320); more is refused before memory is taken.
+pub const PIXELS: u64 = 8192 * 4320;
+/// Shortest side of a source in pixels; x264 and players have trouble below.
+pub const LEAST_SIDE: u32 = 32;
+/// Frames a second; above it a rate would have to be divided.
+pub const FRAMES_PER_SECOND: u32 = 60;
+/// Numerator of a frame rate. 60000/1001 needs 60,000; what needs more is measuring noise.
+pub const RATE_NUMERATOR: u32 = 1_000_000;
+/// Channels of a source's sound.
+pub const CHANNELS: u32 = 8;
+/// Bytes of a moof that ffmpeg writes, of which one holds at most a GOP or two seconds of sound.
+pub const MOOF_BYTES: u64 = 1024 * 1024;
+/// Bytes of a moov of a fragmented file, which holds no samples.
+pub const MOOV_BYTES: u64 = 1024 * 1024;
+/// Bytes read at once when stored bytes are checked; a fragment is read whole.
+pub const READ_BYTES: u64 = 4 * 1024 * 1024;
+/// How long ffprobe may think about a source's header.
+pub const PROBE_TIME: Duration = Duration::from_secs(120);
+/// Media seconds that are decoded again to find where a damaged source is damaged.
+pub const LOCATE_SECONDS: u32 = 120;
+/// How much of a file may lie behind its last packet before it counts as cut off, in seconds.
+pub const TRUNCATION_SLACK_SECONDS: f64 = 1.0;

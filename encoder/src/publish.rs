@@ -1,0 +1,111 @@
+//! Publication: objects, facts, heads; everything read back; and last the pointer, which is the
+//! only thing that readers follow. A reader sees the title as it was, or as it is now.
+
+use bytes::Bytes;
+use headwater_packager::heads::HeadsWriter;
+use headwater_packager::ids::{TitleId, VersionId};
+use headwater_packager::limits::POINTER_BYTES;
+use headwater_packager::stored::{self, Pointer};
+
+use crate::audit;
+use crate::cancel::Cancel;
+use crate::error::{Error, Kind};
+use crate::facts;
+use crate::remux::Made;
+use crate::store::Store;
+
+/// The first and only publication of a finished version's heads.
+const SEQ: u64 = 1;
+
+/// The title's pointer; `None` for a title that was never published.
+pub async fn pointer(store: &dyn Store, title: &TitleId) -> Result<Option<Pointer>, Error> {
+    let key = stored::pointer_key(title);
+    let Some(bytes) = store.small(&key, POINTER_BYTES).await? else {
+        return Ok(None);
+    };
+    let damaged = |e| {
+        Error::new(
+            Kind::StoredDamage,
+            format!(
+                "{key}: {e}; `inspect` lists the versions: write the pointer anew or remove it"
+            ),
+        )
+    };
+    Pointer::parse(&bytes).map(Some).map_err(damaged)
+}
+
+/// The bytes of a version's heads, checked as a reader would check them.
+/// `access_class` is the title's.
+pub fn heads(
+    title: &TitleId,
+    version: VersionId,
+    access_class: Option<String>,
+    made: &[Made],
+) -> Result<Bytes, Error> {
+    let mut writer = HeadsWriter::new(title.clone(), version, SEQ).access_class(access_class);
+    let refused = |e: headwater_packager::Error| Error::tool(format!("heads of {title}: {e}"));
+    for track in made {
+        writer.track(track.head.clone(), &track.init, &track.rows).map_err(refused)?;
+    }
+    let bytes = Bytes::from(writer.finish());
+    headwater_packager::title::Title::open(&bytes).map_err(refused)?;
+    Ok(bytes)
+}
+
+/// Writes everything of a version: the track files, which are taken away, then facts, then heads.
+pub async fn write(
+    store: &dyn Store,
+    title: &TitleId,
+    version: VersionId,
+    made: &[Made],
+    facts: &Bytes,
+    heads: &Bytes,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    for track in made {
+        cancel.check()?;
+        let key = stored::object_key(title, version, &track.object().name);
+        store.put_file(&key, &track.path).await?;
+    }
+    cancel.check()?;
+    store.put(&stored::object_key(title, version, facts::NAME), facts.clone()).await?;
+    store.put(&stored::heads_key(title, version), heads.clone()).await
+}
+
+/// Reads everything back, each byte against what was written.
+pub async fn read_back(
+    store: &dyn Store,
+    title: &TitleId,
+    version: VersionId,
+    (facts, heads): (&Bytes, &Bytes),
+    cancel: &Cancel,
+    on_bytes: &mut (dyn FnMut(u64) + Send),
+) -> Result<(), Error> {
+    for (name, written) in [(facts::NAME, facts), ("heads.bin", heads)] {
+        let key = stored::object_key(title, version, name);
+        if store.small(&key, written.len()).await?.as_ref() != Some(written) {
+            return Err(Error::storage(
+                key,
+                "reads back other than it was written; check the disk",
+            ));
+        }
+    }
+    let opened = audit::open(store, title, version).await?;
+    let opened = opened.ok_or_else(|| Error::storage("heads.bin", "is gone"))?;
+    let damages = audit::audit(store, &opened, cancel, on_bytes).await?;
+    match damages.first() {
+        None => Ok(()),
+        Some(damage) => Err(Error::storage(
+            stored::version_prefix(title, version),
+            format!("{damage}: it reads back other than it was written; check the disk"),
+        )),
+    }
+}
+
+/// Points the title at a version that is complete: the commit.
+pub async fn go_live(store: &dyn Store, title: &TitleId, version: VersionId) -> Result<(), Error> {
+    let before = pointer(store, title).await?;
+    let access_class = before.and_then(|pointer| pointer.access_class);
+    let after = Pointer::to_live(version, access_class);
+    store.put(&stored::pointer_key(title), after.to_json().into()).await
+}

@@ -1,0 +1,69 @@
+//! ffmpeg's fragmented files to ours: every fragment read, checked against the plan, cut on the
+//! grid and written in one canonical form, one fragment in memory at a time.
+//!
+//! ```text
+//! raw      ftyp moov (moof mdat)* mfra, streamed      what ffmpeg wrote
+//! video    one raw fragment is one GOP                frame counts, IDR, times
+//! sound    its frames are dealt out to the grid       frame counts, times
+//! opinion  the crate `mp4` reads the header as well   must agree
+//! track    ftyp moov sidx (moof mdat)*, rows          what is stored
+//! ```
+
+mod opinion;
+mod raw;
+mod sound;
+mod track;
+mod video;
+
+use std::path::PathBuf;
+
+use headwater_packager::bmff::index::{Reference, write_sidx};
+use headwater_packager::heads::{ObjectHead, Row, TrackHead};
+use headwater_packager::ids::TrackId;
+
+use crate::error::Error;
+
+pub use sound::sound;
+pub use video::video;
+
+/// A finished track file, not yet in the store.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// What heads say of it.
+    pub head: TrackHead,
+    /// ftyp and moov.
+    pub init: Vec<u8>,
+    /// A row for each fragment.
+    pub rows: Vec<Row>,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl Made {
+    /// The object in the store.
+    pub fn object(&self) -> &ObjectHead {
+        self.head.objects.first().expect("a finished track is one object")
+    }
+
+    /// Length in ticks.
+    pub fn duration_ticks(&self) -> u64 {
+        self.rows.iter().map(|row| u64::from(row.duration_ticks)).sum()
+    }
+}
+
+/// The index of a track's fragments, as it stands in its file.
+pub fn index(timescale: u32, rows: impl Iterator<Item = Row>) -> Result<Vec<u8>, Error> {
+    let references: Vec<Reference> = rows
+        .map(|row| Reference { size_bytes: row.size_bytes, duration_ticks: row.duration_ticks })
+        .collect();
+    // Time starts at zero in every track that we make.
+    write_sidx(timescale, 0, &references).map_err(|e| Error::tool(e.to_string()))
+}
+
+/// ffmpeg's output is not what was planned: whose fault, where, what was expected and what came.
+fn unlike_plan(track: &TrackId, what: impl std::fmt::Display) -> Error {
+    Error::tool(format!(
+        "ffmpeg's output for {track} is not what was planned: {what}; nothing was published. \
+         Try again; if it stays so, try another ffmpeg and report it"
+    ))
+}

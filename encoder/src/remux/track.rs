@@ -1,0 +1,122 @@
+//! Writes a track file: `ftyp moov sidx (moof mdat)*`, and a row for each fragment.
+//!
+//! The index stands before the media but its sizes are known last. How many fragments there will
+//! be is planned, so its place is left free and filled in at the end; nothing is copied twice.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use headwater_packager::bmff::fragment::{self, MDAT_HEADER_BYTES, Sample};
+use headwater_packager::heads::{ROW_BYTES, Row};
+
+use super::index;
+use crate::error::Error;
+
+/// A track file that is being written.
+pub struct TrackWriter {
+    path: PathBuf,
+    out: BufWriter<File>,
+    init: Vec<u8>,
+    timescale: u32,
+    media_offset_bytes: u64,
+    len_bytes: u64,
+    decode_ticks: u64,
+    rows: Vec<Row>,
+}
+
+/// A track file that is finished.
+pub struct TrackFile {
+    /// ftyp and moov.
+    pub init: Vec<u8>,
+    /// A row for each fragment.
+    pub rows: Vec<Row>,
+    /// Where the first fragment starts.
+    pub media_offset_bytes: u64,
+    /// Whole file.
+    pub len_bytes: u64,
+}
+
+impl TrackWriter {
+    /// Starts a file for `fragments` fragments.
+    pub fn create(
+        path: &Path,
+        init: Vec<u8>,
+        timescale: u32,
+        fragments: u32,
+    ) -> Result<Self, Error> {
+        let any = Row { duration_ticks: 1, size_bytes: 1, ..Row::from_bytes(&[0; ROW_BYTES]) };
+        let place = index(timescale, (0..fragments).map(|_| any))?;
+        let file = File::create(path).map_err(|e| Error::storage(path.display(), e))?;
+        let mut writer = Self {
+            path: path.to_owned(),
+            out: BufWriter::with_capacity(1 << 20, file),
+            media_offset_bytes: len_u64(&init) + len_u64(&place),
+            len_bytes: len_u64(&init) + len_u64(&place),
+            init,
+            timescale,
+            decode_ticks: 0,
+            rows: Vec::new(),
+        };
+        let written = writer.out.write_all(&writer.init);
+        written.and_then(|()| writer.out.write_all(&place)).map_err(|e| writer.storage(e))?;
+        Ok(writer)
+    }
+
+    /// Appends a fragment; `payload` is its samples one after the other.
+    pub fn fragment(&mut self, samples: &[Sample], payload: &[u8]) -> Result<(), Error> {
+        let sequence = u32::try_from(self.rows.len()).expect("fragments are bounded") + 1;
+        let head = fragment::write(sequence, self.decode_ticks, samples)
+            .map_err(|e| Error::tool(e.to_string()))?;
+        let duration_ticks: u64 = samples.iter().map(|s| u64::from(s.duration_ticks)).sum();
+        let size_bytes = len_u64(&head) + len_u64(payload);
+        let moof_bytes = len_u64(&head) - u64::from(MDAT_HEADER_BYTES);
+        let too_large = |what: &str| Error::tool(format!("fragment {sequence}: {what} too large"));
+        self.rows.push(Row {
+            duration_ticks: u32::try_from(duration_ticks).map_err(|_| too_large("duration"))?,
+            size_bytes: u32::try_from(size_bytes).map_err(|_| too_large("size"))?,
+            first_sample_bytes: samples.first().map_or(0, |s| s.size_bytes),
+            crc32c: crc32c::crc32c_append(crc32c::crc32c(&head), payload),
+            moof_bytes: u16::try_from(moof_bytes).map_err(|_| too_large("moof"))?,
+            samples: u16::try_from(samples.len()).map_err(|_| too_large("sample count"))?,
+        });
+        let written = self.out.write_all(&head).and_then(|()| self.out.write_all(payload));
+        written.map_err(|e| self.storage(e))?;
+        self.decode_ticks += duration_ticks;
+        self.len_bytes += size_bytes;
+        Ok(())
+    }
+
+    /// Writes the index into its place.
+    pub fn finish(mut self) -> Result<TrackFile, Error> {
+        let sidx = index(self.timescale, self.rows.iter().copied())?;
+        let place_bytes = self.media_offset_bytes - len_u64(&self.init);
+        if len_u64(&sidx) != place_bytes {
+            return Err(Error::tool(format!(
+                "{}: {} fragments were written, more or fewer than planned",
+                self.path.display(),
+                self.rows.len()
+            )));
+        }
+        let mut put = || -> io::Result<()> {
+            self.out.seek(SeekFrom::Start(len_u64(&self.init)))?;
+            self.out.write_all(&sidx)?;
+            self.out.flush()
+        };
+        put().map_err(|e| self.storage(e))?;
+        Ok(TrackFile {
+            init: self.init,
+            rows: self.rows,
+            media_offset_bytes: self.media_offset_bytes,
+            len_bytes: self.len_bytes,
+        })
+    }
+
+    fn storage(&self, cause: io::Error) -> Error {
+        Error::storage(self.path.display(), cause)
+    }
+}
+
+fn len_u64(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("a length fits")
+}

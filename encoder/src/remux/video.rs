@@ -1,0 +1,221 @@
+//! A rung: ffmpeg's fragment is a GOP, and each GOP must be exactly the one that was planned.
+//!
+//! Checked of every fragment: the number of frames, each frame's duration, that it starts where
+//! the grid says, that its first slice is IDR by its NAL units, and that the pictures shown are
+//! those of this fragment and no other (a closed GOP).
+
+use std::path::Path;
+
+use headwater_packager::avc;
+use headwater_packager::bmff::fragment::Fragment;
+use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
+use headwater_packager::codec::SampleEntry;
+use headwater_packager::heads::{Media, ObjectHead, TrackHead};
+
+use super::raw::Raw;
+use super::track::TrackWriter;
+use super::{Made, opinion, unlike_plan};
+use crate::cancel::Cancel;
+use crate::error::Error;
+use crate::grid::Grid;
+use crate::ladder::Rung;
+use crate::plan::{object_name, raw_name};
+
+/// Makes `rung`'s track file in `folder`, where ffmpeg's file lies; `done` is told of each
+/// fragment.
+pub fn video(
+    folder: &Path,
+    grid: &Grid,
+    rung: &Rung,
+    cancel: &Cancel,
+    done: &mut dyn FnMut(),
+) -> Result<Made, Error> {
+    let unlike = |what: String| unlike_plan(&rung.track, what);
+    let mut raw = Raw::open(&folder.join(raw_name(&rung.track))).map_err(unlike)?;
+    let entry = check_header(&raw, grid, rung).map_err(unlike)?;
+    let SampleEntry::Avc { config, .. } = entry else {
+        return Err(unlike(format!("expected AVC, got {}", entry.codecs())));
+    };
+    let side = |pixels: u32| u16::try_from(pixels).map_err(|e| unlike(e.to_string()));
+    let init = write_init(&Init {
+        timescale: raw.header.timescale,
+        media: InitMedia::Video { width: side(rung.width)?, height: side(rung.height)? },
+        language: *b"und",
+        sample_entry: &raw.entry,
+        edit_media_time: None,
+    });
+    let path = folder.join(object_name(&rung.track));
+    let mut writer = TrackWriter::create(&path, init, raw.header.timescale, grid.fragments())?;
+    let mut payload = Vec::new();
+    for i in 0..grid.fragments() {
+        cancel.check()?;
+        let at = |what: String| unlike(format!("fragment {i}: {what}"));
+        let fragment = raw.next(&mut payload).map_err(at)?.ok_or_else(|| {
+            let frames = grid.fragment(i).start;
+            unlike(format!("expected {} frames, got {frames}", grid.frames()))
+        })?;
+        check_fragment(&fragment, grid, i).map_err(at)?;
+        let first_bytes = fragment.samples.first().map_or(0, |s| s.size_bytes);
+        let first = payload.get(..usize::try_from(first_bytes).expect("u32 fits"));
+        if !avc::is_idr(first.unwrap_or(&[]), config).map_err(|e| at(e.to_string()))? {
+            return Err(at("expected an IDR picture first, got another".to_owned()));
+        }
+        writer.fragment(&fragment.samples, &payload)?;
+        done();
+    }
+    if raw.next(&mut payload).map_err(unlike)?.is_some() {
+        return Err(unlike(format!("expected {} frames, got more", grid.frames())));
+    }
+    let file = writer.finish()?;
+    let rate = grid.rate();
+    Ok(Made {
+        head: TrackHead {
+            id: rung.track.clone(),
+            media: Media::Video {
+                width: rung.width,
+                height: rung.height,
+                frame_rate: (rate.num(), rate.den()),
+            },
+            codecs: entry.codecs(),
+            timescale: raw.header.timescale,
+            language: None,
+            // Each first slice was looked at above.
+            independent: true,
+            // check_fragment: the first picture is shown when decoding starts.
+            start_offset_ticks: 0,
+            init_bytes: 0,
+            objects: vec![ObjectHead {
+                name: object_name(&rung.track),
+                len_bytes: file.len_bytes,
+                media_offset_bytes: file.media_offset_bytes,
+                fragments: grid.fragments(),
+            }],
+        },
+        init: file.init,
+        rows: file.rows,
+        path,
+    })
+}
+
+/// The moov against the plan, and a second reader against the moov.
+fn check_header(raw: &Raw, grid: &Grid, rung: &Rung) -> Result<SampleEntry, String> {
+    if raw.header.handler != Handler::Video {
+        return Err(format!("expected a video track, got {:?}", raw.header.handler));
+    }
+    let entry = SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())?;
+    if let SampleEntry::Avc { width, height, pixel_aspect, .. } = entry {
+        let (got, wanted) = ((width.into(), height.into()), (rung.width, rung.height));
+        if got != wanted || pixel_aspect.0 != pixel_aspect.1 {
+            return Err(format!(
+                "expected {wanted:?} square pixels, got {got:?} of shape {pixel_aspect:?}"
+            ));
+        }
+    }
+    let timescale = grid.rate().timescale();
+    if raw.header.timescale != timescale {
+        return Err(format!("expected timescale {timescale}, got {}", raw.header.timescale));
+    }
+    opinion::agrees(&raw.start, &entry, timescale)?;
+    Ok(entry)
+}
+
+/// One GOP, whole and closed, where the grid has it.
+fn check_fragment(fragment: &Fragment, grid: &Grid, i: u32) -> Result<(), String> {
+    let frames = grid.fragment(i);
+    let expected = frames.end - frames.start;
+    let got = u64::try_from(fragment.samples.len()).expect("a length fits");
+    if got != expected {
+        return Err(format!("expected {expected} frames, got {got}"));
+    }
+    let start = grid.ticks(frames.start);
+    if fragment.decode_ticks != start {
+        return Err(format!("expected to start at tick {start}, got {}", fragment.decode_ticks));
+    }
+    let frame_ticks = grid.rate().frame_ticks();
+    let mut shown = Vec::with_capacity(fragment.samples.len());
+    let mut decode_ticks = i128::from(start);
+    for (k, sample) in fragment.samples.iter().enumerate() {
+        if sample.duration_ticks != frame_ticks {
+            return Err(format!(
+                "frame {k}: expected {frame_ticks} ticks, got {}",
+                sample.duration_ticks
+            ));
+        }
+        if sample.is_sync() != (k == 0) {
+            return Err(format!("frame {k}: only the first must be marked as a sync sample"));
+        }
+        shown.push(decode_ticks + i128::from(sample.composition_offset_ticks));
+        decode_ticks += i128::from(frame_ticks);
+    }
+    if shown.first() != Some(&i128::from(start)) {
+        return Err(format!("expected the first picture at tick {start}, got {shown:?}"));
+    }
+    shown.sort_unstable();
+    for (wanted, got) in frames.map(|frame| i128::from(grid.ticks(frame))).zip(shown) {
+        if wanted != got {
+            return Err(format!("expected a picture at tick {wanted}, got {got}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::Rate;
+    use headwater_packager::bmff::fragment::Sample;
+
+    const SYNC: u32 = 0x0200_0000;
+    const NON_SYNC: u32 = 0x0101_0000;
+
+    /// I P B B in decode order: shown 0 3 1 2.
+    fn gop(decode_ticks: u64) -> Fragment {
+        let sample = |flags, frames: i32| Sample {
+            duration_ticks: 1000,
+            size_bytes: 9,
+            flags,
+            composition_offset_ticks: frames * 1000,
+        };
+        Fragment {
+            sequence: 1,
+            track_id: 1,
+            decode_ticks,
+            data_offset: 0,
+            samples: vec![
+                sample(SYNC, 0),
+                sample(NON_SYNC, 2),
+                sample(NON_SYNC, -1),
+                sample(NON_SYNC, -1),
+            ],
+        }
+    }
+
+    #[test]
+    fn every_way_a_gop_can_be_wrong() {
+        let grid = Grid::new(Rate::parse("24").unwrap(), 8, 167);
+        assert_eq!(grid.gop_frames(), 4);
+        assert_eq!(check_fragment(&gop(4000), &grid, 1), Ok(()));
+        type Break = fn(&mut Fragment);
+        let table: [(Break, &str); 7] = [
+            (|f| f.samples.truncate(3), "expected 4 frames, got 3"),
+            (|f| f.samples.push(f.samples[3]), "expected 4 frames, got 5"),
+            (|f| f.decode_ticks += 1, "expected to start at tick 4000, got 4001"),
+            (|f| f.samples[2].duration_ticks = 1001, "frame 2: expected 1000 ticks, got 1001"),
+            (|f| f.samples[0].flags = NON_SYNC, "frame 0: only the first must be marked"),
+            (|f| f.samples[3].flags = SYNC, "frame 3: only the first must be marked"),
+            (
+                |f| f.samples[1].composition_offset_ticks += 1000,
+                "expected a picture at tick 7000, got 8000",
+            ),
+        ];
+        for (break_it, wanted) in table {
+            let mut fragment = gop(4000);
+            break_it(&mut fragment);
+            let error = check_fragment(&fragment, &grid, 1).unwrap_err();
+            assert!(error.starts_with(wanted), "{error}");
+        }
+        let mut late = gop(4000);
+        late.samples.iter_mut().for_each(|s| s.composition_offset_ticks += 2000);
+        assert!(check_fragment(&late, &grid, 1).unwrap_err().starts_with("expected the first"));
+    }
+}

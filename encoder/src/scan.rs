@@ -1,0 +1,198 @@
+//! Every packet of a source, read once without decoding: the exact frame count, whether the rate
+//! is constant and which, the busiest GOP, and where the file really ends.
+//!
+//! Fed with ffprobe's lines (`stream_index=0|pts=512|duration=512|size=956|flags=__`); keeps 16
+//! bytes for each video frame, whose number is bounded.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Kind};
+use crate::grid::Rate;
+use crate::limits;
+use crate::probe::{Probe, Stream};
+
+/// What the packets of one source tell.
+#[derive(Debug)]
+pub struct Scan {
+    video_index: u32,
+    video: Vec<Packet>,
+    video_without_time: u64,
+    spans: BTreeMap<u32, Span>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    pts: i64,
+    size_bytes: u32,
+}
+
+/// The packets of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Packets that are to be shown or heard.
+    pub packets: u64,
+    /// Least presentation time stamp, in the stream's ticks.
+    pub start_pts: i64,
+    /// Where the last of them ends.
+    pub end_pts: i64,
+}
+
+impl Scan {
+    /// A scan of a source whose picture is stream `video_index`.
+    pub fn new(video_index: u32) -> Self {
+        Self { video_index, video: Vec::new(), video_without_time: 0, spans: BTreeMap::new() }
+    }
+
+    /// Takes one line of ffprobe's compact packet list; what is no packet is passed over.
+    pub fn line(&mut self, line: &str) -> Result<(), Error> {
+        let mut fields = Fields::default();
+        for field in line.split('|') {
+            match field.split_once('=') {
+                Some(("stream_index", value)) => fields.stream = value.parse().ok(),
+                Some(("pts", value)) => fields.pts = value.parse().ok(),
+                Some(("duration", value)) => fields.duration = value.parse().ok(),
+                Some(("size", value)) => fields.size_bytes = value.parse().ok(),
+                Some(("flags", value)) => fields.discarded = value.contains('D'),
+                _ => {}
+            }
+        }
+        // A packet that an edit list hides is decoded, but not shown.
+        match fields.stream {
+            Some(stream) if !fields.discarded => self.packet(stream, &fields),
+            _ => Ok(()),
+        }
+    }
+
+    fn packet(&mut self, stream: u32, fields: &Fields) -> Result<(), Error> {
+        if stream == self.video_index {
+            if self.video.len() == limits::FRAMES {
+                return Err(Error::new(
+                    Kind::Refused,
+                    format!(
+                        "stream {stream} has more than {} frames; split the source",
+                        limits::FRAMES
+                    ),
+                ));
+            }
+            match fields.pts {
+                Some(pts) => {
+                    self.video.push(Packet { pts, size_bytes: fields.size_bytes.unwrap_or(0) });
+                }
+                None => self.video_without_time += 1,
+            }
+        }
+        let Some(pts) = fields.pts else { return Ok(()) };
+        let end = pts.saturating_add(fields.duration.unwrap_or(0));
+        let span =
+            self.spans.entry(stream).or_insert(Span { packets: 0, start_pts: pts, end_pts: end });
+        span.packets += 1;
+        span.start_pts = span.start_pts.min(pts);
+        span.end_pts = span.end_pts.max(end);
+        Ok(())
+    }
+
+    /// Orders the frames by time. Call once after the last line.
+    pub fn finish(&mut self) {
+        self.video.sort_unstable_by_key(|packet| packet.pts);
+    }
+
+    /// Frames of the picture.
+    pub fn frames(&self) -> u64 {
+        u64::try_from(self.video.len()).expect("a length fits") + self.video_without_time
+    }
+
+    /// Frames of the picture that carry no time stamp.
+    pub fn frames_without_time(&self) -> u64 {
+        self.video_without_time
+    }
+
+    /// The packets of a stream; `None` when it has none.
+    pub fn span(&self, stream: u32) -> Option<Span> {
+        self.spans.get(&stream).copied()
+    }
+
+    /// Seconds at which the last packet of any stream ends.
+    pub fn end_s(&self, probe: &Probe) -> f64 {
+        let ends = probe.streams.iter().filter_map(|stream| {
+            Some(seconds(self.span(stream.index)?.end_pts, stream.time_base()?))
+        });
+        ends.fold(0.0, f64::max)
+    }
+
+    /// The constant rate of the picture: the first of the claimed and the usual rates under which
+    /// every frame falls into a slot of its own with none left empty. `Err` says where the first
+    /// frame is that does not, in seconds, under the likeliest rate.
+    pub fn constant_rate(&self, stream: &Stream) -> Result<Rate, f64> {
+        let base = stream.time_base().ok_or(0.0)?;
+        let mut irregular = None;
+        for rate in stream.claimed_rates().chain(USUAL_RATES) {
+            match self.first_off_grid(rate, base) {
+                None => return Ok(rate),
+                Some(at_s) => irregular = irregular.or(Some(at_s)),
+            }
+        }
+        Err(irregular.unwrap_or(0.0))
+    }
+
+    /// The first frame that is half a frame or more from its slot, in seconds from the first.
+    fn first_off_grid(&self, rate: Rate, (base_num, base_den): (u32, u32)) -> Option<f64> {
+        let first = self.video.first()?.pts;
+        // Both sides of |ticks * base - slot / rate| < 1 / (2 * rate), times 2 * num * base_den.
+        let ticks_weight = 2 * i128::from(base_num) * i128::from(rate.num());
+        let half_frame = i128::from(rate.den()) * i128::from(base_den);
+        let off = (0i128..).zip(&self.video).find(|(slot, packet)| {
+            let ticks = i128::from(packet.pts) - i128::from(first);
+            (ticks * ticks_weight - slot * 2 * half_frame).abs() >= half_frame
+        });
+        off.map(|(_, packet)| seconds(packet.pts - first, (base_num, base_den)))
+    }
+
+    /// Bits a second of the busiest run of `gop_frames` frames, in kbit/s.
+    pub fn peak_kbps(&self, rate: Rate, gop_frames: u32) -> u32 {
+        let gop = usize::try_from(gop_frames).expect("u32 fits").max(1);
+        let busiest: u64 = self
+            .video
+            .chunks(gop)
+            // A short last run would be judged by one key frame.
+            .filter(|run| run.len() == gop || self.video.len() < gop)
+            .map(|run| {
+                let bits: u64 = run.iter().map(|p| u64::from(p.size_bytes) * 8).sum();
+                let frames = u64::try_from(run.len()).expect("a length fits").max(1);
+                bits * u64::from(rate.num()) / (u64::from(rate.den()) * frames * 1000)
+            })
+            .max()
+            .unwrap_or(0);
+        u32::try_from(busiest).unwrap_or(u32::MAX)
+    }
+}
+
+/// Tried when no claimed rate fits, as with time stamps rounded to milliseconds.
+const USUAL_RATES: [Rate; 8] = [
+    rate(24_000, 1001),
+    rate(24, 1),
+    rate(25, 1),
+    rate(30_000, 1001),
+    rate(30, 1),
+    rate(50, 1),
+    rate(60_000, 1001),
+    rate(60, 1),
+];
+
+const fn rate(num: u32, den: u32) -> Rate {
+    Rate::new(num, den).expect("not zero")
+}
+
+#[derive(Default)]
+struct Fields {
+    stream: Option<u32>,
+    pts: Option<i64>,
+    duration: Option<i64>,
+    size_bytes: Option<u32>,
+    discarded: bool,
+}
+
+/// Ticks of a time base in seconds, for messages and slack comparisons only.
+#[expect(clippy::cast_precision_loss, reason = "shown with milliseconds, compared with a second")]
+pub fn seconds(ticks: i64, (num, den): (u32, u32)) -> f64 {
+    ticks as f64 * f64::from(num) / f64::from(den)
+}

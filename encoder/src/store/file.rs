@@ -1,0 +1,272 @@
+//! A folder as a store. Objects appear by rename, after their bytes and before their folder are
+//! synced, so that a power cut leaves the old object or the new one.
+//!
+//! ```text
+//! <folder>/titles/<title>/...   the objects
+//! <folder>/leases/<title>       locked (flock) by whoever writes the title; never removed
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_packager::ids::TitleId;
+use rustix::fs::FlockOperation;
+
+use super::{Entry, Lease, Store};
+use crate::error::{Error, Kind};
+
+/// The folder.
+#[derive(Clone, Debug)]
+pub struct FileStore {
+    root: PathBuf,
+}
+
+impl FileStore {
+    /// A store in `folder`, which the first write creates.
+    pub fn new(folder: &Path) -> Result<Self, Error> {
+        let root = std::path::absolute(folder).map_err(|e| Error::storage(folder.display(), e))?;
+        Ok(Self { root })
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf, Error> {
+        let plain = |name: &str| !matches!(name, "" | "." | "..");
+        if !key.split('/').all(plain) {
+            return Err(Error::storage(key, "is no key: a name in it is empty or dots"));
+        }
+        Ok(self.root.join(key))
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
+        let path = self.path(key)?;
+        blocking(path, move |path| {
+            let (temporary, mut file) = beside(path)?;
+            file.write_all(&bytes)?;
+            settle(&file, &temporary, path)
+        })
+        .await
+    }
+
+    async fn put_file(&self, key: &str, from: &Path) -> Result<(), Error> {
+        let path = self.path(key)?;
+        let from = from.to_owned();
+        blocking(path, move |path| {
+            let mut source = File::open(&from)?;
+            fs::create_dir_all(folder_of(path))?;
+            match settle(&source, &from, path) {
+                Err(e) if e.kind() == ErrorKind::CrossesDevices => {
+                    let (temporary, mut file) = beside(path)?;
+                    io::copy(&mut source, &mut file)?;
+                    settle(&file, &temporary, path)
+                }
+                done => done,
+            }
+        })
+        .await
+    }
+
+    async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        let path = self.path(key)?;
+        blocking(path, move |path| {
+            let file = File::open(path)?;
+            let end = range.end.min(file.metadata()?.len());
+            let len = usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?;
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, range.start)?;
+            Ok(bytes.into())
+        })
+        .await
+    }
+
+    async fn small(&self, key: &str, limit_bytes: usize) -> Result<Option<Bytes>, Error> {
+        let path = self.path(key)?;
+        blocking(path, move |path| {
+            let file = match File::open(path) {
+                Err(e) if is_absent(&e) => return Ok(None),
+                file => file?,
+            };
+            let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
+            let mut bytes = Vec::new();
+            file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+            if bytes.len() > limit_bytes {
+                return Err(io::Error::other(format!("larger than {limit_bytes} bytes")));
+            }
+            Ok(Some(bytes.into()))
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        let folder = self.path(prefix.trim_end_matches('/'))?;
+        let prefix = prefix.to_owned();
+        blocking(folder, move |folder| {
+            let mut entries = Vec::new();
+            collect(folder, &prefix, &mut entries)?;
+            entries.sort_by(|a, b| a.key.cmp(&b.key));
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Error> {
+        let path = self.path(key)?;
+        let root = self.root.clone();
+        blocking(path, move |path| {
+            match fs::remove_file(path) {
+                Err(e) if is_absent(&e) => {}
+                removed => removed?,
+            }
+            // Folders are no objects: the last one takes its folder with it.
+            let mut folder = folder_of(path);
+            while folder != root && fs::remove_dir(folder).is_ok() {
+                folder = folder_of(folder);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn lease(&self, title: &TitleId) -> Result<Lease, Error> {
+        let path = self.root.join("leases").join(title.as_str());
+        let held = blocking(path, |path| {
+            fs::create_dir_all(folder_of(path))?;
+            let file = File::options().write(true).create(true).truncate(false).open(path)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(Some(file)),
+                Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+                Err(e) => Err(e.into()),
+            }
+        })
+        .await?;
+        let file = held.ok_or_else(|| {
+            Error::new(
+                Kind::Storage,
+                format!("title {title} is being encoded by another process; wait for it or stop it first"),
+            )
+        })?;
+        Ok(Lease { _held: Box::new(file) })
+    }
+}
+
+/// Runs file work off the async thread; errors name the path.
+async fn blocking<T: Send + 'static>(
+    path: PathBuf,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let shown = path.display().to_string();
+    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    done.map_err(|e| Error::storage(&shown, e))?.map_err(|e| Error::storage(&shown, e))
+}
+
+/// A new file in the folder where `path` is to be, under a name nobody else uses.
+fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let folder = folder_of(path);
+    fs::create_dir_all(folder)?;
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temporary = folder.join(format!(".{}-{number}.tmp", std::process::id()));
+    let file = File::options().write(true).create(true).truncate(true).open(&temporary)?;
+    Ok((temporary, file))
+}
+
+/// Makes a written file durable and gives it its name.
+fn settle(file: &File, from: &Path, to: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(from, to)?;
+    File::open(folder_of(to))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().expect("keys lie in a folder")
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn collect(folder: &Path, prefix: &str, entries: &mut Vec<Entry>) -> io::Result<()> {
+    let listing = match fs::read_dir(folder) {
+        Err(e) if is_absent(&e) => return Ok(()),
+        listing => listing?,
+    };
+    for item in listing {
+        let item = item?;
+        let name = item.file_name();
+        let key = format!("{prefix}{}", name.to_string_lossy());
+        if item.file_type()?.is_dir() {
+            collect(&item.path(), &format!("{key}/"), entries)?;
+        } else {
+            entries.push(Entry { key, len_bytes: item.metadata()?.len() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn objects_round_trip() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path()).unwrap();
+        run(async {
+            let key = "titles/a/v/heads.bin";
+            assert_eq!(store.small(key, 10).await.unwrap(), None);
+            assert_eq!(store.list("titles/").await.unwrap(), []);
+            store.put(key, Bytes::from_static(b"one")).await.unwrap();
+            store.put(key, Bytes::from_static(b"0123456789")).await.unwrap();
+            assert_eq!(store.small(key, 10).await.unwrap().unwrap(), "0123456789");
+            assert!(store.small(key, 9).await.is_err(), "larger than allowed");
+            assert_eq!(store.read(key, 2..5).await.unwrap(), "234");
+            assert_eq!(store.read(key, 8..50).await.unwrap(), "89", "the object ends");
+            let made = folder.path().join("made");
+            fs::write(&made, "film").unwrap();
+            store.put_file("titles/a/v/v1.mp4", &made).await.unwrap();
+            let wanted = [(key, 10), ("titles/a/v/v1.mp4", 4)]
+                .map(|(key, len_bytes)| Entry { key: key.to_owned(), len_bytes });
+            assert_eq!(store.list("titles/a/").await.unwrap(), wanted, "and no temporary files");
+            super::super::delete_all(&store, "titles/a/v/").await.unwrap();
+            store.delete(key).await.unwrap();
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no empty folders");
+        });
+    }
+
+    #[test]
+    fn no_key_leads_out_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path()).unwrap();
+        for key in ["../x", "titles/../../x", "/etc/passwd", "titles//x", "titles/./x", ""] {
+            assert!(run(store.put(key, Bytes::new())).is_err(), "{key}");
+            assert!(run(store.small(key, 1)).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn one_writer_a_title() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path()).unwrap();
+        let (one, two) = ("one".parse().unwrap(), "two".parse().unwrap());
+        let held = run(store.lease(&one)).unwrap();
+        let refused = run(store.lease(&one)).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "title one is being encoded by another process; wait for it or stop it first"
+        );
+        run(store.lease(&two)).unwrap();
+        drop(held);
+        run(store.lease(&one)).unwrap();
+    }
+}

@@ -1,0 +1,83 @@
+//! The store as the encoder sees it: write whole objects, read ranges back.
+//!
+//! A key is a path of plain names (`headwater_packager::stored` makes them). What is put is there
+//! whole or not at all, and there to stay when the call returns.
+
+mod file;
+
+use std::ops::Range;
+use std::path::Path;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_config::StoreUrl;
+use headwater_packager::ids::TitleId;
+
+use crate::error::{Error, Kind};
+
+pub use file::FileStore;
+
+/// Where titles are stored.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Writes a small object, replacing what was there.
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error>;
+
+    /// Writes an object from a file, which may be taken away by it.
+    async fn put_file(&self, key: &str, path: &Path) -> Result<(), Error>;
+
+    /// Reads a range of bytes; fewer only where the object ends.
+    async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes, Error>;
+
+    /// Reads a whole object of at most `limit_bytes`; `None` when there is none.
+    async fn small(&self, key: &str, limit_bytes: usize) -> Result<Option<Bytes>, Error>;
+
+    /// Every object whose key starts with `prefix`, which ends with `/`; in key order.
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, Error>;
+
+    /// Removes an object; one that is not there is no error.
+    async fn delete(&self, key: &str) -> Result<(), Error>;
+
+    /// Takes the title's publication lease: while it is held nobody else writes the title. An
+    /// error when somebody else holds it.
+    async fn lease(&self, title: &TitleId) -> Result<Lease, Error>;
+}
+
+/// An object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The whole key.
+    pub key: String,
+    /// Bytes.
+    pub len_bytes: u64,
+}
+
+/// The right to write a title; given back when dropped, or when this process ends in any way.
+pub struct Lease {
+    _held: Box<dyn Send + Sync>,
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lease")
+    }
+}
+
+/// The store at `url`.
+pub fn open(url: &StoreUrl) -> Result<Box<dyn Store>, Error> {
+    match url {
+        StoreUrl::File(folder) => Ok(Box::new(FileStore::new(folder)?)),
+        StoreUrl::S3(_) => Err(Error::new(
+            Kind::Usage,
+            format!("{url}: this version publishes to folders only; use file:///absolute/path"),
+        )),
+    }
+}
+
+/// Removes every object under `prefix`.
+pub async fn delete_all(store: &dyn Store, prefix: &str) -> Result<(), Error> {
+    for entry in store.list(prefix).await? {
+        store.delete(&entry.key).await?;
+    }
+    Ok(())
+}
