@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::Config;
+use crate::{Config, StoreUrl};
 
 /// Something that an operator should change, or know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +32,63 @@ impl Config {
     #[must_use]
     pub fn check(&self) -> Vec<Finding> {
         let mut found = Findings(Vec::new());
+        self.check_store(&mut found);
         self.check_listeners(&mut found);
         self.check_limits(&mut found);
         self.check_profiles(&mut found);
         self.check_encoder(&mut found);
         self.check_ladder(&mut found);
         found.0
+    }
+
+    fn check_store(&self, found: &mut Findings) {
+        let s3 = &self.store.s3;
+        let StoreUrl::S3(bucket) = &self.store.url else {
+            if let Some(address) = s3.endpoint.address() {
+                found.warning(
+                    "store.s3.endpoint",
+                    format!("{address} is not used: store.url = {} is a folder", self.store.url),
+                    "write store.url = \"s3://bucket/prefix\", or remove the endpoint",
+                );
+            }
+            return;
+        };
+        if s3.attempt_timeout_ms > s3.operation_timeout_ms {
+            found.error(
+                "store.s3.attempt_timeout_ms",
+                format!(
+                    "{} is more than operation_timeout_ms = {}, which holds all attempts",
+                    s3.attempt_timeout_ms, s3.operation_timeout_ms
+                ),
+                "make operation_timeout_ms the larger one",
+            );
+        }
+        let read_timeout_ms = self.origin.store.read_timeout_ms;
+        for (key, timeout_ms) in [
+            ("store.s3.attempt_timeout_ms", s3.attempt_timeout_ms),
+            ("store.s3.stall_timeout_ms", s3.stall_timeout_ms),
+        ] {
+            if timeout_ms.saturating_mul(2) > read_timeout_ms {
+                found.warning(
+                    key,
+                    format!(
+                        "{timeout_ms} leaves no time for a second attempt within origin.store.read_timeout_ms = {read_timeout_ms}"
+                    ),
+                    "make it at most half of that",
+                );
+            }
+        }
+        let has_tls = s3.endpoint.address().is_none_or(|address| address.starts_with("https://"));
+        if bucket.name().contains('.') && has_tls && !s3.path_style {
+            found.warning(
+                "store.s3.path_style",
+                format!(
+                    "no certificate covers the host name of a bucket with a dot, {}",
+                    bucket.name()
+                ),
+                "set path_style = true, or take a bucket without dots",
+            );
+        }
     }
 
     fn check_listeners(&self, found: &mut Findings) {
@@ -117,7 +168,8 @@ impl Config {
     }
 
     fn check_encoder(&self, found: &mut Findings) {
-        if self.encoder.work_dir.starts_with(self.store.url.folder().join("titles")) {
+        let titles = self.store.url.folder().map(|folder| folder.join("titles"));
+        if titles.is_some_and(|titles| self.encoder.work_dir.starts_with(titles)) {
             found.error(
                 "encoder.work_dir",
                 format!("{} lies among the published titles", self.encoder.work_dir.display()),
@@ -194,7 +246,7 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Rung, StoreUrl};
+    use crate::Rung;
 
     #[test]
     fn the_defaults_have_nothing_to_find() {
@@ -205,7 +257,44 @@ mod tests {
     #[test]
     fn what_is_found() {
         type Change = fn(&mut Config);
+        fn on_s3(config: &mut Config, url: &str) {
+            config.store.url = url.parse().expect("an address");
+        }
         let table: &[(&str, Change, &str)] = &[
+            (
+                "an endpoint for a folder",
+                |c| c.store.s3.endpoint = "http://127.0.0.1:9000".parse().expect("an address"),
+                "warning: `store.s3.endpoint`: http://127.0.0.1:9000 is not used: store.url = ./data/store is a folder; write store.url = \"s3://bucket/prefix\", or remove the endpoint",
+            ),
+            (
+                "an attempt longer than all",
+                |c| {
+                    on_s3(c, "s3://bucket");
+                    c.store.s3.operation_timeout_ms = 1_999;
+                },
+                "error: `store.s3.attempt_timeout_ms`: 2000 is more than operation_timeout_ms = 1999, which holds all attempts; make operation_timeout_ms the larger one",
+            ),
+            (
+                "no second attempt",
+                |c| {
+                    on_s3(c, "s3://bucket/films");
+                    c.store.s3.attempt_timeout_ms = 2_501;
+                },
+                "warning: `store.s3.attempt_timeout_ms`: 2501 leaves no time for a second attempt within origin.store.read_timeout_ms = 5000; make it at most half of that",
+            ),
+            (
+                "no second body",
+                |c| {
+                    on_s3(c, "s3://bucket");
+                    c.store.s3.stall_timeout_ms = 5_000;
+                },
+                "warning: `store.s3.stall_timeout_ms`: 5000 leaves no time for a second attempt within origin.store.read_timeout_ms = 5000; make it at most half of that",
+            ),
+            (
+                "a dot under a certificate",
+                |c| on_s3(c, "s3://films.example.com"),
+                "warning: `store.s3.path_style`: no certificate covers the host name of a bucket with a dot, films.example.com; set path_style = true, or take a bucket without dots",
+            ),
             (
                 "one address twice",
                 |c| c.origin.listen = vec![c.origin.listen[0], c.origin.listen[0]],

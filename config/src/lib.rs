@@ -19,6 +19,7 @@ pub mod limits;
 mod load;
 mod origin;
 mod profile;
+mod s3;
 mod schema;
 mod store;
 
@@ -32,6 +33,7 @@ pub use env::{CONFIG_VARIABLE, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use origin::{AccessLog, Cache, Limits, LogLevel, Origin, StoreReads};
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
+pub use s3::{Bucket, Endpoint, Region, S3};
 pub use store::{Store, StoreUrl};
 
 /// Everything an operator decides, for all binaries: each reads the sections it needs.

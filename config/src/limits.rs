@@ -1,5 +1,6 @@
-//! Every limit of the binaries that has a name: allowed ranges of keys, and fixed bounds.
+//! The bounds of a configuration: allowed ranges of numbers, lengths of lists and names.
 //!
+//! What no operator sets is bounded where it is read, in the `limits.rs` of that crate.
 //! A key's unit is the end of its name. Why an end of a range is where it is stands beside it,
 //! unless it is only "more than anyone needs, less than what overflows".
 
@@ -11,10 +12,27 @@ pub const MAX_FILE_BYTES: u64 = 1 << 20;
 pub const MAX_NAME_BYTES: usize = 32;
 /// Bytes of a title's id; the packager's `TitleId` has the same bound.
 pub const MAX_TITLE_ID_BYTES: usize = 128;
+/// Bytes of a bucket's name, as S3 allows them.
+pub const MIN_BUCKET_BYTES: usize = 3;
+/// The same, at most.
+pub const MAX_BUCKET_BYTES: usize = 63;
+/// Bytes of an S3 store's prefix. A key has 1024; the longest behind the prefix has some 250.
+pub const MAX_PREFIX_BYTES: usize = 512;
+/// Bytes of a region's name.
+pub const MAX_REGION_BYTES: usize = 64;
 
 /// Allowed values of every number in the configuration. `*` stands for any name, `[]` for any
 /// entry of a list.
 pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
+    ("store.s3.connect_timeout_ms", 10..=60_000),
+    ("store.s3.attempt_timeout_ms", 10..=600_000),
+    // A transfer's speed is looked at over a second; less would cut off what only pauses.
+    ("store.s3.stall_timeout_ms", 1_000..=600_000),
+    ("store.s3.operation_timeout_ms", 10..=3_600_000),
+    ("store.s3.max_attempts", 1..=10),
+    // S3 takes no part below 5 MiB but the last, and 10,000 parts.
+    ("store.s3.part_size_mib", 5..=1_024),
+    ("store.s3.parallel_parts", 1..=64),
     ("origin.workers", 0..=1_024),
     ("origin.grace_s", 0..=3_600),
     ("origin.cache.responses_mib", 0..=1_048_576),

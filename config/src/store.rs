@@ -6,12 +6,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::s3::{Bucket, S3};
+
 /// `[store]`, shared by the origin (which only reads) and the encoder (the only writer).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `file:///absolute/path`, or a plain path; a relative one starts at the working directory.
+    /// `s3://bucket/prefix`, `file:///absolute/path`, or a plain path; a relative one starts at
+    /// the working directory.
     pub url: StoreUrl,
+    /// How an S3 store is reached.
+    pub s3: S3,
 }
 
 /// Which store, and where. Default: the folder `./data/store`.
@@ -20,14 +25,17 @@ pub struct Store {
 pub enum StoreUrl {
     /// A folder; titles are in `<folder>/titles/`.
     File(PathBuf),
+    /// A bucket; titles are in `<bucket>/<prefix>titles/`.
+    S3(Bucket),
 }
 
 impl StoreUrl {
     /// The folder of a file store.
     #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub fn folder(&self) -> Option<&Path> {
         match self {
-            Self::File(folder) => folder,
+            Self::File(folder) => Some(folder),
+            Self::S3(_) => None,
         }
     }
 }
@@ -56,11 +64,12 @@ impl FromStr for StoreUrl {
             // A store folder is a path, not a web address: nothing is percent-decoded, so that
             // what is written is what is opened.
             "file" => Ok(Self::File(PathBuf::from(rest))),
-            "s3" => {
-                Err(format!("`{text}`: this version has no S3 store; use `file:///absolute/path`"))
-            }
+            "s3" => Bucket::parse(rest).map(Self::S3).map_err(|why| {
+                format!("{why}; an S3 store is `s3://bucket` or `s3://bucket/prefix`")
+            }),
             _ => Err(format!(
-                "`{text}`: no store is reached by `{scheme}://`; use `file:///absolute/path`"
+                "`{text}`: no store is reached by `{scheme}://`; use `s3://bucket/prefix` or \
+                 `file:///absolute/path`"
             )),
         }
     }
@@ -82,11 +91,12 @@ impl From<StoreUrl> for String {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::File(folder) = self;
-        if folder.is_absolute() {
-            write!(f, "file://{}", folder.display())
-        } else {
-            write!(f, "{}", folder.display())
+        match self {
+            Self::File(folder) if folder.is_absolute() => {
+                write!(f, "file://{}", folder.display())
+            }
+            Self::File(folder) => write!(f, "{}", folder.display()),
+            Self::S3(bucket) => write!(f, "s3://{bucket}"),
         }
     }
 }
@@ -103,7 +113,10 @@ mod tests {
             ("./data/store", Ok("./data/store")),
             ("file:///srv/a%20b", Ok("file:///srv/a%20b")),
             ("file://srv/store", Err("three slashes")),
-            ("s3://bucket/prefix", Err("no S3 store")),
+            ("s3://bucket", Ok("s3://bucket")),
+            ("s3://bucket/a/prefix/", Ok("s3://bucket/a/prefix")),
+            ("s3://", Err("is no bucket")),
+            ("s3://bucket/../x", Err("is no prefix")),
             ("https://host/", Err("`https://`")),
             ("", Err("needs a place")),
         ];

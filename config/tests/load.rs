@@ -122,7 +122,7 @@ fn what_is_said_of_a_wrong_file() {
         ),
         (
             "[store]\nendpoint = \"x\"\n",
-            "h.toml:2: unknown key `store.endpoint`; every key is in headwater.example.toml",
+            "h.toml:2: unknown key `store.endpoint`, did you mean `store.s3.endpoint`?",
         ),
         (
             "[[encoder.ladder]]\nheight = 480\nmax_bitrate_kbps = 900\ncrff = 23\n",
@@ -159,8 +159,16 @@ fn what_is_said_of_a_wrong_file() {
             "h.toml:2: `profiles.a.formats[1]`: unknown variant `smooth`, expected `hls` or `dash`",
         ),
         (
-            "\n[store]\nurl = \"s3://bucket\"\n",
-            "h.toml:3: `store.url`: `s3://bucket`: this version has no S3 store; use `file:///absolute/path`",
+            "\n[store]\nurl = \"s3://Bucket\"\n",
+            "h.toml:3: `store.url`: `Bucket` is no bucket: 3 to 63 of a-z, 0-9, - and ., with a letter or digit at both ends; an S3 store is `s3://bucket` or `s3://bucket/prefix`",
+        ),
+        (
+            "[store.s3]\nendpoint = \"https://key:word@host\"\n",
+            "h.toml:2: `store.s3.endpoint`: write `https://host`, `http://host:port`, or nothing for AWS; a bucket belongs into `store.url`, credentials into the environment",
+        ),
+        (
+            "[store.s3]\nmax_attempts = 0\n",
+            "h.toml:2: `store.s3.max_attempts` is 0, allowed: 1 to 10",
         ),
         (
             "[origin]\nadmin_listen = \"9090\"\n",

@@ -21,6 +21,12 @@ const RULES: &[(&str, Rule, Files, Files)] = &[
         &[("origin/Cargo.toml", "[dependencies]\nheadwater-packager.workspace = true\n")],
     ),
     (
+        "the store crate knows no side of it",
+        rules::crates_know_only_those_below_them,
+        &[("config/store/Cargo.toml", "[dependencies]\nheadwater-packager.workspace = true\n")],
+        &[("config/store/Cargo.toml", "[dependencies]\nheadwater-config.workspace = true\n")],
+    ),
+    (
         "a new crate is placed",
         rules::crates_know_only_those_below_them,
         &[("metrics/Cargo.toml", "[package]\n")],
