@@ -1,0 +1,72 @@
+// Shaka Player: HLS and DASH through Media Source Extensions; it tells which from the manifest.
+
+import shaka from 'shaka-player/dist/shaka-player.compiled-es2021.js';
+
+const { Category, Code, Severity } = shaka.util.Error;
+const KINDS = { [Category.NETWORK]: 'network', [Category.MANIFEST]: 'manifest', [Category.MEDIA]: 'media' };
+
+/** @param {import('../players.js').Wish} wish @returns {Promise<import('../players.js').Session>} */
+export async function play({ video, url, buffer_s, report }) {
+  shaka.polyfill.installAll();
+  if (!shaka.Player.isBrowserSupported()) {
+    report({ fatal: true, kind: 'browser', detail: 'no Media Source Extensions' });
+  }
+  const player = new shaka.Player();
+  player.addEventListener('error', (event) => report(problemOf(event.detail)));
+  await player.attach(video);
+  if (buffer_s !== null) {
+    // A short buffer needs a short memory of the line: Shaka's own, 2 and 5 s, goes with a goal of 10 s.
+    const advanced = { fastHalfLife: buffer_s / 5, slowHalfLife: buffer_s / 2 };
+    player.configure({ streaming: { bufferingGoal: buffer_s }, abr: { advanced } });
+  }
+  player.load(url).catch((error) => {
+    if (error.code !== Code.LOAD_INTERRUPTED) report({ ...problemOf(error), fatal: true });
+  });
+
+  const variant = () => player.getVariantTracks().find((track) => track.active);
+  return {
+    rungs: () => rungsOf(player.getVariantTracks()),
+    playing: () => {
+      const active = variant();
+      return active ? rungId(active) : null;
+    },
+    // selectVariantTrack would narrow what may be chosen for good; a restriction can be taken back.
+    pick: (id) => {
+      const language = variant()?.language;
+      const wanted = player.getVariantTracks().filter((track) => rungId(track) === id);
+      const track = wanted.find((one) => one.language === language) ?? wanted[0];
+      const [minBandwidth, maxBandwidth] = track ? [track.bandwidth, track.bandwidth] : [0, Infinity];
+      player.configure('abr.restrictions', { minBandwidth, maxBandwidth });
+    },
+    throughput_bps: () => player.getStats().estimatedBandwidth || null,
+    close: () => player.destroy(),
+  };
+}
+
+/** A variant is a picture with a sound: several variants may share one picture. */
+function rungsOf(variants) {
+  const rungs = new Map();
+  for (const track of variants) {
+    const id = rungId(track);
+    if (!rungs.has(id)) {
+      rungs.set(id, { id, width: track.width, height: track.height, bandwidth_bps: track.bandwidth });
+    }
+  }
+  return [...rungs.values()];
+}
+
+function rungId(track) {
+  return String(track.originalVideoId ?? track.videoId ?? track.id);
+}
+
+function problemOf(error) {
+  const name = Object.keys(Code).find((key) => Code[key] === error.code) ?? 'UNKNOWN';
+  const http = error.code === Code.BAD_HTTP_STATUS;
+  return {
+    fatal: error.severity === Severity.CRITICAL,
+    kind: KINDS[error.category] ?? 'player',
+    status: http ? error.data[1] : undefined,
+    url: error.category === Category.NETWORK ? error.data[0] : undefined,
+    detail: `${name} ${error.code}`,
+  };
+}
