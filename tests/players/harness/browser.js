@@ -1,0 +1,119 @@
+// Chromium without a window, and the origin's page in it with one player.
+
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { chromium } from 'playwright-core';
+
+import { observe } from './barcode.js';
+
+const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const POLL_MS = 50;
+
+export async function launchBrowser() {
+  const wanted = process.env.HEADWATER_TEST_CHROMIUM;
+  const executablePath = wanted ?? CANDIDATES.find(existsSync);
+  if (!executablePath) throw new Error('no Chromium found: install it (Debian: chromium) or set HEADWATER_TEST_CHROMIUM');
+  return chromium.launch({
+    executablePath,
+    args: [
+      ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--autoplay-policy=no-user-gesture-required',
+      '--mute-audio',
+    ],
+  });
+}
+
+/**
+ * Opens the page's link to a title.
+ * @param {import('playwright-core').Browser} browser
+ * @param {{base: string, title: string, player: string, profile: string, buffer_s?: number}} what
+ */
+export async function openPlayer(browser, { base, title, player, profile, buffer_s }) {
+  const context = await browser.newContext({ viewport: { width: 1240, height: 1000 } });
+  const page = await context.newPage();
+  const scriptErrors = [];
+  page.on('pageerror', (error) => scriptErrors.push(error.message));
+  await page.addInitScript(observe);
+  const query = new URLSearchParams({ title, player, profile, ...(buffer_s ? { buffer: buffer_s } : {}) });
+  await page.goto(`${base}/?${query}`);
+  return new Viewer(page, scriptErrors);
+}
+
+/** What a test does with a page that plays, and what it sees. */
+export class Viewer {
+  constructor(page, scriptErrors) {
+    this.page = page;
+    this.scriptErrors = scriptErrors;
+  }
+
+  /** @returns {Promise<{time_s: number, duration_s: number, height: number, ended: boolean, ahead_s: number, dropped: number, problems: object[], error: string | null, rungs: object[]}>} */
+  state() {
+    return this.page.evaluate(() => {
+      const { video, session, problems } = window.headwater;
+      const ranges = video?.buffered ?? { length: 0 };
+      let ahead_s = 0;
+      for (let i = 0; i < ranges.length; i++) {
+        if (ranges.start(i) <= video.currentTime + 0.1 && video.currentTime < ranges.end(i)) ahead_s = ranges.end(i) - video.currentTime;
+      }
+      return {
+        time_s: video?.currentTime ?? 0,
+        duration_s: video?.duration ?? NaN,
+        height: video?.videoHeight ?? 0,
+        ended: video?.ended ?? false,
+        ahead_s,
+        dropped: video?.getVideoPlaybackQuality().droppedVideoFrames ?? 0,
+        problems,
+        error: video?.error?.message ?? null,
+        rungs: session?.rungs() ?? [],
+      };
+    });
+  }
+
+  /** Waits until a state pleases; a fatal problem or a deadline ends the wait with the last state. */
+  async until(what, pleases, within_ms) {
+    const deadline_ms = performance.now() + within_ms;
+    let state = await this.state();
+    while (!pleases(state)) {
+      const fatal = state.problems.find((problem) => problem.fatal);
+      if (fatal) throw new Error(`${what}: the player gave up: ${JSON.stringify(fatal)}`);
+      if (performance.now() > deadline_ms) throw new Error(`${what}: not within ${within_ms} ms: ${JSON.stringify(state)}`);
+      await sleep(POLL_MS);
+      state = await this.state();
+    }
+    return state;
+  }
+
+  /** @returns {Promise<import('./barcode.js').Frame[]>} frames presented since `from`, an index into all of them */
+  frames(from = 0) {
+    return this.page.evaluate((start) => window.frames_seen.slice(start), from);
+  }
+
+  /** Seeks and answers the frames presented from the moment the seek was done. */
+  async seek(to_s) {
+    const from = await this.page.evaluate(async (target_s) => {
+      const { video } = window.headwater;
+      video.currentTime = target_s;
+      await new Promise((resolve) => video.addEventListener('seeked', resolve, { once: true }));
+      return window.frames_seen.length;
+    }, to_s);
+    await this.until(`playing on after a seek to ${to_s} s`, ({ time_s }) => time_s > to_s + 0.5, 20_000);
+    return this.frames(from);
+  }
+
+  speed(rate) {
+    return this.page.evaluate((value) => {
+      window.headwater.video.playbackRate = value;
+    }, rate);
+  }
+
+  close() {
+    return this.page.context().close();
+  }
+}
