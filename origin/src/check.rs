@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_config::{Config, Severity};
+use headwater_config::{Config, Severity, StoreUrl};
 use headwater_packager::ids::TitleId;
 
 use crate::failure::{Failure, Part};
@@ -36,22 +36,15 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     }
     let metrics = Arc::new(Metrics::new());
     let url = &config.store.url;
-    let store = match server::store(config, &metrics) {
-        Ok(store) => store,
-        Err(e) => {
-            found.errors += 1;
-            writeln!(out, "error: {e}")?;
-            return Ok(found);
-        }
-    };
+    let store = server::store(config, &metrics);
     if let Err(e) = store.probe().await {
         found.errors += 1;
-        writeln!(
-            out,
-            "error: `store.url` = {url}: {}; create the folder, let this user read it, or name \
-             another one",
-            e.detail
-        )?;
+        // What a bucket lacks its error says by itself.
+        let remedy = match url {
+            StoreUrl::File(_) => "; create the folder, let this user read it, or name another one",
+            StoreUrl::S3(_) => "",
+        };
+        writeln!(out, "error: `store.url` = {url}: {}{remedy}", e.detail)?;
         return Ok(found);
     }
     let ids = match store.list_titles(limits::LISTED_TITLES).await {

@@ -46,8 +46,12 @@ pub enum Failure {
     FormatNotOffered,
     /// The store holds something that contradicts itself.
     SourceDamaged(Cause),
-    /// The store cannot be reached or refuses.
+    /// The store cannot be reached, failed or broke off.
     StoreUnavailable(Cause),
+    /// The store refuses this service.
+    StoreDenied(Cause),
+    /// The store asks for fewer reads.
+    StoreThrottled(Cause),
     /// The store did not answer in time.
     StoreTimeout(Cause),
     /// A bug of ours.
@@ -182,6 +186,16 @@ impl Failure {
             Self::StoreUnavailable(_) => {
                 (503, "store_unavailable", "the store cannot be read now", Level::WARN, AskAgain)
             }
+            Self::StoreDenied(_) => (
+                503,
+                "store_denied",
+                "the store refuses this service; the service's log says why",
+                Level::ERROR,
+                AskAgain,
+            ),
+            Self::StoreThrottled(_) => {
+                (503, "store_throttled", "the store asks for fewer reads", Level::WARN, AskAgain)
+            }
             Self::StoreTimeout(_) => {
                 (504, "store_timeout", "the store did not answer in time", Level::WARN, AskAgain)
             }
@@ -198,6 +212,8 @@ impl Failure {
         match self {
             Self::SourceDamaged(cause)
             | Self::StoreUnavailable(cause)
+            | Self::StoreDenied(cause)
+            | Self::StoreThrottled(cause)
             | Self::StoreTimeout(cause) => Some(cause),
             _ => None,
         }
@@ -286,6 +302,8 @@ mod tests {
             F::FormatNotOffered,
             F::SourceDamaged(cause()),
             F::StoreUnavailable(cause()),
+            F::StoreDenied(cause()),
+            F::StoreThrottled(cause()),
             F::StoreTimeout(cause()),
             F::Internal("x".into()),
         ]

@@ -40,6 +40,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    headwater_store::install_provider();
     let outcome = match arguments.command {
         Some(Command::Check) => run_check(&arguments),
         None => run_server(&arguments),
@@ -83,8 +84,9 @@ fn run_server(arguments: &Arguments) -> Outcome {
 
 /// Lines for people on a terminal, JSON for everything else.
 fn log_to_stderr(level: &str) {
-    // Pingora tells of each start and stop of its own parts; we do that.
-    let filter = EnvFilter::new(format!("{level},pingora_core=warn,pingora_runtime=warn"));
+    // Of libraries only what is wrong: Pingora tells of each start and stop of its own parts, and
+    // the S3 client of its signatures.
+    let filter = EnvFilter::new(format!("warn,headwater={level}"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {
         log.with_target(false).init();

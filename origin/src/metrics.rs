@@ -150,7 +150,7 @@ impl Metrics {
             ),
             store_errors: new.counters(
                 "store_errors_total",
-                "Failed reads; error is not_found, short, too_large, unavailable or timeout",
+                "Failed reads; error is not_found, short, too_large, unavailable, denied, throttled or timeout",
                 &["error"],
             ),
             damage: new.counters(

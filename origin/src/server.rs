@@ -36,7 +36,7 @@ use crate::page::Page;
 use crate::profile::Profiles;
 use crate::recent::Recent;
 use crate::service::Service;
-use crate::store::{FileStore, Guarded, Store};
+use crate::store::{FileStore, Guarded, S3Store, Store};
 use crate::titles::{self, Titles};
 
 /// How often the main thread looks whether connections are left.
@@ -61,7 +61,7 @@ impl Rooms {
         let access_log = AccessLog::open(&config.origin.access_log, dropped).map_err(|error| {
             StartError::AccessLog(config.origin.access_log.clone().into(), error)
         })?;
-        let store = store(config, &metrics)?;
+        let store = store(config, &metrics);
         Ok(Self::with_store(config, store, metrics, access_log))
     }
 
@@ -96,14 +96,20 @@ impl Rooms {
 }
 
 /// The configured store, behind its time limit and counters.
-pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StartError> {
+pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Arc<dyn Store> {
     let reads = &config.origin.store;
-    let store = match &config.store.url {
-        StoreUrl::File(folder) => FileStore::new(folder.clone(), count(reads.max_concurrent_reads)),
-        other => return Err(StartError::Store(other.to_string())),
-    };
+    let max_reads = count(reads.max_concurrent_reads);
     let timeout = Duration::from_millis(reads.read_timeout_ms.into());
-    Ok(Arc::new(Guarded::new(store, timeout, Arc::clone(metrics))))
+    let metrics = Arc::clone(metrics);
+    match &config.store.url {
+        StoreUrl::File(folder) => {
+            Arc::new(Guarded::new(FileStore::new(folder.clone(), max_reads), timeout, metrics))
+        }
+        StoreUrl::S3(bucket) => {
+            let store = S3Store::new(bucket, &config.store.s3, max_reads);
+            Arc::new(Guarded::new(store, timeout, metrics))
+        }
+    }
 }
 
 /// The configured cache of titles.
@@ -308,8 +314,6 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The store's folder does not exist.
     NoFolder(PathBuf),
-    /// This release does not read such a store.
-    Store(String),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
     /// The system gives no thread.
@@ -334,11 +338,6 @@ impl fmt::Display for StartError {
                 "`store.url` = {}: no such folder; create it, run `headwater-encoder encode` to \
                  put a title there, or name another one",
                 folder.display()
-            ),
-            Self::Store(url) => write!(
-                f,
-                "`store.url` = {url}: this release reads folders; name one with \
-                 file:///absolute/path"
             ),
             Self::AccessLog(path, error) => write!(
                 f,

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! Guarded          time limit, read counts
-//!   └─ FileStore   a folder (file.rs); another kind of store is another implementation
+//!   ├─ FileStore   a folder
+//!   └─ S3Store     a bucket
 //! ```
 
 mod file;
 mod guarded;
+mod s3;
 
 use std::fmt;
 use std::ops::Range;
@@ -18,6 +20,7 @@ use headwater_packager::stored;
 
 pub use file::FileStore;
 pub use guarded::Guarded;
+pub use s3::S3Store;
 
 use crate::failure::{Cause, Failure, Part};
 
@@ -104,8 +107,13 @@ pub enum Fault {
     Short,
     /// The object is larger than it may be.
     TooLarge,
-    /// The store is not there, or refuses.
+    /// The store is not there, failed or broke off.
     Unavailable,
+    /// The store refuses: credentials or permissions. A missing object is this too where the
+    /// origin may not list.
+    Denied,
+    /// The store asks for fewer reads.
+    Throttled,
     /// The time limit passed.
     Timeout,
 }
@@ -132,6 +140,8 @@ impl StoreError {
         match self.fault {
             Fault::NotFound | Fault::Short | Fault::TooLarge => Failure::SourceDamaged(cause),
             Fault::Unavailable => Failure::StoreUnavailable(cause),
+            Fault::Denied => Failure::StoreDenied(cause),
+            Fault::Throttled => Failure::StoreThrottled(cause),
             Fault::Timeout => Failure::StoreTimeout(cause),
         }
     }
@@ -145,6 +155,8 @@ impl Fault {
             Self::Short => "short",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
             Self::Timeout => "timeout",
         }
     }

@@ -57,7 +57,7 @@ fn slow(stored: &Stored) -> (Arc<Service>, Arc<Slow>) {
     let mut config = stored.config("");
     config.origin.cache.pointer_ttl_ms = 10_000;
     let metrics = Arc::new(Metrics::new());
-    let store = server::store(&config, &metrics).unwrap();
+    let store = server::store(&config, &metrics);
     let slow =
         Arc::new(Slow { store, media_reads: AtomicU32::new(0), heads_reads: AtomicU32::new(0) });
     let log = AccessLog::open(&Target::Off, metrics.access_log_dropped.clone()).unwrap();
