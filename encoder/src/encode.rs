@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_config::{Encoder, StoreUrl};
+use headwater_config::{self as config, Encoder, StoreUrl};
 use headwater_packager::ids::{TitleId, VersionId};
 
 use crate::cancel::Cancel;
@@ -28,7 +28,7 @@ pub struct Request {
     /// The title it becomes.
     pub title: TitleId,
     /// Where it is published.
-    pub store: StoreUrl,
+    pub store: config::Store,
 }
 
 /// What was published.
@@ -54,13 +54,29 @@ pub async fn encode(
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<Published, Error> {
-    let started = Instant::now();
     for swept in work::sweep(&config.work_dir).await? {
         report.notice(&swept);
     }
     let store = store::open(&request.store)?;
     let store = store.as_ref();
-    let _lease = store.lease(&request.title).await?;
+    let lease = tokio::select! {
+        lease = store.lease(&request.title) => lease?,
+        () = cancel.cancelled() => return Err(Error::interrupted()),
+    };
+    let published = encode_alone(request, store, config, report, cancel).await;
+    lease.give_back().await;
+    published
+}
+
+/// The same, while nobody else writes the title.
+async fn encode_alone(
+    request: &Request,
+    store: &dyn Store,
+    config: &Encoder,
+    report: &Arc<dyn Report>,
+    cancel: &Cancel,
+) -> Result<Published, Error> {
+    let started = Instant::now();
     // A pointer that cannot be replaced is told of before the work, not after.
     publish::pointer(store, &request.title).await?;
     let tools = Tools::new(config);
@@ -107,7 +123,11 @@ async fn prepare(
     let unreadable = |e| Error::new(Kind::Usage, format!("{}: {e}", input.display()));
     let input = std::path::absolute(input).map_err(unreadable)?;
     // ffprobe would say the same, in its own words.
-    std::fs::File::open(&input).map_err(unreadable)?;
+    let file = std::fs::File::open(&input).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.len() == 0 {
+        let text = format!("{} is empty; send the whole file", input.display());
+        return Err(Error::new(Kind::SourceDamaged, text));
+    }
     let ffmpeg = tools.version(cancel).await?;
     let probe = tools.probe(&input, cancel).await?;
     let selected = source::select(&probe)?;
@@ -265,12 +285,11 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
     Ok(made)
 }
 
-/// The store's address as it is valid from any working directory.
-fn absolute(url: &StoreUrl) -> Result<StoreUrl, Error> {
-    match url {
-        StoreUrl::File(folder) => std::path::absolute(folder)
-            .map(StoreUrl::File)
-            .map_err(|e| Error::storage(folder.display(), e)),
-        StoreUrl::S3(_) => Ok(url.clone()),
+/// The store as it is valid from any working directory.
+fn absolute(store: &config::Store) -> Result<config::Store, Error> {
+    let mut store = store.clone();
+    if let StoreUrl::File(folder) = &mut store.url {
+        *folder = std::path::absolute(&*folder).map_err(|e| Error::storage(folder.display(), e))?;
     }
+    Ok(store)
 }

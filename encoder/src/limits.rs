@@ -34,3 +34,5 @@ pub const PROBE_TIME: Duration = Duration::from_secs(120);
 pub const LOCATE_SECONDS: u32 = 120;
 /// How much of a file may lie behind its last packet before it counts as cut off, in seconds.
 pub const TRUNCATION_SLACK_SECONDS: f64 = 1.0;
+/// Objects under one prefix of a bucket.
+pub const LISTED_OBJECTS: usize = 1_000_000;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use headwater_config::{Config, Severity, StoreUrl};
+use headwater_config::{self as config, Config, Severity, StoreUrl};
 use headwater_encoder::cancel::{self, Cancel, Canceller};
 use headwater_encoder::encode::{self, Published, Request};
 use headwater_encoder::error::{Error, Kind};
@@ -77,7 +77,7 @@ struct Encode {
     /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
     #[arg(long, value_name = "ID")]
     title: TitleId,
-    /// Where to publish, as file:///absolute/path or a path [default: store.url]
+    /// Where to publish: s3://bucket/prefix, file:///absolute/path or a path [default: store.url]
     #[arg(long, value_name = "URL")]
     store: Option<StoreUrl>,
     /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
@@ -145,6 +145,7 @@ impl Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    headwater_store::install_provider();
     // One thread for all async work: children die with the thread that spawned them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime
@@ -220,14 +221,11 @@ async fn encode(
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<(), Error> {
+    let store = chosen(args.store.as_ref(), &config);
     if let Some(work_dir) = &args.work_dir {
         config.encoder.work_dir.clone_from(work_dir);
     }
-    let request = Request {
-        input: args.input.clone(),
-        title: args.title.clone(),
-        store: args.store.clone().unwrap_or(config.store.url),
-    };
+    let request = Request { input: args.input.clone(), title: args.title.clone(), store };
     let published = encode::encode(&request, &config.encoder, report, cancel).await?;
     if args.common.json {
         print_json(&result(&published));
@@ -263,12 +261,17 @@ fn result(published: &Published) -> serde_json::Value {
     })
 }
 
-fn open_store(url: &Option<StoreUrl>, config: &Config) -> Result<Box<dyn store::Store>, Error> {
-    store::open(url.as_ref().unwrap_or(&config.store.url))
+/// The store that the command line names, or the configured one; reached as configured.
+fn chosen(url: Option<&StoreUrl>, config: &Config) -> config::Store {
+    let mut store = config.store.clone();
+    if let Some(url) = url {
+        store.url.clone_from(url);
+    }
+    store
 }
 
 async fn inspect(args: &Inspect, config: &Config) -> Result<(), Error> {
-    let store = open_store(&args.store, config)?;
+    let store = store::open(&chosen(args.store.as_ref(), config))?;
     let stored = inspect::inspect(store.as_ref(), &args.title).await?;
     if args.common.json {
         print_json(&stored.to_json());
@@ -284,7 +287,7 @@ async fn verify(
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<(), Error> {
-    let store = open_store(&args.store, config)?;
+    let store = store::open(&chosen(args.store.as_ref(), config))?;
     let (store, title) = (store.as_ref(), &args.title);
     let missing = |what: String| Error::new(Kind::NotFound, what);
     let live = publish::pointer(store, title).await?.and_then(|pointer| pointer.live);

@@ -65,7 +65,11 @@ pub async fn write(
     for track in made {
         cancel.check()?;
         let key = stored::object_key(title, version, &track.object().name);
-        store.put_file(&key, &track.path).await?;
+        // A large object takes its time; dropped half sent, it never appears.
+        tokio::select! {
+            put = store.put_file(&key, &track.path) => put?,
+            () = cancel.cancelled() => return Err(Error::interrupted()),
+        }
     }
     cancel.check()?;
     store.put(&stored::object_key(title, version, facts::NAME), facts.clone()).await?;

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use headwater_config::StoreUrl;
+use headwater_config as config;
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored;
 use rustix::fs::FlockOperation;
@@ -39,7 +39,7 @@ pub struct Job {
     /// Its new version.
     pub version: VersionId,
     /// The store, as the configuration writes it.
-    pub store: StoreUrl,
+    pub store: config::Store,
 }
 
 impl Work {

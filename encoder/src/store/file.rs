@@ -152,7 +152,7 @@ impl Store for FileStore {
                 format!("title {title} is being encoded by another process; wait for it or stop it first"),
             )
         })?;
-        Ok(Lease { _held: Box::new(file) })
+        Ok(Lease::held_by(file))
     }
 }
 

@@ -4,18 +4,23 @@
 //! whole or not at all, and there to stay when the call returns.
 
 mod file;
+mod s3;
+mod s3_lease;
 
 use std::ops::Range;
 use std::path::Path;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_config::StoreUrl;
+use headwater_config::{self as config, StoreUrl};
 use headwater_packager::ids::TitleId;
+use tokio::task::JoinHandle;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 pub use file::FileStore;
+pub use s3::S3Store;
 
 /// Where titles are stored.
 #[async_trait]
@@ -52,9 +57,43 @@ pub struct Entry {
     pub len_bytes: u64,
 }
 
-/// The right to write a title; given back when dropped, or when this process ends in any way.
+/// The right to write a title. It ends with [`Lease::give_back`]; dropped, or when this process
+/// ends in any other way, it ends by itself, in a bucket some seconds later.
 pub struct Lease {
-    _held: Box<dyn Send + Sync>,
+    _held: Box<dyn Send>,
+    farewell: Option<Farewell>,
+}
+
+type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Lease {
+    /// A lease that lasts as long as `held`.
+    fn held_by(held: impl Send + 'static) -> Self {
+        Self { _held: Box::new(held), farewell: None }
+    }
+
+    /// A lease that a task keeps alive, and that is given back by waiting for `farewell`.
+    fn kept_by(task: JoinHandle<()>, farewell: impl Future<Output = ()> + Send + 'static) -> Self {
+        let farewell = Some(Box::pin(farewell) as Farewell);
+        Self { _held: Box::new(Ended(task)), farewell }
+    }
+
+    /// Lets others have it at once.
+    pub async fn give_back(self) {
+        drop(self._held);
+        if let Some(farewell) = self.farewell {
+            farewell.await;
+        }
+    }
+}
+
+/// A task that ends when this is dropped.
+struct Ended(JoinHandle<()>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl std::fmt::Debug for Lease {
@@ -63,14 +102,11 @@ impl std::fmt::Debug for Lease {
     }
 }
 
-/// The store at `url`.
-pub fn open(url: &StoreUrl) -> Result<Box<dyn Store>, Error> {
-    match url {
+/// The configured store.
+pub fn open(store: &config::Store) -> Result<Box<dyn Store>, Error> {
+    match &store.url {
         StoreUrl::File(folder) => Ok(Box::new(FileStore::new(folder)?)),
-        StoreUrl::S3(_) => Err(Error::new(
-            Kind::Usage,
-            format!("{url}: this version publishes to folders only; use file:///absolute/path"),
-        )),
+        StoreUrl::S3(bucket) => Ok(Box::new(S3Store::new(bucket, &store.s3))),
     }
 }
 
