@@ -17,13 +17,17 @@ fn main() -> io::Result<()> {
     let mut files = Vec::new();
     collect(&dist, &mut files)?;
     files.sort();
+    // Copies, because the page may be built again between this script and the compiler.
+    let out = PathBuf::from(variable("OUT_DIR"));
     let mut table = String::from("[\n");
-    for file in &files {
+    for (i, file) in files.iter().enumerate() {
         let name = file.strip_prefix(&dist).map_err(io::Error::other)?.to_string_lossy();
-        let _ = writeln!(table, "    ({name:?}, include_bytes!({file:?}).as_slice()),");
+        let copy = out.join(format!("page_file_{i}"));
+        fs::write(&copy, fs::read(file)?)?;
+        let _ = writeln!(table, "    ({name:?}, include_bytes!({copy:?}).as_slice()),");
     }
     table.push_str("]\n");
-    fs::write(PathBuf::from(variable("OUT_DIR")).join("page_files.rs"), table)
+    fs::write(out.join("page_files.rs"), table)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

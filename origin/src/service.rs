@@ -138,10 +138,9 @@ impl Service {
     ) -> Result<Reply, Failure> {
         asked.check_offers(&Resource::Manifest(manifest))?;
         let pointer = self.titles.pointer(asked.title, now).await?;
-        if pointer.deleted {
+        if pointer.deleted || !asked.admits(pointer.access_class.as_deref()) {
             return Err(Failure::UnknownTitle);
         }
-        asked.check_admits(pointer.access_class.as_deref())?;
         let version = pointer.live.ok_or(Failure::NothingLive)?;
         about.version = Some(version);
         let prefix = format!("{version}.{}/", asked.profile.rev);
@@ -154,7 +153,9 @@ impl Service {
         }
         about.cache = CacheUse::Miss;
         let opened = self.opened_live(asked.title, version, now).await?;
-        asked.check_admits(opened.title.access_class())?;
+        if !asked.admits(opened.title.access_class()) {
+            return Err(Failure::UnknownTitle);
+        }
         let segment_ms = asked.profile.settings.segment_ms;
         let make = async move { Ok(make::manifest(&opened, segment_ms, manifest, &prefix)) };
         let made = self.cache.fill(&key, make).await?;
@@ -200,7 +201,9 @@ impl Service {
             return reply(request, &kept, lifetime);
         }
         let opened = self.titles.opened(asked.title, version, now).await?;
-        asked.check_admits(opened.title.access_class())?;
+        if !asked.admits(opened.title.access_class()) {
+            return Err(Failure::UnknownVersion);
+        }
         let segment_ms = asked.profile.settings.segment_ms;
         let filling = match resource.clone() {
             Resource::Manifest(manifest) => {
@@ -264,11 +267,11 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Whether the profile serves a title of this access class at all. No edit of a path leads
-    /// from a profile that protects a title to one that does not.
-    fn check_admits(&self, access_class: Option<&str>) -> Result<(), Failure> {
-        let admitted = self.profile.settings.admits(self.title.as_str(), access_class);
-        if admitted { Ok(()) } else { Err(Failure::UnknownTitle) }
+    /// Whether the profile serves a title of this access class at all. If it does not, the answer
+    /// is the one that a missing title gets: no edit of a path leads from a profile that protects
+    /// a title to one that does not, or tells that the title is there.
+    fn admits(&self, access_class: Option<&str>) -> bool {
+        self.profile.settings.admits(self.title.as_str(), access_class)
     }
 
     /// Media is the same for both formats, so it is served whichever is offered.

@@ -249,13 +249,13 @@ async fn a_profile_serves_what_it_admits_and_the_rest_looks_like_nothing() {
     let cases = [
         ("/clear/movie/master.m3u8".to_owned(), 200, ""),
         ("/clear/vip/master.m3u8".into(), 404, "unknown_title"),
-        (bound("clear", "vip"), 404, "unknown_title"),
+        (bound("clear", "vip"), 404, "unknown_version"),
         ("/some/movie/manifest.mpd".into(), 200, ""),
         ("/some/movie/master.m3u8".into(), 404, "format_not_offered"),
         ("/some/vip/manifest.mpd".into(), 404, "unknown_title"),
         (bound("some", "movie"), 200, ""),
         ("/paid/movie/master.m3u8".into(), 404, "unknown_title"),
-        (bound("paid", "movie"), 404, "unknown_title"),
+        (bound("paid", "movie"), 404, "unknown_version"),
         ("/paid/vip/master.m3u8".into(), 200, ""),
         (bound("paid", "vip"), 200, ""),
     ];
@@ -266,6 +266,9 @@ async fn a_profile_serves_what_it_admits_and_the_rest_looks_like_nothing() {
     let hidden = origin.get("/clear/vip/master.m3u8").await;
     let missing = origin.get("/clear/none/master.m3u8").await;
     assert_eq!(hidden, missing, "a title that is not admitted looks like none");
+    let hidden = origin.get(&bound("clear", "vip")).await;
+    let missing = origin.get(&bound("clear", "none")).await;
+    assert_eq!(hidden, missing, "nor does its version tell that it is there");
 
     let list: serde_json::Value =
         serde_json::from_slice(&origin.get("/titles.json").await.body).unwrap();
