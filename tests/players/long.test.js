@@ -22,7 +22,8 @@ const SIDE_BY_SIDE = 2;
 const START_MS = 30_000;
 const PATIENCE = 4; // times the film's length, on the worst line
 const STALL_MS = 500; // without a new frame
-const HOLE_S = 1; // of film that was never shown
+/** Of film that was never shown. Chromium lets the sound run on for 3 s when only the picture is late. */
+const HOLE_S = 3.5;
 
 /** `changes` takes turns, each for `every_ms`. */
 const NETWORKS = {
@@ -34,12 +35,12 @@ const NETWORKS = {
     every_ms: 8000,
     changes: [{ rate_bps: 6_000_000 }, { rate_bps: 800_000 }],
   },
-  'bad, 1.5 Mbit/s, 150-400 ms, 1 % loss, 4 % of responses cut': {
+  'bad, 1.5 Mbit/s, 150-400 ms, 1 % loss, each 7th segment cut': {
     rate_bps: 1_500_000,
     latency_ms: 150,
     jitter_ms: 250,
     loss: 0.01,
-    cut: 0.04,
+    cut_each: 7,
   },
 };
 
@@ -67,7 +68,7 @@ describe('real footage', { concurrency: SIDE_BY_SIDE, skip }, () => {
           console.log(`measured: ${title} | ${player} | ${name} | ${inWords(seen)}`);
           assert.deepEqual(seen.problems.filter(({ fatal }) => fatal), []);
           assert.deepEqual(seen.lost, []);
-          assert.deepEqual(holes(seen), [], 'film that was never shown');
+          assert.deepEqual(jumps(seen, HOLE_S), [], 'film that was never shown');
         });
       }
     }
@@ -97,20 +98,23 @@ function apply(network, { every_ms, changes = [], ...conditions }) {
   return () => clearInterval(timer);
 }
 
-/** Where the film jumps forward, its end included. */
-function holes({ frames, duration_s }) {
+/** Where the film jumps forward by more than `over_s`, its beginning and end included: [from, to] in seconds. */
+function jumps({ frames, duration_s }, over_s) {
   const times_s = [0, ...frames.map(({ media_s }) => media_s), duration_s];
-  return times_s.slice(1).flatMap((to_s, i) => (to_s - times_s[i] > HOLE_S ? [`${times_s[i]} to ${to_s} s`] : []));
+  return times_s.slice(1).flatMap((to_s, i) => (to_s - times_s[i] > over_s ? [[times_s[i], to_s]] : []));
 }
 
-function inWords({ frames, dropped, exchanges }) {
+function inWords(seen) {
+  const { frames, dropped, exchanges } = seen;
   const waits_ms = frames.slice(1).map(({ at_ms }, i) => at_ms - frames[i].at_ms).filter((gap_ms) => gap_ms > STALL_MS);
   const stalled_s = waits_ms.reduce((sum, wait_ms) => sum + wait_ms, 0) / 1000;
+  const soundAlone_s = jumps(seen, STALL_MS / 1000).reduce((sum, [from_s, to_s]) => sum + to_s - from_s, 0);
   const switches = frames.slice(1).filter(({ height }, i) => height !== frames[i].height).length;
   const count = (state) => exchanges.filter((exchange) => exchange.state === state).length;
   return [
     `first frame ${Math.round(frames[0].at_ms)} ms`,
     `${waits_ms.length} waits, ${stalled_s.toFixed(1)} s`,
+    `sound alone ${soundAlone_s.toFixed(1)} s`,
     `${switches} switches: ${shares(frames)}`,
     `${dropped} frames dropped`,
     `${exchanges.length} segment requests, ${count('aborted')} given up, ${count('cut')} cut`,

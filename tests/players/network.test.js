@@ -57,9 +57,12 @@ describe('network', () => {
     network.set({ rate_bps: 160_000 });
     await assert.rejects(fetch(network.url, { signal: AbortSignal.timeout(300) }).then((response) => response.arrayBuffer()));
     await new Promise((resolve) => setTimeout(resolve, 100));
-    network.set({ ...PERFECT, cut: 1 });
-    await assert.rejects(get());
-    assert.deepEqual(network.log.map(({ state }) => state), ['aborted', 'cut']);
+    network.set({ ...PERFECT, cut_each: 2 });
+    const segment = async () => (await fetch(`${network.url}/clear/film/v240/1.m4s`)).arrayBuffer();
+    await segment();
+    await assert.rejects(segment());
+    assert.deepEqual(network.log.map(({ state }) => state), ['aborted', 'done', 'cut']);
+    assert.equal(network.log[2].body_bytes, BODY_BYTES / 2);
   });
 
   it('waits as long as it says', async () => {

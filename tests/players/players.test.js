@@ -119,7 +119,7 @@ function switching(player) {
       await viewer.until('the lowest rung on a narrow line', seen(lowest.height), 60_000);
       network.set(wide);
       const narrow_s = (await viewer.state()).time_s;
-      const { time_s, problems, dropped } = await viewer.until('the highest rung again', seen(highest.height), 60_000);
+      const { time_s, problems, dropped } = await viewer.until('the highest rung again', seen(highest.height), 75_000);
       t.diagnostic(`${player}: down ${(narrow_s - wide_s).toFixed(1)} s after the line narrowed, up ${(time_s - narrow_s).toFixed(1)} s after it widened, ${dropped} frames dropped`);
 
       assert.deepEqual(problems.filter(({ fatal }) => fatal), []);

@@ -4,6 +4,8 @@
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { segmentOf } from './traffic.js';
+
 const PACKET_BYTES = 1460;
 const STEP_MS = 50; // a slow line is fed in steps about this long, so that a new rate is felt at once
 const STEP_BYTES = { min: 1460, max: 65_536 };
@@ -15,7 +17,7 @@ const RETRANSMISSION_MS = 200; // a usual minimum of TCP's retransmission timer
  * @property {number} latency_ms before the first byte of each response
  * @property {number} jitter_ms added to the latency, evenly spread
  * @property {number} loss share of packets lost; each makes its response wait for a retransmission
- * @property {number} cut share of responses whose connection dies in the middle
+ * @property {number} cut_each of so many segments one whose connection dies in the middle; 0 for none
  *
  * @typedef {object} Exchange
  * @property {string} path
@@ -28,7 +30,7 @@ const RETRANSMISSION_MS = 200; // a usual minimum of TCP's retransmission timer
  */
 
 /** @type {Conditions} */
-export const PERFECT = { rate_bps: Infinity, latency_ms: 0, jitter_ms: 0, loss: 0, cut: 0 };
+export const PERFECT = { rate_bps: Infinity, latency_ms: 0, jitter_ms: 0, loss: 0, cut_each: 0 };
 
 /** A line with room for every rung of the sample, and no more: Shaka takes what comes within 5 ms for cached, and weighs
  *  what it learns of the line by the time the bytes took. */
@@ -111,6 +113,7 @@ function ask(agent, origin, request, response) {
 class Line {
   #conditions = PERFECT;
   #free_ms = 0;
+  #segments = 0;
 
   set(conditions) {
     this.#conditions = { ...this.#conditions, ...conditions };
@@ -122,27 +125,31 @@ class Line {
     if (latency_ms + jitter_ms > 0) await sleep(latency_ms + Math.random() * jitter_ms);
   }
 
-  /** Sends a body; a response that is to be cut dies somewhere in its first half. */
+  /** Sends a body, or half of it. */
   async carry(answer, response, exchange, end) {
     const length_bytes = Number(answer.headers['content-length'] ?? 0);
-    const dies = Math.random() < this.#conditions.cut;
-    const last_bytes = dies ? (Math.random() * length_bytes) / 2 : Infinity;
+    const cut_bytes = this.#cuts(exchange.path) ? Math.floor(length_bytes / 2) : Infinity;
     for await (const chunk of answer) {
       for (let at = 0; at < chunk.length; ) {
-        const step = chunk.subarray(at, at + this.#stepBytes());
-        at += step.length;
-        await this.#pass(step.length);
-        if (response.destroyed) return;
-        if (exchange.body_bytes >= last_bytes) {
+        const step = chunk.subarray(at, at + Math.min(this.#stepBytes(), cut_bytes - exchange.body_bytes));
+        if (step.length === 0) {
           end('cut');
           response.destroy();
           return;
         }
+        at += step.length;
+        await this.#pass(step.length);
+        if (response.destroyed) return;
         exchange.body_bytes += step.length;
         if (!response.write(step)) await drained(response);
       }
     }
     response.end();
+  }
+
+  #cuts(path) {
+    const { cut_each } = this.#conditions;
+    return segmentOf(path) !== null && cut_each > 0 && ++this.#segments % cut_each === 0;
   }
 
   #stepBytes() {
