@@ -209,10 +209,12 @@ impl Station<'_> {
         reached_s: f64,
     ) -> Result<Error, Error> {
         let selected = &prepared.selected;
+        let zero_s = prepared.plan.source.video.start.seconds();
+        let streams = damage.stream.map_or_else(|| selected.indexes(), |stream| vec![stream]);
         let input = &prepared.plan.input;
-        let place = self.tools.locate(input, selected, reached_s, self.cancel).await?;
+        let place = self.tools.locate(input, streams, zero_s + reached_s, self.cancel).await?;
         let (stream, at) = match place {
-            Some(place) => (place.stream, format!("at {:.3} s", place.at_s)),
+            Some(place) => (place.stream, format!("at {:.3} s", place.at_s - zero_s)),
             None => {
                 let stream = damage.stream.unwrap_or(selected.video.index);
                 (stream, format!("behind {reached_s:.0} s"))

@@ -9,6 +9,7 @@ use crate::audio::AudioGrid;
 use crate::grid::Grid;
 use crate::ladder::{self, Picture, Rung};
 use crate::language::Language;
+use crate::probe::channels_in_words;
 use crate::source::Source;
 
 /// The plan of one version.
@@ -90,7 +91,7 @@ impl Plan {
             .collect();
         let sound = self.audio.as_ref().map_or_else(
             || "no sound".to_owned(),
-            |a| format!("AAC {} channels {} kbit/s", a.channels, a.kbps),
+            |a| format!("AAC {} {} kbit/s", channels_in_words(a.channels), a.kbps),
         );
         format!(
             "{} frames at {} a second in {} fragments of {}: {}; {sound}",

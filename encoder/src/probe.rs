@@ -144,9 +144,18 @@ impl Stream {
         let codec = self.codec();
         let detail = match (self.width, self.height, self.channels) {
             (Some(width), Some(height), _) => format!(" {width}x{height}"),
-            (_, _, Some(channels)) => format!(" {channels} channels"),
+            (_, _, Some(channels)) => format!(" {}", channels_in_words(channels)),
             _ => String::new(),
         };
         format!("stream {} ({kind}, {codec}{detail})", self.index)
+    }
+}
+
+/// `mono`, `stereo`, `6 channels`.
+pub fn channels_in_words(channels: u32) -> String {
+    match channels {
+        1 => "mono".to_owned(),
+        2 => "stereo".to_owned(),
+        more => format!("{more} channels"),
     }
 }

@@ -196,9 +196,11 @@ impl Report for Plain {
         };
         if due {
             *last = Some((step.stage, Instant::now()));
-            let details = details(step);
-            let comma = if details.is_empty() { "" } else { ", " };
-            eprintln!("{}: {:.0} %{comma}{details}", step.stage.as_str(), step.done * 100.0);
+            let stage = step.stage.as_str();
+            match details(step) {
+                empty if empty.is_empty() => eprintln!("{stage}"),
+                details => eprintln!("{stage}: {:.0} %, {details}", step.done * 100.0),
+            }
         }
     }
 

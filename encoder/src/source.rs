@@ -74,6 +74,13 @@ pub struct Stamp {
     pub base: (u32, u32),
 }
 
+impl Stamp {
+    /// In seconds, for messages.
+    pub fn seconds(self) -> f64 {
+        scan::seconds(self.ticks, self.base)
+    }
+}
+
 impl Selected {
     /// The streams' indexes.
     pub fn indexes(&self) -> Vec<u32> {
@@ -191,11 +198,23 @@ fn check_picture(video: &Stream) -> Result<(), Error> {
         );
     }
     match video.sample_aspect_ratio.as_deref() {
-        None | Some("1:1" | "0:1" | "N/A") => Ok(()),
-        Some(ratio) => refuse(
+        Some(ratio) if !is_nearly_square(ratio, width) => refuse(
             &format!("pixels that are not square ({ratio})"),
             "scale the source to square pixels first (ffmpeg's filters scale and setsar)",
         ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the picture's width would change by less than a pixel: scalers that round to even sizes
+/// leave such ratios behind (854x480 with 1280:1281). 0:1 means unknown.
+fn is_nearly_square(ratio: &str, width: u32) -> bool {
+    let parts = ratio.split_once(':').map(|(num, den)| (num.parse::<u64>(), den.parse::<u64>()));
+    match parts {
+        Some((Ok(num), Ok(den))) => {
+            num == 0 || num.abs_diff(den).saturating_mul(u64::from(width)) < den
+        }
+        _ => true,
     }
 }
 
@@ -271,13 +290,7 @@ pub fn measure(
             "remux the source to mp4 or mkv first",
         ));
     }
-    let rate = scan.constant_rate(video).map_err(|at_s| {
-        refusal(
-            video,
-            &format!("a frame rate that varies (first at {at_s:.3} s)"),
-            "give the source a constant rate first (ffmpeg's filter fps)",
-        )
-    })?;
+    let rate = scan.constant_rate(video).map_err(|at_s| irregular(video, span, at_s))?;
     if rate.is_above(limits::FRAMES_PER_SECOND) {
         return Err(refusal(
             video,
@@ -338,6 +351,28 @@ fn check_end(probe: &Probe, selected: &Selected, scan: &Scan, log: &Log) -> Resu
         }
         _ => Ok(()),
     }
+}
+
+/// Frames that do not lie on a grid: a rate that varies, or the last frames of a cut stream, which
+/// are missing in the order in which they are shown.
+fn irregular(video: &Stream, span: Span, at_s: f64) -> Error {
+    let base = video.time_base().unwrap_or((1, 1));
+    let length_s = scan::seconds(span.end_pts - span.start_pts, base);
+    if length_s - at_s < limits::TRUNCATION_SLACK_SECONDS {
+        return Error::new(
+            Kind::SourceDamaged,
+            format!(
+                "{} lacks frames near its end, at {at_s:.3} s of {length_s:.3} s, like a file that \
+                 was cut off; send the whole file",
+                video.describe()
+            ),
+        );
+    }
+    refusal(
+        video,
+        &format!("a frame rate that varies (first at {at_s:.3} s)"),
+        "give the source a constant rate first (ffmpeg's filter fps)",
+    )
 }
 
 /// What is done to sound that starts or ends elsewhere than the picture, when it is more than a

@@ -48,7 +48,7 @@ impl Log {
         if self.damage.is_none()
             && let Some(stream) = damaged_stream(line.text)
         {
-            self.damage = Some(Damage { stream, said: line.text.to_owned() });
+            self.damage = Some(Damage { stream, said: without_file(line.text).to_owned() });
         }
         if self.last.len() == limits::LOG_LINES {
             self.last.pop_front();
@@ -101,6 +101,14 @@ impl<'a> Line<'a> {
             text = rest.trim_start();
         }
         Self { text, is_chatter }
+    }
+}
+
+/// `file:/folder/film.mp4: corrupt ...` without the name, which the reader knows.
+fn without_file(text: &str) -> &str {
+    match text.rsplit_once(": ") {
+        Some((name, said)) if name.starts_with("file:") => said,
+        _ => text,
     }
 }
 

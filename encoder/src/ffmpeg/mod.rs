@@ -18,6 +18,7 @@ pub mod log;
 pub mod progress;
 pub mod run;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,6 @@ use crate::plan::Plan;
 use crate::probe::Probe;
 use crate::sample::Sample;
 use crate::scan::Scan;
-use crate::source::Selected;
 
 pub use log::{Damage, Log, Tally};
 pub use progress::Progress;
@@ -151,20 +151,21 @@ impl Tools {
         end.success("ffmpeg")
     }
 
-    /// Where a damaged source is damaged; `None` when it is not found again.
+    /// Where `streams` of a damaged source are damaged first; `None` when it is not found again.
+    /// `reached_s` is how far decoding had come, on the container's clock.
     pub async fn locate(
         &self,
-        plan_input: &Path,
-        selected: &Selected,
+        input: &Path,
+        streams: Vec<u32>,
         reached_s: f64,
         cancel: &Cancel,
     ) -> Result<Option<locate::Place>, Error> {
-        let mut found = locate::Locate::new(selected.indexes());
+        let mut found = locate::Locate::new(streams);
         let mut take = |line: &str| {
             found.line(line);
             Ok(true)
         };
-        let args = command::locate(plan_input, reached_s);
+        let args = command::locate(input, reached_s);
         // Its exit code says nothing new: the source is known to be damaged.
         run::run(&self.ffprobe, args, patient(self.stall, cancel), &mut take).await?;
         Ok(found.first())
@@ -197,13 +198,13 @@ fn patient(stall: Duration, cancel: &Cancel) -> run::Watch<'_> {
 /// Why ffprobe could not read a source, for the one who sent it.
 fn unreadable(input: &Path, log: &Log) -> Error {
     let name = input.display();
-    let said = log.last_lines();
-    if said.contains("moov atom not found") {
+    if starts_like_mp4(input) {
         return Error::new(
             Kind::SourceDamaged,
             format!(
-                "{name} ends before its index (moov), as a file does whose upload or recording was cut off; \
-                 send the whole file"
+                "{name} starts like an MP4 but cannot be read to its index (moov), like a file \
+                 whose upload or recording was cut off; send the whole file. ffprobe says: {}",
+                log.last_lines()
             ),
         );
     }
@@ -211,7 +212,16 @@ fn unreadable(input: &Path, log: &Log) -> Error {
         Kind::Refused,
         format!(
             "{name} is not a film in a container that this version takes \
-             (mp4, mov, mkv, webm, ts, mpg, avi, flv, wmv, mxf); ffprobe says: {said}"
+             (mp4, mov, mkv, webm, ts, mpg, avi, flv, wmv, mxf); ffprobe says: {}",
+            log.last_lines()
         ),
     )
+}
+
+/// ffprobe believes a file's name: any `x.mp4` without boxes lacks a moov to it.
+fn starts_like_mp4(input: &Path) -> bool {
+    const FIRST_BOXES: [&[u8]; 5] = [b"ftyp", b"moov", b"mdat", b"wide", b"free"];
+    let mut start = [0; 8];
+    let read = std::fs::File::open(input).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && FIRST_BOXES.contains(&&start[4..])
 }

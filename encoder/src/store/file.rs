@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,10 +48,16 @@ impl FileStore {
 impl Store for FileStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
         let path = self.path(key)?;
+        let waiting = Waiting::default();
+        let wanted = waiting.0.clone();
         blocking(path, move |path| {
             let (temporary, mut file) = beside(path)?;
-            file.write_all(&bytes)?;
-            settle(&file, &temporary, path)
+            let written =
+                file.write_all(&bytes).and_then(|()| settle(&file, &temporary, path, &wanted));
+            if written.is_err() {
+                let _ = fs::remove_file(&temporary);
+            }
+            written
         })
         .await
     }
@@ -58,14 +65,20 @@ impl Store for FileStore {
     async fn put_file(&self, key: &str, from: &Path) -> Result<(), Error> {
         let path = self.path(key)?;
         let from = from.to_owned();
+        let waiting = Waiting::default();
+        let wanted = waiting.0.clone();
         blocking(path, move |path| {
             let mut source = File::open(&from)?;
             fs::create_dir_all(folder_of(path))?;
-            match settle(&source, &from, path) {
+            match settle(&source, &from, path, &wanted) {
                 Err(e) if e.kind() == ErrorKind::CrossesDevices => {
                     let (temporary, mut file) = beside(path)?;
-                    io::copy(&mut source, &mut file)?;
-                    settle(&file, &temporary, path)
+                    let copied = io::copy(&mut source, &mut file)
+                        .and_then(|_| settle(&file, &temporary, path, &wanted));
+                    if copied.is_err() {
+                        let _ = fs::remove_file(&temporary);
+                    }
+                    copied
                 }
                 done => done,
             }
@@ -177,10 +190,31 @@ fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
     Ok((temporary, file))
 }
 
-/// Makes a written file durable and gives it its name.
-fn settle(file: &File, from: &Path, to: &Path) -> io::Result<()> {
+/// Held by the one who waits for a write. File work goes on when its waiter is gone; an object must
+/// not appear then, as whoever was stopped has taken the others back.
+struct Waiting(Arc<Mutex<bool>>);
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(true)))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        *self.0.lock().expect("nothing panics while holding it") = false;
+    }
+}
+
+/// Makes a written file durable and gives it its name, if that is still `wanted`.
+fn settle(file: &File, from: &Path, to: &Path, wanted: &Mutex<bool>) -> io::Result<()> {
     file.sync_all()?;
+    let wanted = wanted.lock().expect("nothing panics while holding it");
+    if !*wanted {
+        return Err(io::Error::from(ErrorKind::Interrupted));
+    }
     fs::rename(from, to)?;
+    drop(wanted);
     File::open(folder_of(to))?.sync_all()
 }
 
@@ -252,6 +286,29 @@ mod tests {
             assert!(run(store.put(key, Bytes::new())).is_err(), "{key}");
             assert!(run(store.small(key, 1)).is_err(), "{key}");
         }
+    }
+
+    /// Stopped in the middle of a write, nothing appears later.
+    #[test]
+    fn what_nobody_waits_for_does_not_appear() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::new(folder.path()).unwrap();
+        let made = folder.path().join("made");
+        fs::write(&made, vec![7; 1 << 20]).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut put = store.put_file("titles/a/v/v1.mp4", &made);
+            // Begun, and dropped before it is done.
+            let begun = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(put.as_mut().poll(context).is_pending())
+            });
+            assert!(begun.await);
+        });
+        // Waits for the file work that is still under way.
+        drop(runtime);
+        let object = folder.path().join("titles/a/v/v1.mp4");
+        assert!(!object.exists());
+        assert_eq!(fs::read(made).unwrap().len(), 1 << 20);
     }
 
     #[test]

@@ -1,0 +1,135 @@
+//! A source that is cut off or corrupt is reported with stream and time, and never published as
+//! if it were whole, although ffmpeg ends with 0 on most of these.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::lab::{Lab, ffmpeg, films, from_sample};
+
+/// 6 s of noise on a moving picture with a tone, index first, a key frame each second: damage
+/// anywhere shows.
+fn film() -> &'static Path {
+    static FILM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    FILM.get_or_init(|| {
+        let film = films().join("whole.mp4");
+        let picture = "testsrc2=size=320x180:rate=24:duration=6,noise=alls=20:allf=t";
+        let inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=duration=6"];
+        let codecs = ["-c:v", "libx264", "-preset", "veryfast", "-g", "24", "-pix_fmt", "yuv420p"];
+        let rest = ["-c:a", "aac", "-movflags", "+faststart", film.to_str().unwrap()];
+        ffmpeg(&[&inputs[..], &codecs[..], &rest[..]].concat());
+        film
+    })
+}
+
+fn changed(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
+    let mut bytes = fs::read(film()).unwrap();
+    change(&mut bytes);
+    let path = films().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Bytes of the file at `percent` of its length.
+fn at(bytes: &[u8], percent: usize) -> usize {
+    bytes.len() * percent / 100
+}
+
+#[test]
+fn damage_is_reported_and_nothing_published() {
+    let cut = |percent| move |bytes: &mut Vec<u8>| bytes.truncate(at(bytes, percent));
+    let copy = |name: &str| {
+        let path = films().join(name);
+        ffmpeg(&["-i", film().to_str().unwrap(), "-c", "copy", path.to_str().unwrap()]);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate(at(&bytes, 60));
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let index_last = films().join("index-last.mp4");
+    ffmpeg(&["-i", film().to_str().unwrap(), "-c", "copy", index_last.to_str().unwrap()]);
+    let mut bytes = fs::read(&index_last).unwrap();
+    bytes.truncate(at(&bytes, 60));
+    fs::write(&index_last, bytes).unwrap();
+    let table = [
+        ("cut at 60 %", changed("cut60.mp4", cut(60)), ["is cut off: stream", "s of 6.0"]),
+        ("cut at 99 %", changed("cut99.mp4", cut(99)), ["is cut off: stream", "s of 6.0"]),
+        (
+            "cut in its index",
+            changed("cut-index.mp4", |b| b.truncate(1000)),
+            ["index (moov)", "send the whole"],
+        ),
+        ("index last, cut", index_last, ["index (moov)", "send the whole"]),
+        (
+            "cut mkv",
+            copy("cut.mkv"),
+            ["is cut off: stream 0 (video, h264 320x180) ends at 3.", "s of 6.0"],
+        ),
+        ("cut ts", copy("cut.ts"), ["stream 0 (video, h264 320x180)", "at 3."]),
+        (
+            "noise",
+            changed("noise.mp4", |bytes| {
+                let from = at(bytes, 70);
+                // A fixed sequence of bytes with no pattern.
+                let mut state = 1u32;
+                for byte in &mut bytes[from..from + 3000] {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    *byte = state.to_be_bytes()[0];
+                }
+            }),
+            ["is damaged at 4.", "stream 0 (video, h264 320x180)"],
+        ),
+        (
+            "a hole of zeros",
+            changed("zeros.mp4", |bytes| {
+                let from = at(bytes, 40);
+                bytes[from..from + 20_000].fill(0);
+            }),
+            ["is damaged at 2.", "stream "],
+        ),
+        ("empty", changed("empty.mp4", Vec::clear), ["empty.mp4 is empty", "send the whole"]),
+    ];
+    for (name, film, words) in table {
+        let lab = Lab::new();
+        let run = lab.run(&["encode", film.to_str().unwrap(), "--title", "film"]);
+        assert_eq!(run.code, Some(4), "{name}: {run:?}");
+        for words in words {
+            assert!(run.error().contains(words), "{name}: {}", run.error());
+        }
+        lab.assert_untouched();
+    }
+}
+
+/// Whole as it is, the same film is taken.
+#[test]
+fn the_whole_film_is_published() {
+    let lab = Lab::new();
+    lab.encode(film(), "film");
+    assert_eq!(lab.live("film").duration_ms(), 6000);
+}
+
+/// One bit anywhere in a picture is either seen or harmless to decode; what is published has every
+/// frame.
+#[test]
+fn a_flipped_bit_never_costs_a_frame_in_silence() {
+    let short = from_sample("short-film.mp4", &["-t", "2", "-c:v", "libx264", "-c:a", "aac"]);
+    let whole = fs::read(&short).unwrap();
+    let media = whole.windows(4).position(|kind| kind == b"mdat").unwrap() + 4;
+    for step in 1..8 {
+        let mut bytes = whole.clone();
+        let place = media + (bytes.len() - media) * step / 9;
+        bytes[place] ^= 0x10;
+        let path = films().join(format!("flip{step}.mp4"));
+        fs::write(&path, bytes).unwrap();
+        let lab = Lab::new();
+        let run = lab.run(&["encode", path.to_str().unwrap(), "--title", "film"]);
+        match run.code {
+            Some(0) => {
+                let rows: u32 =
+                    lab.live("film").tracks()[0].rows(0..1).map(|r| u32::from(r.samples)).sum();
+                assert_eq!(rows, 48);
+            }
+            Some(3 | 4) => lab.assert_untouched(),
+            _ => panic!("{run:?}"),
+        }
+    }
+}

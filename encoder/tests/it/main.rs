@@ -1,0 +1,16 @@
+//! The encoder's binary with a real ffmpeg, on films of a few seconds.
+//!
+//! ffmpeg is not optional here: without it these tests fail and say so.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+mod bar;
+mod damaged_sources;
+mod lab;
+mod published;
+mod refusals;
+mod samples;
+mod signals;
+mod sources;
+mod stored_damage;
+mod tools;
