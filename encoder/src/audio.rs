@@ -1,4 +1,4 @@
-//! Where sound is cut: at its own frame nearest the accumulated video boundary (RULES 16).
+//! Where sound is cut: at its own frame nearest the accumulated video boundary (docs/rules.md 16).
 //!
 //! Counted from the title's start each time and never from the fragment before, so the distance
 //! from the video's boundary stays below half a frame at any length.
@@ -10,7 +10,7 @@ pub const FRAME_SAMPLES: u32 = 1024;
 /// Samples a second of all sound that we make.
 pub const SAMPLE_RATE: u32 = 48_000;
 /// Frames that ffmpeg's AAC encoder puts before the first: a warm-up that decodes to silence.
-/// They are dropped, so that sound stands in its place with tfdt 0 and no edit list (RULES 17).
+/// They are dropped, so that sound stands in its place with tfdt 0 and no edit list (docs/rules.md 17).
 /// The price: a decoder starts in the middle, as after a seek, and fades in over the first 21 ms.
 pub const PRIMING_FRAMES: u32 = 1;
 
