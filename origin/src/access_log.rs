@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use headwater_config::AccessLog as Target;
 use headwater_packager::ids::{TitleId, VersionId};
@@ -91,16 +91,22 @@ impl AccessLog {
         }
     }
 
-    /// Waits until every line queued so far is written.
-    pub fn flush(&self) {
+    /// Ends the log: waits until every line queued so far is written, but no longer than
+    /// `patience`.
+    pub fn finish(&self, patience: Duration) {
         let Some(lines) = &self.lines else { return };
-        // An empty line is the mark of the end.
-        if lines.send(Vec::new()).is_ok() {
-            let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
-            if let Some(writer) = writer {
-                // A writer that broke off has nothing left to wait for.
-                let _ = writer.join();
+        let writer = self.writer.lock().ok().and_then(|mut writer| writer.take());
+        let give_up_at = Instant::now() + patience;
+        let mut marked = false;
+        // A writer that broke off has nothing left to wait for.
+        while writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
+            // An empty line is the mark of the end; there may be no room for it yet.
+            marked = marked || lines.try_send(Vec::new()).is_ok();
+            if Instant::now() >= give_up_at {
+                tracing::warn!("the access log's disk does not keep up; its last lines are lost");
+                return;
             }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

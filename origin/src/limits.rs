@@ -18,6 +18,8 @@ pub const RETRY_AFTER_S: u32 = 2;
 pub const USER_AGENT_BYTES: usize = 200;
 /// Access-log lines waiting for the disk; more are dropped and counted.
 pub const ACCESS_LOG_LINES: usize = 8192;
+/// How long a stopping process waits for the access log's disk.
+pub const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// Titles in one answer of `/titles.json`.
 pub const LISTED_TITLES: usize = 1000;
 /// Names looked at in the store's folder of titles while listing.

@@ -151,7 +151,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     }
     announce(config);
     drain(&stopped, origin.grace_s, &books.metrics);
-    books.access_log.flush();
+    books.access_log.finish(limits::ACCESS_LOG_PATIENCE);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -11,9 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{Client, Stored, VERSION};
 
-/// A running origin, ended at the latest when dropped.
+/// A running origin.
 struct Running {
-    child: Child,
+    child: Ending,
     listen: SocketAddr,
     admin: SocketAddr,
     log: std::path::PathBuf,
@@ -32,10 +32,16 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// Exit code, standard output and standard error of a run that must end by itself.
 fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
+    let (stdout, stderr) = (tempfile::NamedTempFile::new(), tempfile::NamedTempFile::new());
+    let (stdout, stderr) = (stdout.unwrap(), stderr.unwrap());
+    let mut command = command(arguments);
+    command.stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
+    let mut ending = Ending(command.spawn().unwrap());
+    let code = ending.exit_code(Duration::from_secs(20));
+    let text = |file: tempfile::NamedTempFile| fs::read_to_string(file.path()).unwrap();
+    (code, text(stdout), text(stderr))
 }
 
 fn config_file(stored: &Stored, more: &str) -> String {
@@ -71,7 +77,7 @@ impl Running {
             assert!(line.contains(word), "{word} is not in {line}");
         }
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        Self { child, listen, admin, log }
+        Self { child: Ending(child), listen, admin, log }
     }
 
     fn client(&self) -> Client {
@@ -79,14 +85,23 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        let pid = Pid::from_raw(i32::try_from(self.child.0.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     fn exit_code(&mut self, limit: Duration) -> Option<i32> {
+        self.child.exit_code(limit)
+    }
+}
+
+/// A process that is ended at the latest when dropped.
+struct Ending(Child);
+
+impl Ending {
+    fn exit_code(&mut self, limit: Duration) -> Option<i32> {
         let start = Instant::now();
         while start.elapsed() < limit {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }
             thread::sleep(Duration::from_millis(10));
@@ -95,10 +110,10 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -161,6 +176,35 @@ fn it_serves_measures_and_logs() {
 }
 
 #[test]
+fn no_line_of_the_access_log_is_lost_at_the_end_and_nobody_waits_for_it() {
+    let stored = Stored::with_movie();
+    let log = stored.folder.path().join("access.log");
+    assert!(Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    // A disk that takes nothing until it is told to; a pipe holds 64 KiB.
+    let reader = thread::spawn(move || {
+        let mut pipe = fs::File::open(log).unwrap();
+        held.recv().unwrap();
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        text
+    });
+    let mut running = Running::start(&stored, "");
+    let mut client = running.client();
+    let path = format!("/healthz?{}", "x".repeat(100));
+    for _ in 0..1000 {
+        assert_eq!(client.ask("GET", &path).status, 200);
+    }
+    drop(client);
+    running.signal(Signal::TERM);
+    thread::sleep(Duration::from_millis(500));
+    assert!(running.child.0.try_wait().unwrap().is_none(), "lines are left");
+    go_on.send(()).unwrap();
+    assert_eq!(running.exit_code(Duration::from_secs(15)), Some(0));
+    assert_eq!(reader.join().unwrap().lines().count(), 1000);
+}
+
+#[test]
 fn on_sigterm_a_slow_download_ends_whole_and_then_the_process() {
     let stored = Stored::with_movie_scaled(1000);
     let mut running = Running::start(&stored, "origin.grace_s = 30\n");
@@ -171,7 +215,7 @@ fn on_sigterm_a_slow_download_ends_whole_and_then_the_process() {
     slow.0.read_exact(&mut got).unwrap();
     running.signal(Signal::TERM);
     thread::sleep(Duration::from_millis(500));
-    assert!(running.child.try_wait().unwrap().is_none(), "a response is still running");
+    assert!(running.child.0.try_wait().unwrap().is_none(), "a response is still running");
     assert!(std::net::TcpStream::connect(running.listen).is_err(), "nobody new is let in");
     slow.0.read_to_end(&mut got).unwrap();
     assert!(got.ends_with(&stored.track("v720").segment(1)));

@@ -47,7 +47,7 @@ fn fields_of_the_access_log_are_listed_in_order() {
         error: Some("unknown_title"),
         user_agent: Some(&"ä".repeat(500)),
     });
-    log.flush();
+    log.finish(std::time::Duration::from_secs(20));
     let line = fs::read_to_string(file.path()).unwrap();
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(json["user_agent"].as_str().unwrap().len() <= 200);
