@@ -1,1 +1,32 @@
-//! Headwater.
+//! What the tests of the whole share: real binaries, real ffmpeg, readers that are not ours.
+//!
+//! ```text
+//! titles ──► encoder ──► a store in a scratch folder ──► origin ──► web ──► hls, dash, fragments
+//!               │                                           │
+//!            ffmpeg                                      ffmpeg ──► barcode, beeps
+//! ```
+//!
+//! - [`binaries`], [`run`], [`scratch`], [`skip`]: processes, folders, what is not there.
+//! - [`titles`]: small generated titles, each encoded once for a test binary.
+//! - [`origin`], [`web`]: a running origin, and a client that follows its relative URLs.
+//! - [`hls`], [`dash`], [`fragments`]: what is served, read by m3u8-rs, quick-xml, mp4-atom, mp4.
+//! - [`barcode`], [`beeps`]: what a picture and a sound say of themselves.
+//!
+//! Nothing here decides what is right: the tests do. A helper that cannot do its work panics and
+//! says why.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+pub mod barcode;
+pub mod beeps;
+pub mod binaries;
+pub mod dash;
+pub mod encoder;
+pub mod ffmpeg;
+pub mod fragments;
+pub mod hls;
+pub mod origin;
+pub mod run;
+pub mod scratch;
+pub mod skip;
+pub mod titles;
+pub mod web;

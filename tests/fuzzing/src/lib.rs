@@ -1,0 +1,49 @@
+//! What the fuzz targets do with a run of bytes: every reader of bytes from outside, and the laws
+//! that hold for whatever it accepts.
+//!
+//! One function for each target. It takes any bytes and panics when a law is broken. That a reader
+//! refuses them is no fault; the answer says whether they were accepted, and so held to the laws.
+//! Targets in `tests/fuzz` call these, and so does the test of the seeds.
+//!
+//! | function | bytes are |
+//! |---|---|
+//! | [`heads`] | a heads.bin, whose checksum is put right |
+//! | [`pointer`] | a title.json |
+//! | [`movie`] | what a moov holds |
+//! | [`fragment`] | a moof |
+//! | [`sample_entry`] | a sample entry, and a sample |
+//! | [`remux`] | a fragmented file of ffmpeg's |
+//! | [`config`] | a configuration file |
+//! | [`route`] | a path |
+//! | [`conditions`] | the values of Range, If-None-Match, If-Match, If-Range |
+//! | [`probe`] | ffprobe's JSON, then its lines of packets |
+//! | [`said`] | lines that ffmpeg and ffprobe write while they work |
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law is told by panicking")]
+
+mod encoder;
+mod media;
+mod stored;
+mod web;
+
+pub use encoder::{probe, remux, said};
+pub use media::{fragment, movie, sample_entry};
+pub use stored::{config, heads, pointer};
+pub use web::{conditions, route};
+
+/// A target: its name and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]) -> bool);
+
+/// Every target.
+pub const TARGETS: [Target; 11] = [
+    ("conditions", conditions),
+    ("config", config),
+    ("fragment", fragment),
+    ("heads", heads),
+    ("movie", movie),
+    ("pointer", pointer),
+    ("probe", probe),
+    ("remux", remux),
+    ("route", route),
+    ("said", said),
+    ("sample_entry", sample_entry),
+];

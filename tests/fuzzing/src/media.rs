@@ -1,0 +1,83 @@
+//! Boxes and the bitstreams in them.
+
+use headwater_packager::avc;
+use headwater_packager::bmff::boxes;
+use headwater_packager::bmff::fragment::{self as fragments, Fragment};
+use headwater_packager::bmff::movie::{self, Defaults, Init, InitMedia};
+use headwater_packager::codec::SampleEntry;
+
+/// What a moov holds. A track's entry, put into an init of ours, is read back byte for byte.
+pub fn movie(bytes: &[u8]) -> bool {
+    let Ok(tracks) = movie::parse(bytes) else { return false };
+    for track in &tracks {
+        assert!(track.timescale > 0);
+        for entry in &track.sample_entries {
+            let edit_media_time = track.edit_media_time.and_then(|t| u32::try_from(t).ok());
+            let edit_media_time = edit_media_time.filter(|&t| i32::try_from(t).is_ok());
+            let init = movie::write_init(&Init {
+                timescale: track.timescale,
+                media: InitMedia::Video { width: 640, height: 360 },
+                language: *b"und",
+                sample_entry: entry,
+                edit_media_time,
+            });
+            let moov = boxes::need(&init, b"moov", "file").unwrap().payload;
+            let [ours] = &movie::parse(moov).unwrap()[..] else { panic!("one track") };
+            assert_eq!(ours.timescale, track.timescale);
+            assert_eq!(ours.sample_entries, std::slice::from_ref(entry));
+            assert_eq!(ours.edit_media_time, edit_media_time.map(i64::from));
+        }
+    }
+    !tracks.is_empty()
+}
+
+/// A moof, after four bytes that say what its samples inherit. Written by us, it says the same.
+pub fn fragment(bytes: &[u8]) -> bool {
+    let Some((&[duration, size, flags, _], moof)) = bytes.split_first_chunk::<4>() else {
+        return false;
+    };
+    let defaults = Defaults {
+        duration_ticks: u32::from(duration) * 1001,
+        size_bytes: u32::from(size) * 100,
+        flags: u32::from(flags) << 16,
+    };
+    let Ok(read) = fragments::parse(moof, defaults) else { return false };
+    let Ok(written) = fragments::write(read.sequence, read.decode_ticks, &read.samples) else {
+        return false;
+    };
+    let again = fragments::parse(&written, Defaults::default()).unwrap();
+    let data_offset = u32::try_from(written.len()).unwrap();
+    let wanted = Fragment { track_id: movie::TRACK_ID, data_offset, ..read };
+    assert_eq!(again, wanted);
+    assert_eq!(again.payload_bytes(), wanted.payload_bytes());
+    true
+}
+
+/// A sample entry: its string is harmless in a manifest. Then the same bytes as a sample.
+pub fn sample_entry(bytes: &[u8]) -> bool {
+    let mut accepted = false;
+    if let Ok(entry) = SampleEntry::parse(bytes) {
+        accepted = true;
+        let codecs = entry.codecs();
+        assert!(codecs.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'), "{codecs}");
+        match entry {
+            SampleEntry::Avc { width, height, pixel_aspect, config } => {
+                assert!(width > 0 && height > 0 && pixel_aspect.0 > 0 && pixel_aspect.1 > 0);
+                assert!([1, 2, 4].contains(&config.nal_length_bytes));
+            }
+            SampleEntry::Aac { sample_rate, channels, .. } => {
+                assert!(sample_rate > 0 && channels > 0);
+            }
+        }
+    }
+    for nal_length_bytes in [1, 2, 4] {
+        let config = avc::Config { profile_compatibility_level: [100, 0, 40], nal_length_bytes };
+        // A sample that starts an IDR does so with anything behind it that is left whole.
+        if avc::is_idr(bytes, config) == Ok(true) {
+            let mut longer = bytes.to_vec();
+            longer.extend(std::iter::repeat_n(0, nal_length_bytes));
+            assert_eq!(avc::is_idr(&longer, config), Ok(true));
+        }
+    }
+    accepted
+}

@@ -1,0 +1,27 @@
+//! Where the product's binaries are: beside the running test, in cargo's target folder.
+
+use std::env;
+use std::path::PathBuf;
+
+/// The encoder.
+pub fn encoder() -> PathBuf {
+    binary("headwater-encoder")
+}
+
+/// The origin.
+pub fn origin() -> PathBuf {
+    binary("headwater-origin")
+}
+
+/// `target/<profile>/<name>`; the test itself is `target/<profile>/deps/<test>-<hash>`.
+fn binary(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a running test has a path");
+    let folder = test.parent().and_then(|deps| deps.parent()).expect("tests lie two folders deep");
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `make test`, or `cargo build --workspace` first",
+        path.display()
+    );
+    path
+}
