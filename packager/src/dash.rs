@@ -82,23 +82,25 @@ fn adaptation_set(
     let (first, _) = set[0];
     let (kind, mime) =
         if first.is_video() { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
+    // Renditions cut from one source share their timeline; those that do not carry their own.
+    let own: Vec<String> = set.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
+    let shared = own.iter().zip(set).all(|(segments, (track, _))| {
+        *segments == own[0] && track.timescale() == first.timescale()
+    });
     let mut start = BytesStart::new("AdaptationSet").with_attributes([
         ("id", id.to_string().as_str()),
         ("contentType", kind),
         ("mimeType", mime),
-        ("segmentAlignment", "true"),
     ]);
+    if shared {
+        start.push_attribute(("segmentAlignment", "true"));
+    }
     if set.iter().all(|(track, _)| track.is_independent()) {
         start.push_attribute(("startWithSAP", "1"));
     }
     if let Some(language) = first.language() {
         start.push_attribute(("lang", language));
     }
-    // Renditions cut from one source share their timeline; those that do not carry their own.
-    let own: Vec<String> = set.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
-    let shared = own.iter().zip(set).all(|(segments, (track, _))| {
-        *segments == own[0] && track.timescale() == first.timescale()
-    });
     element(w, start, |w| {
         let role = [("schemeIdUri", "urn:mpeg:dash:role:2011"), ("value", "main")];
         empty(w, BytesStart::new("Role").with_attributes(role));

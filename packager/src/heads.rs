@@ -61,7 +61,7 @@ pub struct TrackHead {
     /// Whether every fragment was seen to start with an IDR picture or needs none.
     pub independent: bool,
     /// Presentation time of the track's first sample less its decode time, in ticks: what an edit
-    /// list takes off is already taken off. Zero where timestamps start at zero.
+    /// list takes off is already taken off. Zero in every track that this release opens.
     #[serde(default)]
     pub start_offset_ticks: i64,
     /// Bytes of the init segment.

@@ -19,10 +19,6 @@ pub const SAMPLES: usize = 65_535;
 pub const INIT_BYTES: usize = 256 * 1024;
 /// Bytes of a fragment (moof and mdat).
 pub const FRAGMENT_BYTES: u32 = 256 * 1024 * 1024;
-/// Bytes of a moof; heads hold it in 16 bits.
-pub const MOOF_BYTES: usize = 65_535;
-/// Nested boxes that a walk descends into.
-pub const BOX_DEPTH: usize = 12;
 /// The highest timescale, ticks per second.
 pub const TIMESCALE: u32 = 1_000_000_000;
 /// Length of a title: DASH time codes stay below 2^53 at any timescale up to 1 GHz.

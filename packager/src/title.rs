@@ -240,11 +240,6 @@ impl Track {
         self.head.independent
     }
 
-    /// Presentation time of the first sample less its decode time, in ticks.
-    pub fn start_offset_ticks(&self) -> i64 {
-        self.head.start_offset_ticks
-    }
-
     /// ftyp and moov.
     pub fn init(&self) -> &Bytes {
         &self.init
@@ -412,6 +407,12 @@ fn check_head(head: &TrackHead) -> Result<(), Error> {
     }
     if head.language.as_deref().is_some_and(|l| !plain(l, 35, b"-")) {
         return Err(Error::damaged("language", format!("{:.40?}", head.language)));
+    }
+    if head.start_offset_ticks != 0 {
+        return Err(Error::unsupported(
+            "start_offset_ticks",
+            format!("{} ticks: manifests of this release start at zero", head.start_offset_ticks),
+        ));
     }
     if let Media::Video { width, height, frame_rate: (numerator, denominator) } = head.media
         && [width, height, numerator, denominator].contains(&0)

@@ -36,7 +36,7 @@ fn manifests_and_boxes_are_as_reviewed() {
 fn renditions_with_timelines_of_their_own_say_so() {
     let made = make(&[
         video("v720", 720, (25, 1), &[50, 50, 50, 20], 4000),
-        video("v360", 360, (25, 2), &[25, 25, 25, 10], 1000),
+        video("v360", 360, (50, 1), &[100, 100, 100, 40], 1000),
     ]);
     let timeline = Timeline::new(&made.title, 4000);
     golden("own-timelines.mpd", &dash::mpd(&made.title, &timeline, ""));

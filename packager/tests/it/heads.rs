@@ -69,6 +69,11 @@ fn every_field_that_could_mislead_is_refused() {
             "heads/v360/objects: ",
         ),
         ("\"seq\":1", "\"seq\":-1", "heads/json: "),
+        (
+            "\"start_offset_ticks\":0",
+            "\"start_offset_ticks\":1024",
+            "heads/v360/start_offset_ticks: 1024 ticks",
+        ),
         ("\"seq\":1", "\"seq\":1,\"access_class\":\"A/b\"", "heads/access_class: \"A/b\""),
     ];
     for (from, to, wanted) in cases {
