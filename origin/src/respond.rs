@@ -9,6 +9,7 @@ use std::ops::Range;
 use headwater_config::CorsOrigins;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use serde::Serialize;
 
 use crate::exchange::Request;
 use crate::failure::{Believed, Failure};
@@ -121,8 +122,10 @@ pub fn with_facts(
 /// The answer to a failure: a JSON body with the error's name and what the client can do.
 pub fn with_failure(request: &Request, failure: &Failure) -> Reply {
     let row = failure.row();
-    let json = serde_json::json!({ "error": row.error, "detail": row.detail });
-    let body = Slices::from(format!("{json}\n").into_bytes());
+    let told = Told { error: row.error, detail: row.detail };
+    let mut json = serde_json::to_vec(&told).expect("plain data into memory");
+    json.push(b'\n');
+    let body = Slices::from(json);
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, text(&row.believed.cache_control()));
@@ -139,6 +142,13 @@ pub fn with_failure(request: &Request, failure: &Failure) -> Reply {
         _ => {}
     }
     bodied(request, row.status, headers, body)
+}
+
+/// The body of a failure.
+#[derive(Serialize)]
+struct Told {
+    error: &'static str,
+    detail: &'static str,
 }
 
 /// The answer to OPTIONS, a CORS preflight or not: the same for every resource, because a

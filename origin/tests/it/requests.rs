@@ -227,6 +227,8 @@ async fn what_does_not_exist() {
         assert_eq!((head.status, head.body.len()), (404, 0), "{path}");
         assert_eq!(head.header("content-length"), seen.body.len().to_string(), "{path}");
     }
+    let told = origin.get("/nothing").await.body;
+    assert_eq!(told, b"{\"error\":\"unknown_path\",\"detail\":\"nothing has such a URL\"}\n");
     let malformed = origin.get("/clear/%6dovie/master.m3u8").await;
     assert_eq!((malformed.status, malformed.error().as_str()), (400, "malformed_url"));
     let long = origin.get(&format!("/clear/movie/master.m3u8?{}", "x".repeat(5000))).await;
