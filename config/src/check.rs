@@ -160,7 +160,7 @@ impl Config {
             if held_s >= grace_s {
                 found.error(
                     key("manifest_max_age_s"),
-                    format!("with manifest_stale_s a cache may hand out a manifest for {held_s} s, while encoder.version_grace_h deletes its version after {grace_s} s"),
+                    format!("with manifest_stale_s a cache may hand out a manifest for {held_s} s, while encoder.version_grace_h lets its version be deleted after {grace_s} s"),
                     "shorten the manifest's lifetime, or lengthen version_grace_h",
                 );
             }
@@ -336,7 +336,7 @@ mod tests {
             (
                 "manifests that outlive their version",
                 |c| c.profiles.values_mut().for_each(|p| p.manifest_stale_s = 86_398),
-                "error: `profiles.clear.manifest_max_age_s`: with manifest_stale_s a cache may hand out a manifest for 86400 s, while encoder.version_grace_h deletes its version after 86400 s; shorten the manifest's lifetime, or lengthen version_grace_h",
+                "error: `profiles.clear.manifest_max_age_s`: with manifest_stale_s a cache may hand out a manifest for 86400 s, while encoder.version_grace_h lets its version be deleted after 86400 s; shorten the manifest's lifetime, or lengthen version_grace_h",
             ),
             (
                 "work among titles",

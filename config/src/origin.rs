@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Origin {
     /// Addresses that players and CDNs ask; `/healthz` and `/readyz` answer here too.
     pub listen: Vec<SocketAddr>,
-    /// Address of `/metrics` and `/admin`. Loopback unless the network around it is trusted.
+    /// Address of `/metrics`. Loopback unless the network around it is trusted.
     pub admin_listen: SocketAddr,
     /// Whether `/` and `/titles.json` are served: every title that needs no token is listed.
     pub page: bool,
