@@ -9,6 +9,8 @@ import { observe } from './barcode.js';
 
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const POLL_MS = 50;
+const SEEK_MS = 20_000;
+const SEEK_NEAR_S = 2; // what stands there before the seek is farther away
 
 export async function launchBrowser() {
   const wanted = process.env.HEADWATER_TEST_CHROMIUM;
@@ -53,7 +55,7 @@ export class Viewer {
     this.scriptErrors = scriptErrors;
   }
 
-  /** @returns {Promise<{time_s: number, duration_s: number, height: number, ended: boolean, ahead_s: number, dropped: number, problems: object[], error: string | null, rungs: object[]}>} */
+  /** @returns {Promise<{time_s: number, duration_s: number, height: number, ended: boolean, seeking: boolean, frame: import('./barcode.js').Frame | null, ahead_s: number, dropped: number, problems: object[], error: string | null, rungs: object[]}>} */
   state() {
     return this.page.evaluate(() => {
       const { video, session, problems } = window.headwater;
@@ -67,6 +69,8 @@ export class Viewer {
         duration_s: video?.duration ?? NaN,
         height: video?.videoHeight ?? 0,
         ended: video?.ended ?? false,
+        seeking: video?.seeking ?? false,
+        frame: window.frames_seen.at(-1) ?? null,
         ahead_s,
         dropped: video?.getVideoPlaybackQuality().droppedVideoFrames ?? 0,
         problems,
@@ -95,16 +99,18 @@ export class Viewer {
     return this.page.evaluate((start) => window.frames_seen.slice(start), from);
   }
 
-  /** Seeks and answers the frames presented from the moment the seek was done. */
+  /** Seeks while paused, answers the frame that then stands there, and plays on. */
   async seek(to_s) {
-    const from = await this.page.evaluate(async (target_s) => {
+    await this.page.evaluate((target_s) => {
       const { video } = window.headwater;
+      video.pause();
       video.currentTime = target_s;
-      await new Promise((resolve) => video.addEventListener('seeked', resolve, { once: true }));
-      return window.frames_seen.length;
     }, to_s);
-    await this.until(`playing on after a seek to ${to_s} s`, ({ time_s }) => time_s > to_s + 0.5, 20_000);
-    return this.frames(from);
+    const near = ({ frame }) => frame !== null && Math.abs(frame.media_s - to_s) < SEEK_NEAR_S;
+    const { frame } = await this.until(`a frame after the seek to ${to_s} s`, (state) => !state.seeking && near(state), SEEK_MS);
+    await this.page.evaluate(() => void window.headwater.video.play());
+    await this.until(`playing on after the seek to ${to_s} s`, ({ time_s }) => time_s > to_s + 0.3, SEEK_MS);
+    return frame;
   }
 
   speed(rate) {

@@ -10,9 +10,10 @@ export function segments(log) {
   return log.map((exchange) => ({ ...exchange, ...segmentOf(exchange.path) })).filter(({ number }) => number !== undefined);
 }
 
-/** Answers that are no success, apart from what the network itself refused. */
+/** Answers that are no success, one line each. */
 export function unsuccessful(log) {
-  return log.filter(({ status, state }) => state === 'failed' || (status !== null && ![200, 206, 304].includes(status)));
+  const failed = log.filter(({ status, state }) => state === 'failed' || (status !== null && ![200, 206, 304].includes(status)));
+  return failed.map(({ status, state, path }) => `${status ?? state} ${path}`);
 }
 
 /** Segments that were cut short and came whole in no rendition: holes. What is still on its way is not lost. */
