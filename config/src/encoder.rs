@@ -23,7 +23,9 @@ pub struct Encoder {
     pub preset: Preset,
     /// Bit rate of each AAC track in kbit/s, for two channels.
     pub audio_bitrate_kbps: u32,
-    /// Seconds without a frame, an output byte or an input byte after which ffmpeg counts as hung.
+    /// Seconds after which ffmpeg counts as hung when neither frames nor media time nor bytes of
+    /// its first output grow, and ffprobe when it writes nothing. Slow presets at large sizes look
+    /// ahead for long before their first frame.
     pub stall_s: u32,
     /// Hours that a version surely stays after another took its place: players in mid-title need
     /// it, and no manifest may live longer in caches. Nothing deletes versions yet.
