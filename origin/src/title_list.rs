@@ -1,5 +1,6 @@
 //! `/titles.json`: what the player page lists. Titles with a live version that some profile
-//! serves, with their length and where each format starts.
+//! serves to everybody, with their length and where each format starts. Titles with an access class
+//! are never listed.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -59,9 +60,11 @@ async fn list_one<'a>(
     id: TitleId,
     now: Instant,
 ) -> Option<Listed<'a>> {
-    let pointer = titles.pointer(&id, now).await.ok().filter(|pointer| !pointer.deleted)?;
-    let class = pointer.access_class.as_deref();
-    let serving = profiles.iter().filter(|(_, p)| p.settings.admits(id.as_str(), class));
+    let pointer = titles.pointer(&id, now).await.ok()?;
+    if pointer.deleted || pointer.access_class.is_some() {
+        return None;
+    }
+    let serving = profiles.iter().filter(|(_, p)| p.settings.admits(id.as_str(), None));
     let profiles: BTreeMap<_, _> = serving
         .map(|(name, profile)| {
             let start = |format, manifest: Manifest| {
@@ -77,5 +80,8 @@ async fn list_one<'a>(
         return None;
     }
     let opened = titles.opened(&id, pointer.live?, now).await.ok()?;
+    if opened.title.access_class().is_some() {
+        return None;
+    }
     Some(Listed { duration_ms: opened.title.duration_ms(), id, profiles })
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,22 +25,32 @@ use crate::limits;
 /// A folder of titles.
 #[derive(Debug)]
 pub struct FileStore {
-    folder: Arc<Path>,
+    folder: Arc<Folder>,
     places: Arc<Semaphore>,
+}
+
+/// The store's folder, which may be a disk that goes away and leaves its empty mount point.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// The folder of titles was there once. A new store has none yet; one that had it and has it
+    /// no more is away.
+    had_titles: AtomicBool,
 }
 
 impl FileStore {
     /// The store in `folder`, read by at most `max_concurrent_reads` at a time. The folder is not
     /// looked at yet; see [`Store::probe`].
     pub fn new(folder: PathBuf, max_concurrent_reads: usize) -> Self {
-        Self { folder: folder.into(), places: Arc::new(Semaphore::new(max_concurrent_reads)) }
+        let folder = Folder { path: folder, had_titles: AtomicBool::new(false) };
+        Self { folder: Arc::new(folder), places: Arc::new(Semaphore::new(max_concurrent_reads)) }
     }
 
     /// Runs a read where it may block.
     async fn blocking<T, F>(&self, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Path) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
     {
         let places = Arc::clone(&self.places);
         let place = places.acquire_owned().await.expect("the semaphore is never closed");
@@ -60,7 +71,7 @@ impl Store for FileStore {
     async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
         let key = key.clone();
         self.blocking(move |folder| {
-            let file = open(folder, &key)?;
+            let file = folder.open(&key)?;
             let wanted = bytes.end - bytes.start;
             let read = read_at(&file, bytes.start, wanted).map_err(|e| failed(&key, &e))?;
             if read.len() as u64 == wanted {
@@ -85,7 +96,7 @@ impl Store for FileStore {
         let key = key.clone();
         let known = known.cloned();
         self.blocking(move |folder| {
-            let file = open(folder, &key)?;
+            let file = folder.open(&key)?;
             let read = read_to_end(&file, max_bytes).map_err(|e| failed(&key, &e))?;
             if read.len() as u64 > max_bytes {
                 let detail = format!("{key}: more than {max_bytes} bytes");
@@ -102,12 +113,15 @@ impl Store for FileStore {
 
     async fn list_titles(&self, max: usize) -> Result<Vec<TitleId>, StoreError> {
         self.blocking(move |folder| {
-            let titles = folder.join(stored::TITLES_PREFIX);
+            let titles = folder.titles();
             let names = match fs::read_dir(&titles) {
-                Ok(names) => names.take(limits::LISTED_NAMES),
+                Ok(names) => {
+                    folder.had_titles.store(true, Ordering::Relaxed);
+                    names.take(limits::LISTED_NAMES)
+                }
                 // Nothing was ever published here.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    return reachable(folder).map(|()| Vec::new());
+                    return folder.check_present().map(|()| Vec::new());
                 }
                 Err(e) => return Err(unavailable(&titles, &e)),
             };
@@ -121,25 +135,48 @@ impl Store for FileStore {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.blocking(reachable).await
+        self.blocking(Folder::check_present).await
     }
 }
 
-fn open(folder: &Path, key: &Key) -> Result<File, StoreError> {
-    File::open(folder.join(key.as_str())).map_err(|e| match e.kind() {
-        // An unmounted disk must not look like an empty store.
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => match reachable(folder) {
-            Ok(()) => StoreError::new(Fault::NotFound, format!("{key}: no such file")),
-            Err(unreachable) => unreachable,
-        },
-        _ => failed(key, &e),
-    })
-}
+impl Folder {
+    fn titles(&self) -> PathBuf {
+        self.path.join(stored::TITLES_PREFIX)
+    }
 
-fn reachable(folder: &Path) -> Result<(), StoreError> {
-    match fs::read_dir(folder) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(unavailable(folder, &e)),
+    fn open(&self, key: &Key) -> Result<File, StoreError> {
+        match File::open(self.path.join(key.as_str())) {
+            Ok(file) => {
+                self.had_titles.store(true, Ordering::Relaxed);
+                Ok(file)
+            }
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                self.check_present()?;
+                Err(StoreError::new(Fault::NotFound, format!("{key}: no such file")))
+            }
+            Err(e) => Err(failed(key, &e)),
+        }
+    }
+
+    /// An unmounted disk must not look like an empty store.
+    fn check_present(&self) -> Result<(), StoreError> {
+        fs::read_dir(&self.path).map_err(|e| unavailable(&self.path, &e))?;
+        let titles = self.titles();
+        match fs::metadata(&titles) {
+            Ok(_) => {
+                self.had_titles.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unavailable(&titles, &e)),
+            Err(_) if self.had_titles.load(Ordering::Relaxed) => {
+                let titles = titles.display();
+                let detail = format!("folder {titles} was there and is gone: is its disk mounted?");
+                Err(StoreError::new(Fault::Unavailable, detail))
+            }
+            Err(_) => Ok(()),
+        }
     }
 }
 
@@ -243,6 +280,38 @@ mod tests {
         );
         assert_eq!(store.probe().await.unwrap_err().fault, Fault::Unavailable);
         assert_eq!(store.list_titles(9).await.unwrap_err().fault, Fault::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_went_away_is_not_an_empty_store() {
+        // Whatever saw the titles first: a read, a list or a probe.
+        for seen_by in ["read", "list", "probe"] {
+            let (folder, store, key) = store_with("a.json", b"{}");
+            match seen_by {
+                "read" => store.read_small(&key, 9, None).await.map(|_| ()).unwrap(),
+                "list" => store.list_titles(9).await.map(|_| ()).unwrap(),
+                _ => store.probe().await.unwrap(),
+            }
+            let (here, away) = (folder.path().join("titles"), folder.path().join("away"));
+            fs::rename(&here, &away).unwrap();
+            for fault in [
+                store.read_small(&key, 9, None).await.unwrap_err().fault,
+                store.read_range(&key, 0..2).await.unwrap_err().fault,
+                store.list_titles(9).await.unwrap_err().fault,
+                store.probe().await.unwrap_err().fault,
+            ] {
+                assert_eq!(fault, Fault::Unavailable, "{seen_by}");
+            }
+            fs::rename(&away, &here).unwrap();
+            assert_eq!(store.probe().await, Ok(()));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let new = FileStore::new(folder.path().to_owned(), 4);
+        assert_eq!(new.probe().await, Ok(()), "a new store has no titles yet");
+        assert_eq!(
+            new.read_small(&Key::pointer(&title()), 9, None).await.unwrap_err().fault,
+            Fault::NotFound
+        );
     }
 
     #[tokio::test]
