@@ -1,7 +1,7 @@
 //! Rules between keys: what one key alone cannot show to be wrong.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::{Config, StoreUrl};
 
@@ -93,15 +93,21 @@ impl Config {
 
     fn check_listeners(&self, found: &mut Findings) {
         let origin = &self.origin;
-        let mut seen = BTreeSet::new();
+        let mut seen: Vec<&SocketAddr> = Vec::new();
         for address in origin.listen.iter().chain([&origin.admin_listen]) {
-            if !seen.insert(address) {
+            if let Some(other) = seen.iter().find(|other| overlap(other, address)) {
+                let what = if *other == address {
+                    format!("{address} is listened on twice")
+                } else {
+                    format!("{other} and {address} overlap")
+                };
                 found.error(
                     "origin.listen",
-                    format!("{address} is listened on twice"),
+                    what,
                     "give each listener, and admin_listen, an address of its own",
                 );
             }
+            seen.push(address);
         }
         if !origin.admin_listen.ip().is_loopback() {
             found.warning(
@@ -243,6 +249,14 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Whether one address is the other, or all addresses of its family with the same port. Whether
+/// `[::]` covers IPv4 too is the system's choice, so that is left to the start.
+fn overlap(a: &SocketAddr, b: &SocketAddr) -> bool {
+    let (a_ip, b_ip) = (a.ip(), b.ip());
+    let covers = a_ip.is_unspecified() || b_ip.is_unspecified() || a_ip == b_ip;
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && covers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +318,11 @@ mod tests {
                 "admin on a player's address",
                 |c| c.origin.admin_listen = c.origin.listen[0],
                 "error: `origin.listen`: 127.0.0.1:8080 is listened on twice; give each listener, and admin_listen, an address of its own",
+            ),
+            (
+                "admin among all addresses",
+                |c| c.origin.listen = vec!["0.0.0.0:9090".parse().expect("an address")],
+                "error: `origin.listen`: 0.0.0.0:9090 and 127.0.0.1:9090 overlap; give each listener, and admin_listen, an address of its own",
             ),
             (
                 "open admin",

@@ -133,10 +133,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     }
     let origin = &config.origin;
     let addresses = || origin.listen.iter().chain([&origin.admin_listen]);
-    for address in addresses() {
-        // Pingora would try for half a minute and then go on without listening.
-        TcpListener::bind(address).map_err(|error| StartError::Listen(*address, error))?;
-    }
+    check_free(addresses())?;
     let rooms = Rooms::new(config)?;
     let books = Arc::clone(&rooms.service.books);
     let (stops, stopped) = channel();
@@ -152,6 +149,17 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     announce(config);
     drain(&stopped, origin.grace_s, &books.metrics);
     books.access_log.finish(limits::ACCESS_LOG_PATIENCE);
+    Ok(())
+}
+
+/// Whether all these can be listened on at once: each is held until the last one is, so that two
+/// which overlap are noticed. Pingora would try for half a minute and then go on without one.
+fn check_free<'a>(addresses: impl Iterator<Item = &'a SocketAddr>) -> Result<(), StartError> {
+    let mut held = Vec::new();
+    for address in addresses {
+        let bound = TcpListener::bind(address);
+        held.push(bound.map_err(|error| StartError::Listen(*address, error))?);
+    }
     Ok(())
 }
 
@@ -357,4 +365,21 @@ fn mib(mib: u32) -> u64 {
 
 fn count(number: u32) -> usize {
     usize::try_from(number).expect("usize has at least 32 bits here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_that_overlap_are_not_free() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let all = SocketAddr::from(([0, 0, 0, 0], free.port()));
+        assert!(check_free([&all].into_iter()).is_ok());
+        for addresses in [[&all, &free], [&free, &all]] {
+            let refused = check_free(addresses.into_iter());
+            let at_last = matches!(refused, Err(StartError::Listen(at, _)) if at == *addresses[1]);
+            assert!(at_last, "{addresses:?}");
+        }
+    }
 }
