@@ -67,6 +67,8 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
                     writeln!(out, "warning: title {id}: not live, or no profile serves it")?;
                 }
             }
+            // Its first version is still on its way: title.json is written last.
+            Err(Failure::UnknownTitle) => writeln!(out, "notice: title {id}: not published yet")?,
             Err(failure) => {
                 found.errors += 1;
                 writeln!(out, "error: title {id}: {failure}")?;

@@ -302,11 +302,13 @@ fn arguments() {
 fn check_finds_what_would_not_be_served() {
     let stored = Stored::with_movie();
     stored.publish("vip", VERSION, Some("paid"));
+    stored.write(&format!("titles/coming/{VERSION}/v720.mp4"), b"");
     let config = config_file(&stored, "");
     let (code, stdout, stderr) = outcome(&["check", "--config", &config]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("warning: title vip: not live, or no profile serves it"), "{stdout}");
-    assert!(stdout.contains("2 titles looked at, 1 can be served"), "{stdout}");
+    assert!(stdout.contains("notice: title coming: not published yet"), "{stdout}");
+    assert!(stdout.contains("3 titles looked at, 1 can be served"), "{stdout}");
 
     let heads = format!("titles/movie/{VERSION}/heads.bin");
     stored.write(&heads, b"HWHEADS1");
