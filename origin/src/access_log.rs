@@ -38,7 +38,7 @@ pub struct Line<'a> {
     pub method: &'a str,
     /// Without the query, which may hold secrets.
     pub path: &'a str,
-    /// As answered.
+    /// As answered, or 499 where nobody waited for an answer.
     pub status: u16,
     /// Bytes of the body given to the connection.
     pub sent_bytes: u64,

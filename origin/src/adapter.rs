@@ -158,7 +158,9 @@ impl<A: Answers> Adapter<A> {
         progress.enter(Phase::Answering);
         let has_body = !request.body().is_end_stream();
         let (parts, unread_body) = request.into_parts();
+        let hosts = parts.headers.get_all(http::header::HOST).iter().count();
         let request = Request {
+            lacks_host: parts.version == http::Version::HTTP_11 && hosts != 1,
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,

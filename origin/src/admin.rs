@@ -28,7 +28,10 @@ impl Admin {
     /// Answers one request.
     pub async fn answer(&self, request: &Request) -> Answer {
         let reply = match (&request.method, request.uri.path()) {
-            _ if request.has_body => respond::with_failure(request, &Failure::BodyRefused),
+            _ if request.lacks_host => respond::with_failure(request, &Failure::HostRefused),
+            (&Method::GET | &Method::HEAD, _) if request.has_body => {
+                respond::with_failure(request, &Failure::BodyRefused)
+            }
             (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(request).await,
             (&Method::GET | &Method::HEAD, _) => {
                 respond::with_failure(request, &Failure::UnknownPath)

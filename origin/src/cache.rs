@@ -71,7 +71,11 @@ impl ResponseCache {
                 NotKept::TooLarge(made) => Ok(Arc::clone(made)),
                 NotKept::Failed(failure) => Err(failure.clone()),
             },
-            Err(broken) => Err(Failure::Internal(format!("a fill broke off: {broken}"))),
+            Err(broken) => {
+                let failure = Failure::Internal(format!("a fill broke off: {broken}"));
+                failure.report(&self.metrics);
+                Err(failure)
+            }
         }
     }
 
@@ -181,6 +185,14 @@ mod tests {
         let failed = cache.fill("/k", async { Err(Failure::UnknownSegment) }).await;
         assert_eq!(failed.unwrap_err(), Failure::UnknownSegment);
         assert!(cache.kept("/k").await.is_none());
+        assert!(cache.fill("/k", async { Ok(of(1)) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_fill_that_breaks_off_is_a_fault_of_ours() {
+        let cache = cache(1 << 20);
+        let broken = cache.fill("/k", async { panic!("on purpose") }).await;
+        assert!(matches!(broken, Err(Failure::Internal(_))));
         assert!(cache.fill("/k", async { Ok(of(1)) }).await.is_ok());
     }
 

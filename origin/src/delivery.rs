@@ -12,6 +12,11 @@ use crate::access_log::{AccessLog, Line};
 use crate::exchange::Request;
 use crate::metrics::Metrics;
 
+/// What log and metrics say where the client left before an answer was ready. Never sent; nginx
+/// made the number known.
+const CLIENT_GONE_STATUS: u16 = 499;
+const CLIENT_GONE: &str = "client_gone";
+
 /// The account of one answer. Closed when dropped.
 #[derive(Debug)]
 pub struct Delivery {
@@ -24,7 +29,8 @@ pub struct Delivery {
     user_agent: Option<HeaderValue>,
     /// What the service found out about the request on its way.
     pub about: About,
-    status: StatusCode,
+    /// None while no answer is ready.
+    status: Option<StatusCode>,
     sent_bytes: u64,
 }
 
@@ -76,22 +82,17 @@ impl Delivery {
             uri: request.uri.clone(),
             user_agent: request.headers.get(http::header::USER_AGENT).cloned(),
             about: About::default(),
-            status: StatusCode::INTERNAL_SERVER_ERROR,
+            status: None,
             sent_bytes: 0,
         }
     }
 
     /// The answer is ready to be sent.
     pub fn answered(&mut self, status: StatusCode) {
-        self.status = status;
+        self.ended(status);
+        let taken = self.arrived.elapsed().as_secs_f64();
         let metrics = &self.books.metrics;
-        let kind = self.about.kind;
-        metrics.requests.with_label_values(&[kind, status.as_str()]).inc();
-        let taken = self.arrived.elapsed();
-        metrics.answer_seconds.with_label_values(&[kind]).observe(taken.as_secs_f64());
-        if let Some(error) = self.about.error {
-            metrics.failures.with_label_values(&[error]).inc();
-        }
+        metrics.answer_seconds.with_label_values(&[self.about.kind]).observe(taken);
     }
 
     /// Some bytes of the body were given to the connection.
@@ -99,13 +100,34 @@ impl Delivery {
         self.sent_bytes += bytes;
     }
 
-    fn line(&self, taken: Duration) -> Line<'_> {
+    fn ended(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        let metrics = &self.books.metrics;
+        metrics.requests.with_label_values(&[self.about.kind, status.as_str()]).inc();
+        if let Some(error) = self.about.error {
+            metrics.failures.with_label_values(&[error]).inc();
+        }
+    }
+
+    /// Nobody was answered: the client left, or the service broke off.
+    fn given_up(&mut self) {
+        if std::thread::panicking() {
+            self.about.error = Some("internal");
+            self.ended(StatusCode::INTERNAL_SERVER_ERROR);
+        } else {
+            self.about.error = Some(CLIENT_GONE);
+            let status = StatusCode::from_u16(CLIENT_GONE_STATUS);
+            self.ended(status.expect("499 lies among the status codes"));
+        }
+    }
+
+    fn line(&self, status: StatusCode, taken: Duration) -> Line<'_> {
         Line {
             at: self.arrived_at,
             remote: self.remote,
             method: self.method.as_str(),
             path: self.uri.path(),
-            status: self.status.as_u16(),
+            status: status.as_u16(),
             sent_bytes: self.sent_bytes,
             duration_us: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX),
             cache: self.about.cache.as_str(),
@@ -119,10 +141,14 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
+        if self.status.is_none() {
+            self.given_up();
+        }
+        let Some(status) = self.status else { return };
         let books = &self.books;
         books.metrics.sent_bytes.with_label_values(&[self.about.kind]).inc_by(self.sent_bytes);
         if books.access_log.is_on() {
-            books.access_log.write(&self.line(self.arrived.elapsed()));
+            books.access_log.write(&self.line(status, self.arrived.elapsed()));
         }
     }
 }

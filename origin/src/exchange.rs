@@ -20,6 +20,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Whether bytes of a body follow or are announced.
     pub has_body: bool,
+    /// Whether it is HTTP/1.1 and does not name exactly one Host (RFC 9112 3.2).
+    pub lacks_host: bool,
     /// Who is at the other end of the connection.
     pub remote: Option<IpAddr>,
 }
@@ -31,6 +33,13 @@ impl Request {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(first)
+    }
+
+    /// Whether this is `OPTIONS *`, which asks about the server and not about a resource
+    /// (RFC 9110 9.3.7).
+    pub fn asks_for_options_of_all(&self) -> bool {
+        let about_all = self.method == Method::OPTIONS && self.uri.path() == "*";
+        about_all && !self.has_body && !self.lacks_host
     }
 
     /// Whether only the head of the answer is asked for.

@@ -16,6 +16,8 @@ use crate::metrics::Metrics;
 pub enum Failure {
     /// The URL could never name anything; why.
     MalformedUrl(&'static str),
+    /// An HTTP/1.1 request without Host, or with several.
+    HostRefused,
     /// Path and query are longer than `max_uri_bytes`.
     UrlTooLong,
     /// The request carries a body.
@@ -114,6 +116,9 @@ impl Failure {
         use Believed::{AskAgain, Never, Seconds};
         let (status, error, detail, level, believed) = match self {
             Self::MalformedUrl(why) => (400, "malformed_url", *why, Level::DEBUG, Never),
+            Self::HostRefused => {
+                (400, "host_refused", "HTTP/1.1 requests name one Host", Level::DEBUG, Never)
+            }
             Self::UrlTooLong => {
                 (414, "url_too_long", "shorten path and query", Level::DEBUG, Never)
             }
@@ -286,6 +291,7 @@ mod tests {
         use Failure as F;
         vec![
             F::MalformedUrl("why"),
+            F::HostRefused,
             F::UrlTooLong,
             F::BodyRefused,
             F::MethodRefused,

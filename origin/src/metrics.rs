@@ -22,7 +22,7 @@ const LATENCY_S: [f64; 14] = [
 pub struct Metrics {
     registry: Registry,
     described: Vec<Described>,
-    /// Requests answered.
+    /// Requests answered, or left by their client.
     pub requests: IntCounterVec,
     /// Time to the answer.
     pub answer_seconds: HistogramVec,
@@ -97,7 +97,8 @@ impl Metrics {
         Self {
             requests: new.counters(
                 "requests_total",
-                "Requests answered, by kind of resource and status",
+                "Requests by kind of resource and status; 499 is no answer, the client left before one \
+                 was ready",
                 &["kind", "status"],
             ),
             answer_seconds: new.histograms(
@@ -112,7 +113,7 @@ impl Metrics {
             ),
             failures: new.counters(
                 "failures_total",
-                "Requests answered with an error, by the error's name",
+                "Requests that ended with an error, by the error's name",
                 &["error"],
             ),
             cache_lookups: new.counters(

@@ -26,7 +26,7 @@ use crate::representation::Representation;
 use crate::respond::{self, Reply, Verdict};
 use crate::route::{Manifest, NotRouted, Resource, Route, TrackFile};
 use crate::slices::Slices;
-use crate::store::{Key, Store, StoreError};
+use crate::store::{Key, Store};
 use crate::title_list;
 use crate::titles::{Opened, Titles};
 
@@ -49,7 +49,7 @@ pub struct Service {
     /// Longest path and query.
     pub max_uri_bytes: usize,
     /// The last look at whether the store can be read.
-    pub ready: Recent<Result<(), StoreError>>,
+    pub ready: Recent<Result<(), Failure>>,
     /// The last list of titles.
     pub listed: Recent<Result<Arc<Representation>, Failure>>,
 }
@@ -59,8 +59,11 @@ impl Service {
     pub async fn answer(&self, request: &Request, now: Instant, at: SystemTime) -> Answer {
         let mut delivery = Delivery::open(&self.books, request, now, at);
         let route = self.route(request);
+        // Before anything is waited for: whoever leaves meanwhile is accounted for too.
+        delivery.about.kind = route.as_ref().map_or("unrouted", Route::kind);
         let reply = match &route {
             Ok(route) => self.serve(request, route, now, &mut delivery.about).await,
+            Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight()),
             Err(failure) => Err(failure.clone()),
         };
         let mut reply = reply.unwrap_or_else(|failure| {
@@ -69,13 +72,15 @@ impl Service {
         });
         let origins = route.as_ref().map_or(&CorsOrigins::Any, |route| self.pages_allowed(route));
         respond::allow_pages(&mut reply.headers, origins, request);
-        delivery.about.kind = route.as_ref().map_or("unrouted", Route::kind);
         delivery.answered(reply.status);
         let Reply { status, headers, body } = reply;
         Answer { status, headers, body, delivery: Some(delivery) }
     }
 
     fn route<'a>(&self, request: &'a Request) -> Result<Route<'a>, Failure> {
+        if request.lacks_host {
+            return Err(Failure::HostRefused);
+        }
         let len_bytes = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
         if len_bytes > self.max_uri_bytes {
             return Err(Failure::UrlTooLong);
@@ -94,10 +99,14 @@ impl Service {
         about: &mut About,
     ) -> Result<Reply, Failure> {
         match request.method {
-            _ if request.has_body => return Err(Failure::BodyRefused),
-            Method::OPTIONS => return Ok(respond::preflight()),
-            Method::GET | Method::HEAD => {}
+            Method::GET | Method::HEAD | Method::OPTIONS => {}
             _ => return Err(Failure::MethodRefused),
+        }
+        if request.has_body {
+            return Err(Failure::BodyRefused);
+        }
+        if request.method == Method::OPTIONS {
+            return Ok(respond::preflight());
         }
         match route {
             Route::Page => self.page(request, ""),
@@ -241,17 +250,19 @@ impl Service {
         }
         let look = async {
             let made = title_list::make(&*self.store, &self.titles, &self.profiles, now).await;
-            made.map(Arc::new)
+            made.map(Arc::new).inspect_err(|failure| failure.report(&self.books.metrics))
         };
         let list = self.listed.seen(now, look).await?;
         reply(request, &list, &respond::NO_CACHE)
     }
 
     async fn readiness(&self, request: &Request, now: Instant) -> Result<Reply, Failure> {
-        match self.ready.seen(now, self.store.probe()).await {
-            Ok(()) => Ok(respond::with_text(request, TEXT_TYPE, "ready\n")),
-            Err(e) => Err(e.into_failure(Part::List, "")),
-        }
+        let look = async {
+            let probed = self.store.probe().await.map_err(|e| e.into_failure(Part::List, ""));
+            probed.inspect_err(|failure| failure.report(&self.books.metrics))
+        };
+        self.ready.seen(now, look).await?;
+        Ok(respond::with_text(request, TEXT_TYPE, "ready\n"))
     }
 
     fn pages_allowed(&self, route: &Route<'_>) -> &CorsOrigins {

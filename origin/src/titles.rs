@@ -126,7 +126,7 @@ impl Titles {
                     let entry = this.pointers.entry(title.clone());
                     entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
                 });
-                looking.await.map_err(broken_off)?
+                looking.await.map_err(|e| self.broken_off(&e))?
             }
         };
         seen.outcome.map(|(pointer, _)| pointer)
@@ -149,7 +149,7 @@ impl Titles {
                     let entry = this.versions.entry(key.clone());
                     entry.or_insert_with_if(load, |seen| seen.is_stale(now)).await.into_value()
                 });
-                loading.await.map_err(broken_off)?
+                loading.await.map_err(|e| self.broken_off(&e))?
             }
         };
         match seen {
@@ -261,6 +261,12 @@ impl Titles {
         Ok(Some(opened))
     }
 
+    fn broken_off(&self, error: &tokio::task::JoinError) -> Failure {
+        let failure = Failure::Internal(format!("a load broke off: {error}"));
+        failure.report(&self.metrics);
+        failure
+    }
+
     /// Refuses heads older than those that were served before: a store that went back.
     async fn check_seq(&self, key: &Key, opened: &Title) -> Result<(), Failure> {
         let id = (opened.id().clone(), opened.version());
@@ -287,9 +293,4 @@ impl VersionSeen {
 fn damaged(key: &Key, detail: String) -> Failure {
     let part: Part = key.part();
     Failure::SourceDamaged(Cause { part, key: key.to_string(), detail })
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as a function for map_err")]
-fn broken_off(error: tokio::task::JoinError) -> Failure {
-    Failure::Internal(format!("a load broke off: {error}"))
 }

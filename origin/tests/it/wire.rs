@@ -125,16 +125,40 @@ fn large_bodies_come_whole_through_small_frames() {
 fn bodies_of_requests_are_refused_and_end_the_connection() {
     let stored = Stored::with_movie();
     let wired = wired(&stored, TERMS);
-    for request in [
-        "POST /clear/movie/master.m3u8 HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n",
-        "GET /clear/movie/master.m3u8 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n",
+    let live = "/clear/movie/master.m3u8 HTTP/1.1\r\nHost: x\r\n";
+    let refused = (413, "body_refused");
+    for (request, wanted) in [
+        // What is wrong here is the method.
+        (format!("POST {live}Content-Length: 9999999999\r\n\r\n"), (405, "method_refused")),
+        (format!("GET {live}Transfer-Encoding: chunked\r\n\r\n"), refused),
+        (format!("OPTIONS {live}Content-Length: 5\r\n\r\n"), refused),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n".to_owned(), refused),
+    ] {
+        let mut client = Client::connect(wired.address);
+        client.send(&request);
+        let seen = client.read(false);
+        assert_eq!((seen.status, seen.error().as_str()), wanted, "{request}");
+        assert!(client.is_closed(), "{request}");
+    }
+}
+
+#[test]
+fn a_request_names_one_host_and_may_ask_about_the_server() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, TERMS);
+    for (request, status, error) in [
+        ("GET /healthz HTTP/1.1\r\n\r\n", 400, "host_refused"),
+        ("GET http://x/healthz HTTP/1.1\r\n\r\n", 400, "host_refused"),
+        ("GET /healthz HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400, "host_refused"),
+        ("OPTIONS * HTTP/1.1\r\n\r\n", 400, "host_refused"),
+        ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 204, ""),
+        ("GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "malformed_url"),
+        ("GET /healthz HTTP/1.0\r\n\r\n", 200, ""),
     ] {
         let mut client = Client::connect(wired.address);
         client.send(request);
         let seen = client.read(false);
-        assert_eq!((seen.status, seen.error().as_str()), (413, "body_refused"), "{request}");
-        assert!(client.is_closed(), "{request}");
+        assert_eq!((seen.status, seen.error().as_str()), (status, error), "{request}");
     }
 }
 
