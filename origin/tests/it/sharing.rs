@@ -54,13 +54,17 @@ impl Store for Slow {
 }
 
 fn slow(stored: &Stored) -> (Arc<Service>, Arc<Slow>) {
+    slow_with_log(stored, &Target::Off)
+}
+
+fn slow_with_log(stored: &Stored, log: &Target) -> (Arc<Service>, Arc<Slow>) {
     let mut config = stored.config("");
     config.origin.cache.pointer_ttl_ms = 10_000;
     let metrics = Arc::new(Metrics::new());
     let store = server::store(&config, &metrics);
     let slow =
         Arc::new(Slow { store, media_reads: AtomicU32::new(0), heads_reads: AtomicU32::new(0) });
-    let log = AccessLog::open(&Target::Off, metrics.access_log_dropped.clone()).unwrap();
+    let log = AccessLog::open(log, metrics.access_log_dropped.clone()).unwrap();
     let store: Arc<dyn Store> = Arc::clone(&slow) as _;
     (Rooms::with_store(&config, store, metrics, log).service, slow)
 }
@@ -126,4 +130,24 @@ async fn a_fill_ends_when_nobody_waits_any_more() {
     assert_eq!(status(&service, &path).await, 200);
     assert_eq!(metrics.cache_lookups.with_label_values(&["hit"]).get(), 1);
     assert_eq!(store.media_reads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_answer_is_no_failed_answer() {
+    let stored = Stored::with_movie();
+    let log = stored.folder.path().join("access.log");
+    let (service, _) = slow_with_log(&stored, &Target::File(log.clone()));
+    let path = segment_path(&service);
+    let gone = tokio::time::timeout(Duration::from_millis(25), status(&service, &path)).await;
+    assert!(gone.is_err());
+    service.books.access_log.finish(Duration::from_secs(20));
+    let line = std::fs::read_to_string(log).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["status"], &line["error"]), (&499.into(), &"client_gone".into()));
+    assert_eq!((&line["title"], &line["bytes"]), (&"movie".into(), &0.into()));
+    let metrics = &service.books.metrics;
+    assert_eq!(metrics.requests.with_label_values(&["segment", "499"]).get(), 1);
+    assert_eq!(metrics.failures.with_label_values(&["client_gone"]).get(), 1);
+    let exposed = String::from_utf8(metrics.exposition()).unwrap();
+    assert!(!exposed.contains("kind=\"\""), "each request has a kind: {exposed}");
 }
