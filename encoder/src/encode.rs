@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use headwater_config::{self as config, Encoder, StoreUrl};
 use headwater_packager::ids::{TitleId, VersionId};
+use headwater_packager::stored;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
@@ -47,16 +48,19 @@ pub struct Published {
 }
 
 /// Encodes and publishes. Whatever goes wrong, and when stopped, the title stays as it was and
-/// nothing half made is left behind.
+/// nothing half made is left behind; what a failing store or disk keeps us from removing is told
+/// of, and removed by the next encode.
 pub async fn encode(
     request: &Request,
     config: &Encoder,
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<Published, Error> {
-    for swept in work::sweep(&config.work_dir).await? {
-        report.notice(&swept);
-    }
+    let swept = tokio::select! {
+        swept = work::sweep(&config.work_dir) => swept?,
+        () = cancel.cancelled() => return Err(Error::interrupted()),
+    };
+    swept.iter().for_each(|swept| report.notice(swept));
     let store = store::open(&request.store)?;
     let store = store.as_ref();
     let lease = tokio::select! {
@@ -88,11 +92,23 @@ async fn encode_alone(
     let station =
         Station { job: &job, tools: &tools, store, folder: work.folder(), report, cancel };
     let made = station.make_and_publish(prepared).await;
-    if made.is_err() {
+    // What cannot be cleaned up is noted; the outcome stays what it is.
+    let cleaned = match &made {
+        Ok(_) => work.remove(),
+        // The pointer may still arrive: taken back now, the version would be live without its bytes.
+        Err(error) if error.is_unsure() => Err(Error::storage(
+            stored::version_prefix(&request.title, version),
+            "kept, as the write that failed may still be carried out",
+        )),
         // Should this fail, the work folder stays and tells the next run what to take back.
-        work::take_back(store, &request.title, version).await?;
+        Err(_) => match work::take_back(store, &request.title, version).await {
+            Ok(_) => work.remove(),
+            Err(e) => Err(e),
+        },
+    };
+    if let Err(e) = cleaned {
+        report.notice(&format!("not cleaned up: {e}; the next encode takes back what is not live"));
     }
-    work.remove()?;
     report.end();
     Ok(Published {
         title: request.title.clone(),

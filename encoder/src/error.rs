@@ -58,12 +58,13 @@ impl Kind {
 pub struct Error {
     kind: Kind,
     text: String,
+    is_unsure: bool,
 }
 
 impl Error {
     /// A fault of `kind`; `text` names what, where and the remedy.
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self { kind, text: text.into(), is_unsure: false }
     }
 
     /// ffmpeg's fault.
@@ -82,6 +83,18 @@ impl Error {
             Kind::Interrupted,
             "interrupted: nothing was published, the title is as it was before",
         )
+    }
+
+    /// The same fault of a request whose outcome nobody knows: it may still be carried out.
+    #[must_use]
+    pub fn unsure(mut self) -> Self {
+        self.is_unsure = true;
+        self
+    }
+
+    /// Whether what failed may yet be carried out.
+    pub fn is_unsure(&self) -> bool {
+        self.is_unsure
     }
 
     /// Whose fault it is.

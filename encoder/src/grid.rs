@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use headwater_packager::time;
 
-/// Frames per second as a fraction in lowest terms.
+/// Frames per second as a fraction in lowest terms, whose ticks fit in 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     num: u32,
@@ -16,13 +16,17 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The rate `num/den`; `None` for zeros.
+    /// The rate `num/den`; `None` for zeros, and where a frame's ticks need more than 32 bits.
     pub const fn new(num: u32, den: u32) -> Option<Self> {
         if num == 0 || den == 0 {
             return None;
         }
         let common = common_divisor(num, den);
-        Some(Self { num: num / common, den: den / common })
+        let rate = Self { num: num / common, den: den / common };
+        match rate.den.checked_mul(rate.finer()) {
+            Some(_) => Some(rate),
+            None => None,
+        }
     }
 
     /// Reads `24`, `12.5` or `30000/1001`.
@@ -52,6 +56,12 @@ impl Rate {
         u64::from(self.num) > u64::from(limit) * u64::from(self.den)
     }
 
+    /// Whether `frames` of it last longer than `limit_s` seconds.
+    pub fn lasts_longer(self, frames: u64, limit_s: u32) -> bool {
+        let ticks = u128::from(frames) * u128::from(self.den);
+        ticks > u128::from(limit_s) * u128::from(self.num)
+    }
+
     /// Whole frames nearest `duration_ms`, at least one.
     pub fn frames_in(self, duration_ms: u32) -> u32 {
         let thousandths = u64::from(self.num) * u64::from(duration_ms);
@@ -71,7 +81,7 @@ impl Rate {
         self.den * self.finer()
     }
 
-    fn finer(self) -> u32 {
+    const fn finer(self) -> u32 {
         if self.num < 1000 { 1000 } else { 1 }
     }
 }
@@ -160,6 +170,9 @@ mod tests {
             ("24000/1001", Some((24_000, 1001, 24_000, 1001, 48))),
             ("60000/1001", Some((60_000, 1001, 60_000, 1001, 120))),
             ("1/4", Some((1, 4, 1000, 4000, 1))),
+            ("1/4294967", Some((1, 4_294_967, 1000, 4_294_967_000, 1))),
+            ("1/4294968", None),
+            ("1/100000000", None),
             ("0/0", None),
             ("0", None),
             ("-24", None),

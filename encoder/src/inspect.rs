@@ -20,13 +20,20 @@ pub struct Stored {
     pub title: TitleId,
     /// The version that unversioned URLs lead to.
     pub live: Option<VersionId>,
+    /// Why the pointer that would say so cannot be read.
+    pub pointer_damage: Option<Error>,
     /// Every version, the oldest first; `Err` says why its heads cannot be opened.
     pub versions: Vec<(VersionId, Result<Title, Error>)>,
 }
 
 /// Looks at every version of a title.
 pub async fn inspect(store: &dyn Store, title: &TitleId) -> Result<Stored, Error> {
-    let pointer = publish::pointer(store, title).await?;
+    let (pointer, pointer_damage) = match publish::pointer(store, title).await {
+        Ok(pointer) => (pointer, None),
+        // What is needed to mend it is found here.
+        Err(e) if e.kind() == Kind::StoredDamage => (None, Some(e)),
+        Err(e) => return Err(e),
+    };
     let prefix = stored::title_prefix(title);
     let ids: BTreeSet<VersionId> = store
         .list(&prefix)
@@ -41,18 +48,26 @@ pub async fn inspect(store: &dyn Store, title: &TitleId) -> Result<Stored, Error
         });
         versions.push((version, opened));
     }
-    if pointer.is_none() && versions.is_empty() {
+    if pointer.is_none() && pointer_damage.is_none() && versions.is_empty() {
         return Err(Error::new(Kind::NotFound, format!("there is no title {title} in the store")));
     }
-    Ok(Stored { title: title.clone(), live: pointer.and_then(|p| p.live), versions })
+    let live = pointer.and_then(|pointer| pointer.live);
+    Ok(Stored { title: title.clone(), live, pointer_damage, versions })
 }
 
 impl Stored {
     /// For people.
     pub fn to_text(&self) -> String {
         let mut text = format!("title {}\n", self.title);
+        if let Some(damage) = &self.pointer_damage {
+            text += &format!("damaged: {damage}\n");
+        }
         for (version, opened) in &self.versions {
-            let live = if self.live == Some(*version) { "live" } else { "old" };
+            let live = match &self.pointer_damage {
+                Some(_) => "?",
+                None if self.live == Some(*version) => "live",
+                None => "old",
+            };
             text += &format!("\n{live:5}{version}  made {}\n", made_at(*version));
             match opened {
                 Ok(title) => text += &version_text(title),
@@ -78,7 +93,10 @@ impl Stored {
                 value
             })
             .collect();
-        json!({"title": self.title, "live": self.live, "versions": versions})
+        let damage = self.pointer_damage.as_ref().map(Error::to_string);
+        json!({
+            "title": self.title, "live": self.live, "pointer_error": damage, "versions": versions,
+        })
     }
 }
 

@@ -12,6 +12,11 @@ pub const LOG_LINES: usize = 12;
 pub const STREAMS: usize = 64;
 /// Frames of a source: a day at 60 frames a second.
 pub const FRAMES: usize = 24 * 3600 * 60;
+/// Length of a title: two days. What is longer is a slip of the source's clock.
+pub const SECONDS: u32 = 172_800;
+/// How long one frame stands. A fragment holds a frame at least, and at most 65,535 frames of
+/// sound, which are 1,398 s.
+pub const FRAME_SECONDS: u32 = 600;
 /// Pixels of a decoded frame (8192 x 4320); more is refused before memory is taken.
 pub const PIXELS: u64 = 8192 * 4320;
 /// Shortest side of a source in pixels; x264 and players have trouble below.

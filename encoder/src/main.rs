@@ -290,8 +290,10 @@ async fn verify(
     let store = store::open(&chosen(args.store.as_ref(), config))?;
     let (store, title) = (store.as_ref(), &args.title);
     let missing = |what: String| Error::new(Kind::NotFound, what);
-    let live = publish::pointer(store, title).await?.and_then(|pointer| pointer.live);
-    let version = args.version.or(live);
+    let version = match args.version {
+        Some(version) => Some(version),
+        None => publish::pointer(store, title).await?.and_then(|pointer| pointer.live),
+    };
     let version = version.ok_or_else(|| missing(format!("there is no live title {title}")))?;
     let opened = audit::open(store, title, version).await?;
     let opened = opened
@@ -329,7 +331,9 @@ async fn verify(
             "event": "result", "title": title, "version": version, "bytes": whole,
         }));
     } else {
-        print_line(&format!("{title} {version}: all {whole} bytes are as they were published"));
+        print_line(&format!(
+            "{title} {version}: all {whole} bytes of media are as they were published"
+        ));
     }
     Ok(())
 }

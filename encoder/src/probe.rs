@@ -10,7 +10,15 @@ use crate::error::{Error, Kind};
 use crate::grid::Rate;
 use crate::limits;
 
-/// ffprobe's `-show_format -show_streams`.
+/// What ffprobe is asked for (`-show_entries`): every field below and no other. Comments and
+/// descriptions, as long as an archive likes, stay where they are.
+pub const ENTRIES: &str = "format=format_name,duration,size:\
+    stream=index,codec_type,codec_name,profile,width,height,closed_captions,pix_fmt,\
+    sample_aspect_ratio,field_order,color_range,color_space,color_transfer,color_primaries,\
+    r_frame_rate,avg_frame_rate,time_base,nb_frames,sample_rate,channels,channel_layout:\
+    stream_disposition:stream_tags=language:stream_side_data=side_data_type,rotation";
+
+/// ffprobe's answer to [`ENTRIES`].
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Probe {
@@ -43,6 +51,7 @@ pub struct Stream {
     pub profile: Option<String>,
     pub width: Option<u32>,
     pub height: Option<u32>,
+    pub closed_captions: Option<u32>,
     pub pix_fmt: Option<String>,
     pub sample_aspect_ratio: Option<String>,
     pub field_order: Option<String>,

@@ -144,7 +144,7 @@ impl Scan {
             let ticks = i128::from(packet.pts) - i128::from(first);
             (ticks * ticks_weight - slot * 2 * half_frame).abs() >= half_frame
         });
-        off.map(|(_, packet)| seconds(packet.pts - first, (base_num, base_den)))
+        off.map(|(_, packet)| seconds(packet.pts.saturating_sub(first), (base_num, base_den)))
     }
 
     /// Bits a second of the busiest run of `gop_frames` frames, in kbit/s.
@@ -163,6 +163,13 @@ impl Scan {
             .max()
             .unwrap_or(0);
         u32::try_from(busiest).unwrap_or(u32::MAX)
+    }
+}
+
+impl Span {
+    /// From the first packet's start to the last one's end, in seconds.
+    pub fn length_s(self, base: (u32, u32)) -> f64 {
+        seconds(self.end_pts.saturating_sub(self.start_pts), base)
     }
 }
 

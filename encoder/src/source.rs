@@ -112,6 +112,12 @@ pub fn select(probe: &Probe) -> Result<Selected, Error> {
     })?;
     let audio = preferred(probe, Stream::is_audio, "sound", &mut notices);
     check_picture(video)?;
+    if video.closed_captions == Some(1) {
+        notices.push(format!(
+            "{} carries closed captions (CEA-608/708), which this version leaves out",
+            video.describe()
+        ));
+    }
     if let Some(audio) = audio {
         check_sound(audio)?;
     } else {
@@ -290,6 +296,10 @@ pub fn measure(
             "remux the source to mp4 or mkv first",
         ));
     }
+    let length_s = span.length_s(video.time_base().unwrap_or((1, 1)));
+    if length_s > f64::from(limits::SECONDS) {
+        return Err(too_long(video, length_s));
+    }
     let rate = scan.constant_rate(video).map_err(|at_s| irregular(video, span, at_s))?;
     if rate.is_above(limits::FRAMES_PER_SECOND) {
         return Err(refusal(
@@ -297,6 +307,16 @@ pub fn measure(
             &format!("{rate} frames a second"),
             &format!("reduce the source to {} or less first", limits::FRAMES_PER_SECOND),
         ));
+    }
+    if rate.lasts_longer(1, limits::FRAME_SECONDS) {
+        return Err(refusal(
+            video,
+            &format!("{rate} frames a second"),
+            &format!("repeat its frames first, one each {} s or more often", limits::FRAME_SECONDS),
+        ));
+    }
+    if rate.lasts_longer(scan.frames(), limits::SECONDS) {
+        return Err(too_long(video, length_s));
     }
     let audio = selected.audio.as_ref().and_then(|a| Some((a, scan.span(a.index)?)));
     let mut notices = Vec::new();
@@ -353,11 +373,20 @@ fn check_end(probe: &Probe, selected: &Selected, scan: &Scan, log: &Log) -> Resu
     }
 }
 
+/// Longer than a title may be: two frames days apart would become days of silence.
+fn too_long(video: &Stream, length_s: f64) -> Error {
+    refusal(
+        video,
+        &format!("{length_s:.0} s"),
+        &format!("cut it into parts of at most {} s first", limits::SECONDS),
+    )
+}
+
 /// Frames that do not lie on a grid: a rate that varies, or the last frames of a cut stream, which
 /// are missing in the order in which they are shown.
 fn irregular(video: &Stream, span: Span, at_s: f64) -> Error {
     let base = video.time_base().unwrap_or((1, 1));
-    let length_s = scan::seconds(span.end_pts - span.start_pts, base);
+    let length_s = span.length_s(base);
     if length_s - at_s < limits::TRUNCATION_SLACK_SECONDS {
         return Error::new(
             Kind::SourceDamaged,

@@ -69,45 +69,62 @@ impl Work {
     }
 }
 
-/// Takes back what dead encodes left in `root` and in the stores they wrote to; says what.
+/// Takes back what dead encodes left in `root` and in the stores they wrote to; says what, and
+/// what it could not take back: that stays for the next time and is nobody's hindrance.
 pub async fn sweep(root: &Path) -> Result<Vec<String>, Error> {
-    let mut swept = Vec::new();
+    let mut said = Vec::new();
     if !root.exists() {
-        return Ok(swept);
+        return Ok(said);
     }
     for folder in leftovers(root).map_err(|e| Error::storage(root.display(), e))? {
-        let Some(_lock) = dead(root, &folder)? else {
-            continue;
-        };
-        match read_job(&folder) {
-            Some(job) => {
-                let store = store::open(&job.store)?;
-                take_back(store.as_ref(), &job.title, job.version).await?;
-                swept.push(format!(
-                    "took back an unfinished version of {} ({}) that a killed encode had left",
-                    job.title, job.version
-                ));
-            }
-            // Killed before it wrote down what it was about, so before it wrote to a store.
-            None => swept.push(format!("removed {}, left by a killed encode", folder.display())),
+        match sweep_one(root, &folder).await {
+            Ok(swept) => said.extend(swept),
+            Err(e) => said.push(format!(
+                "could not take back what a killed encode had left in {}: {e}; the next encode \
+                 tries again, and removing that folder ends it",
+                folder.display()
+            )),
         }
-        remove(&folder)?;
     }
-    Ok(swept)
+    Ok(said)
 }
 
-/// Removes a version from the store unless the title's pointer names it.
+async fn sweep_one(root: &Path, folder: &Path) -> Result<Option<String>, Error> {
+    let Some(_lock) = dead(root, folder)? else {
+        return Ok(None);
+    };
+    let said = match read_job(folder) {
+        Some(job) => {
+            let store = store::open(&job.store)?;
+            let Job { title, version, .. } = &job;
+            if take_back(store.as_ref(), title, *version).await? {
+                format!(
+                    "took back an unfinished version of {title} ({version}) that a killed encode \
+                     had left"
+                )
+            } else {
+                format!("removed {}, left behind after its version went live", folder.display())
+            }
+        }
+        // Killed before it wrote down what it was about, so before it wrote to a store.
+        None => format!("removed {}, left by a killed encode", folder.display()),
+    };
+    remove(folder)?;
+    Ok(Some(said))
+}
+
+/// Removes a version from the store unless the title's pointer names it; says whether it did.
 pub async fn take_back(
     store: &dyn Store,
     title: &TitleId,
     version: VersionId,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let pointer = publish::pointer(store, title).await?;
     let named = pointer.is_some_and(|p| p.live == Some(version) || p.growing == Some(version));
     if !named {
         store::delete_all(store, &stored::version_prefix(title, version)).await?;
     }
-    Ok(())
+    Ok(!named)
 }
 
 /// Folders in `root` that are named like versions.

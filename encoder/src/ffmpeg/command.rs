@@ -8,6 +8,7 @@ use crate::audio::SAMPLE_RATE;
 use crate::ladder::Rung;
 use crate::limits;
 use crate::plan::{self, AudioPlan, Plan};
+use crate::probe;
 use crate::sample::Sample;
 use crate::source::VideoSource;
 
@@ -34,7 +35,7 @@ fn args(words: &[&str]) -> Vec<OsString> {
 
 /// ffprobe: headers as JSON.
 pub fn probe(input: &Path) -> Vec<OsString> {
-    let mut all = args(&["-v", "level+warning", "-of", "json", "-show_format", "-show_streams"]);
+    let mut all = args(&["-v", "level+warning", "-of", "json", "-show_entries", probe::ENTRIES]);
     all.extend(guarded());
     all.push(file_url(input));
     all
@@ -156,6 +157,8 @@ fn video_output(plan: &Plan, rung: &Rung, threads: &str) -> Vec<OsString> {
     all.extend(args(&["-profile:v", "high", "-pix_fmt", "yuv420p", "-crf", &rung.crf.to_string()]));
     all.extend(args(&["-maxrate", &format!("{}k", rung.max_kbps)]));
     all.extend(args(&["-bufsize", &format!("{}k", 2 * rung.max_kbps)]));
+    // Captions in the bitstream would belie the manifests, which say that there are none.
+    all.extend(args(&["-a53cc", "0"]));
     // Closed GOPs of equal length: counted in frames, as seconds slip at 29.97.
     all.extend(args(&["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0", "-bf", "3"]));
     all.extend(args(&["-force_key_frames", &format!("expr:not(mod(n,{gop}))")]));

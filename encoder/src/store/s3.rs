@@ -49,13 +49,14 @@ impl Store for S3Store {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
         let put = self.writer.put(key, bytes, Condition::None);
         let Some(held) = self.lease_over(key) else {
-            return put.await.map(drop).map_err(|e| failed(&e));
+            return put.await.map(drop).map_err(|e| not_put(&e));
         };
         // What is begun under the lease must be over before another may have it.
         held.check()?;
         let in_time = tokio::time::timeout(s3_lease::MARGIN, put).await;
-        let late = || Error::storage(key, "could not be written while the title's lease lasts");
-        in_time.map_err(|_| late())?.map(drop).map_err(|e| failed(&e))
+        let late =
+            || Error::storage(key, "could not be written while the title's lease lasts").unsure();
+        in_time.map_err(|_| late())?.map(drop).map_err(|e| not_put(&e))
     }
 
     async fn put_file(&self, key: &str, from: &Path) -> Result<(), Error> {
@@ -94,6 +95,14 @@ impl Store for S3Store {
         leases.insert(title.clone(), Arc::clone(&held));
         let (task, farewell) = s3_lease::keep(self.writer.clone(), held);
         Ok(Lease::kept_by(task, farewell))
+    }
+}
+
+/// A failed write: only an answer says that it was refused.
+fn not_put(error: &s3::Error) -> Error {
+    match error.fault() {
+        Fault::Timeout | Fault::Unavailable => failed(error).unsure(),
+        _ => failed(error),
     }
 }
 

@@ -39,6 +39,11 @@ fn odd_sources() -> Vec<(&'static str, PathBuf)> {
     let fast_film = films().join("fast-film.mp4");
     let source = ["-f", "lavfi", "-i", "testsrc2=size=160x90:rate=100:duration=2"];
     ffmpeg(&[&source[..], &[fast_film.to_str().unwrap()]].concat());
+    let apart = |name: &str, times: &str| {
+        let filter = format!("select=lt(n\\,2),settb=1,setpts={times}");
+        let rest = ["-fps_mode", "passthrough", "-enc_time_base", "1:1", "-bf", "0"];
+        made(name, &[&["-vf", &filter, "-video_track_timescale", "1"], &rest[..]].concat())
+    };
     vec![
         ("interlaced", made("interlaced.mp4", &interlaced)),
         (
@@ -52,6 +57,9 @@ fn odd_sources() -> Vec<(&'static str, PathBuf)> {
         ("varying rate", made("uneven.mp4", &uneven)),
         ("varying rate, milliseconds", made("uneven.mkv", &uneven)),
         ("100 frames a second", fast_film),
+        ("two frames, days apart", apart("weeks.mp4", "N*1000000")),
+        ("two frames, days apart, milliseconds", apart("weeks.mkv", "N*1000000")),
+        ("two frames, minutes apart", apart("minutes.mp4", "N*700")),
         ("PQ", made("pq.mp4", &["-color_trc", "smpte2084", "-color_primaries", "bt2020"])),
         ("HLG", made("hlg.mp4", &["-color_trc", "arib-std-b67"])),
         ("wide gamut", made("wide.mp4", &["-color_primaries", "bt2020"])),

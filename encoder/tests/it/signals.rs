@@ -123,6 +123,28 @@ fn the_next_run_removes_half_versions_and_keeps_live_ones() {
     assert!(!stored.iter().any(|name| name.contains(&half.to_string())), "{stored:?}");
 }
 
+/// What cannot be taken back, of another title or in another store, hinders nobody and is tried
+/// again.
+#[test]
+fn a_leftover_that_stays_is_noted() {
+    let lab = Lab::new();
+    let version = VersionId::from_u128(7 << 80);
+    let folder = lab.path("work").join(version.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    let job = json!({"title": "film", "version": version, "store": {"url": lab.store()}});
+    fs::write(folder.join("job.json"), job.to_string()).unwrap();
+    let pointer = lab.store().join(stored::pointer_key(&"film".parse().unwrap()));
+    fs::create_dir_all(pointer.parent().unwrap()).unwrap();
+    fs::write(&pointer, "{").unwrap();
+    let run = lab.encode(sample(), "other");
+    let is_note = |n: &&str| n.starts_with("could not take back") && n.contains("title.json");
+    assert!(run.notices().iter().any(is_note), "{run:?}");
+    assert!(folder.join("job.json").exists());
+    fs::remove_file(&pointer).unwrap();
+    lab.encode(sample(), "other");
+    assert_eq!(lab.work(), Vec::<String>::new());
+}
+
 /// A folder whose encode is alive is left alone.
 #[test]
 fn the_next_run_leaves_living_encodes_alone() {

@@ -161,6 +161,16 @@ fn of_several_sounds_the_default_one_is_taken_and_said() {
     assert_eq!(sound.language(), Some("de"));
 }
 
+/// What a file tells of itself may be long; it is neither read nor kept.
+#[test]
+fn a_film_with_a_long_comment() {
+    let lab = Lab::new();
+    let comment = format!("comment={}", "щ".repeat(9000));
+    lab.encode(&from_sample("comment.mp4", &["-c", "copy", "-metadata", &comment]), "film");
+    let facts = std::fs::read_to_string(lab.live_file("film", "facts.json")).unwrap();
+    assert!(facts.contains("\"codec_name\": \"h264\"") && !facts.contains('щ'), "{facts}");
+}
+
 #[test]
 fn a_film_without_sound() {
     let lab = Lab::new();

@@ -99,4 +99,18 @@ fn damaged_heads_and_pointers() {
     assert_eq!(run.code, Some(1), "an unreadable pointer is not replaced: {run:?}");
     assert!(run.error().contains("title.json"), "{run:?}");
     assert_eq!(lab.run(&["verify", "nothing"]).code, Some(1));
+
+    // What is needed to write it anew is told, and whether the version is whole.
+    let version = fs::read_dir(lab.store().join("titles/film")).unwrap().find_map(|entry| {
+        let entry = entry.unwrap();
+        entry.file_type().unwrap().is_dir().then(|| entry.file_name().into_string().unwrap())
+    });
+    let version = version.unwrap();
+    let run = lab.run(&["inspect", "film"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.out.contains("damaged: titles/film/title.json"), "{run:?}");
+    assert!(run.out.contains(&format!("?    {version}")), "{run:?}");
+    assert_eq!(lab.run(&["verify", "film"]).code, Some(1));
+    let run = lab.run(&["verify", "film", "--version", &version]);
+    assert!(!run.error().contains("title.json"), "{run:?}");
 }
