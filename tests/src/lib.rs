@@ -10,6 +10,7 @@
 //! - [`titles`]: small generated titles, each encoded once for a test binary.
 //! - [`origin`], [`web`]: a running origin, and a client that follows its relative URLs.
 //! - [`hls`], [`dash`], [`fragments`]: what is served, read by m3u8-rs, quick-xml, mp4-atom, mp4.
+//! - [`s3`], [`s3_proxy`]: a real S3 server, and what counts and spoils the way to it.
 //! - [`barcode`], [`beeps`]: what a picture and a sound say of themselves.
 //!
 //! Nothing here decides what is right: the tests do. A helper that cannot do its work panics and
@@ -26,6 +27,8 @@ pub mod fragments;
 pub mod hls;
 pub mod origin;
 pub mod run;
+pub mod s3;
+pub mod s3_proxy;
 pub mod scratch;
 pub mod skip;
 pub mod titles;

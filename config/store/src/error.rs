@@ -88,6 +88,13 @@ impl Error {
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 (Fault::Timeout, format!("no connection in time: {}", chain(error)))
             }
+            SdkError::DispatchFailure(_) => (
+                Fault::Unavailable,
+                format!(
+                    "the server of `store.s3` cannot be reached, or broke off: {}",
+                    chain(error)
+                ),
+            ),
             _ => (Fault::Unavailable, chain(error)),
         };
         Self { fault, at: at(bucket, key), said: Box::new(said), detail }
@@ -167,7 +174,7 @@ fn hint(fault: Fault, said: &Said, message: Option<&str>) -> String {
     let hint = match (fault, said.code.as_deref().unwrap_or_default()) {
         (_, "RequestTimeTooSkewed") => "this machine's clock is wrong; let NTP set it",
         (_, "ExpiredToken" | "TokenRefreshRequired") => "the credentials have expired",
-        (_, "InvalidAccessKeyId") => "the server does not know this access key",
+        (_, "InvalidAccessKeyId" | "NotSignedUp") => "the server does not know this access key",
         (_, "SignatureDoesNotMatch") => {
             "the secret key is wrong, or something between here and there changes requests"
         }

@@ -11,15 +11,17 @@
 //! rule of the bucket removes them (docs/s3.md).
 
 use std::fs::File;
+use std::future::ready;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use crate::error::{Error, Fault};
 use crate::limits;
@@ -113,14 +115,25 @@ impl<'a> Running<'a> {
     async fn send(&self, source: &Source<'_>, part_bytes: u64) -> Result<(), Error> {
         let parallel = self.writer.reader.place.settings.parallel_parts;
         let starts = (1..).zip((0..source.len_bytes).step_by(step(part_bytes)));
-        let mut parts: Vec<CompletedPart> = stream::iter(starts)
+        let failed = AtomicBool::new(false);
+        let failed = &failed;
+        let sent: Vec<Result<CompletedPart, Error>> = stream::iter(starts)
+            // Nothing is begun after a failure, and what was begun is waited for: a part that
+            // arrives after the abort would stay.
+            .take_while(|_| ready(!failed.load(Ordering::Relaxed)))
             .map(|(number, from)| async move {
-                let bytes = source.read(from..source.len_bytes.min(from + part_bytes)).await?;
-                self.send_part(number, bytes).await
+                let bytes = source.read(from..source.len_bytes.min(from + part_bytes)).await;
+                let sent = match bytes {
+                    Ok(bytes) => self.send_part(number, bytes).await,
+                    Err(e) => Err(e),
+                };
+                failed.fetch_or(sent.is_err(), Ordering::Relaxed);
+                sent
             })
             .buffer_unordered(usize::try_from(parallel).unwrap_or(1))
-            .try_collect()
-            .await?;
+            .collect()
+            .await;
+        let mut parts = sent.into_iter().collect::<Result<Vec<_>, _>>()?;
         parts.sort_by_key(CompletedPart::part_number);
         self.complete(parts, source.len_bytes).await
     }
@@ -136,8 +149,9 @@ impl<'a> Running<'a> {
         Ok(CompletedPart::builder().part_number(number).set_e_tag(output.e_tag).build())
     }
 
-    /// Makes the object appear. When the answer to that was lost, a repetition finds no upload
-    /// any more: then the object itself says whether it worked.
+    /// Makes the object appear. When the answer to that was lost, a repetition is refused, by
+    /// each server in its own words: the object itself says whether it worked. Keys of versions
+    /// are never used twice, so what is there is ours.
     async fn complete(&self, parts: Vec<CompletedPart>, len_bytes: u64) -> Result<(), Error> {
         let reader = &self.writer.reader;
         let place = &reader.place;
@@ -146,14 +160,11 @@ impl<'a> Running<'a> {
         let request = request.bucket(place.bucket.name()).key(place.key(self.key));
         let sent = request.set_upload_id(self.id.clone()).multipart_upload(parts).send().await;
         let Err(error) = sent.map_err(|e| reader.refused(self.key, &e)) else { return Ok(()) };
-        if error.fault() == Fault::NotFound {
-            let there = reader.list(self.key, 1).await?;
-            let is_it = |e: &crate::Entry| e.key == self.key && e.len_bytes == len_bytes;
-            if there.first().is_some_and(is_it) {
-                return Ok(());
-            }
+        let is_it = |e: &crate::Entry| e.key == self.key && e.len_bytes == len_bytes;
+        match reader.list(self.key, 1).await {
+            Ok(there) if there.first().is_some_and(is_it) => Ok(()),
+            _ => Err(error),
         }
-        Err(error)
     }
 
     fn done(mut self) {

@@ -72,7 +72,8 @@ impl Writer {
     }
 
     /// Writes an object from a file: in parts where it is larger than one. Until the last request
-    /// there is no object; what fails or is dropped before takes its parts back.
+    /// there is no object; what fails or is dropped before takes its parts back. For keys that are
+    /// written once: an object of the same length counts as this one where an answer was lost.
     ///
     /// # Errors
     /// As any request; a file that cannot be read, or changes meanwhile, is

@@ -1,0 +1,15 @@
+//! The same on S3: a real server, a proxy before it that counts and spoils, the real binaries.
+//!
+//! - `served`: bytes and entity tags as from a folder, and how often the store is asked.
+//! - `faults`: each thing that can go wrong on the way, its row of the failure table, recovery.
+//! - `random`: faults by chance, and every body compared.
+//! - `check`: what `headwater-origin check` says of credentials and permissions.
+//! - `publish`: uploads, and what is left of one that is cut off.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+
+mod check;
+mod common;
+mod faults;
+mod publish;
+mod random;
+mod served;
