@@ -311,3 +311,6 @@ fn absolute(store: &config::Store) -> Result<config::Store, Error> {
     }
     Ok(store)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,19 +37,21 @@ fn at(bytes: &[u8], percent: usize) -> usize {
 #[test]
 fn damage_is_reported_and_nothing_published() {
     let cut = |percent| move |bytes: &mut Vec<u8>| bytes.truncate(at(bytes, percent));
-    let copy = |name: &str| {
+    let copy = |name: &str, options: &[&str], cut: &dyn Fn(&[u8]) -> usize| {
         let path = films().join(name);
-        ffmpeg(&["-i", film().to_str().unwrap(), "-c", "copy", path.to_str().unwrap()]);
+        let (from, to) = (film().to_str().unwrap(), path.to_str().unwrap());
+        ffmpeg(&[&["-i", from, "-c", "copy"], options, &[to]].concat());
         let mut bytes = fs::read(&path).unwrap();
-        bytes.truncate(at(&bytes, 60));
+        bytes.truncate(cut(&bytes));
         fs::write(&path, bytes).unwrap();
         path
     };
-    let index_last = films().join("index-last.mp4");
-    ffmpeg(&["-i", film().to_str().unwrap(), "-c", "copy", index_last.to_str().unwrap()]);
-    let mut bytes = fs::read(&index_last).unwrap();
-    bytes.truncate(at(&bytes, 60));
-    fs::write(&index_last, bytes).unwrap();
+    let at_60 = |bytes: &[u8]| at(bytes, 60);
+    let at_cluster = |bytes: &[u8]| {
+        let cluster = [0x1f, 0x43, 0xb6, 0x75];
+        let from = at(bytes, 60);
+        from + bytes[from..].windows(4).position(|id| id == cluster).unwrap()
+    };
     let table = [
         ("cut at 60 %", changed("cut60.mp4", cut(60)), ["is cut off: stream", "s of 6.0"]),
         ("cut at 99 %", changed("cut99.mp4", cut(99)), ["is cut off: stream", "s of 6.0"]),
@@ -58,13 +60,22 @@ fn damage_is_reported_and_nothing_published() {
             changed("cut-index.mp4", |b| b.truncate(1000)),
             ["index (moov)", "send the whole"],
         ),
-        ("index last, cut", index_last, ["index (moov)", "send the whole"]),
+        (
+            "index last, cut",
+            copy("index-last.mp4", &[], &at_60),
+            ["index (moov)", "send the whole"],
+        ),
         (
             "cut mkv",
-            copy("cut.mkv"),
+            copy("cut.mkv", &[], &at_60),
             ["is cut off: stream 0 (video, h264 320x180) ends at 3.", "s of 6.0"],
         ),
-        ("cut ts", copy("cut.ts"), ["stream 0 (video, h264 320x180)", "at 3."]),
+        (
+            "mkv cut where nothing is torn",
+            copy("clean-cut.mkv", &["-cluster_time_limit", "2000"], &at_cluster),
+            ["is cut off: stream 0 (video, h264 320x180) ends at 3.", "s of 6.0"],
+        ),
+        ("cut ts", copy("cut.ts", &[], &at_60), ["stream 0 (video, h264 320x180)", "at 3."]),
         (
             "noise",
             changed("noise.mp4", |bytes| {

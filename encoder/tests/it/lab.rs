@@ -173,12 +173,19 @@ fn tool(name: &str, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Where films lie that several tests use.
+/// Where films lie that several tests use: a folder for this process, which the next one removes.
 pub fn films() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("films");
-        let _ = fs::remove_dir_all(&folder);
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("films");
+        fs::create_dir_all(&all).unwrap();
+        for entry in fs::read_dir(&all).unwrap() {
+            let process = entry.unwrap().file_name();
+            if !Path::new("/proc").join(&process).exists() {
+                let _ = fs::remove_dir_all(all.join(process));
+            }
+        }
+        let folder = all.join(std::process::id().to_string());
         fs::create_dir_all(&folder).unwrap();
         folder
     })

@@ -7,6 +7,7 @@ use headwater_packager::bmff::fragment;
 use headwater_packager::bmff::movie::Defaults;
 use headwater_packager::heads::Media;
 use headwater_packager::stored;
+use headwater_packager::title::Track;
 use serde_json::Value;
 
 use crate::bar::{assert_beeps, assert_codes};
@@ -54,7 +55,7 @@ fn a_film_becomes_a_title() {
         ("mp4a.40.2", Media::Audio { sample_rate: 48_000, channels: 2 }),
     ];
     assert_eq!(tracks, wanted);
-    assert!(title.tracks().iter().all(|t| t.is_independent()));
+    assert!(title.tracks().iter().all(Track::is_independent));
     assert_eq!(title.duration_ms(), 5000);
 }
 

@@ -48,9 +48,19 @@ fn a_lying_ffmpeg_is_caught() {
         ),
         (
             "half the sound",
-            "args=(\"$@\")\nexec $real \"${args[@]/apad/atrim=end_sample=102400}\" 2>/dev/null".to_owned(),
+            "args=(\"$@\")\nexec $real \"${args[@]/apad/atrim=end_sample=102400}\" 2>/dev/null"
+                .to_owned(),
             5,
             "a-und is not what was planned: expected 235 frames, got 101",
+        ),
+        (
+            "a GOP that is not IDR",
+            // The last slice that calls itself IDR, renamed: nal_unit_type 5 to 1.
+            "$real \"$@\" 2>/dev/null; for a; do case $a in file:*v180.raw.mp4) \
+             perl -0777 -pi -e 's/^(.*\\x00.{3})\\x65\\x88/$1\\x41\\x88/s' \"${a#file:}\";; esac; done"
+                .to_owned(),
+            5,
+            "fragment 2: expected an IDR picture first, got another",
         ),
         ("another rate", replace("1:24000", "1:25000") + silent, 5, "expected 1000 ticks, got"),
         (
@@ -97,7 +107,9 @@ fn a_hung_ffmpeg_is_killed_with_its_children() {
     let lab = Lab::new();
     let started = Instant::now();
     let patience = [("HEADWATER_ENCODER__STALL_S", "5")];
-    let script = "echo frame=1; while :; do echo frame=1; sleep 0.3; done & sleep 1000";
+    // A silent child, and words without movement.
+    let script =
+        "(while :; do sleep 0.3; done) & for i in {1..200}; do echo frame=1; sleep 0.3; done";
     let run = with_script(&lab, script, &patience);
     assert_eq!(run.code, Some(5), "{run:?}");
     assert!(run.error().contains("showed no movement for 5 s and was killed"), "{run:?}");
