@@ -40,7 +40,8 @@ fn what_is_missing_is_named_with_what_to_grant() {
     let nothing = |_: &Asked| true;
     let list = "s3:ListBucket on arn:aws:s3:::films is not granted for the prefix vod/one/titles/";
     let get = "s3:GetObject on arn:aws:s3:::films/vod/one/titles/*";
-    let table: [(fn(&Asked) -> bool, &str); 3] = [(no_get, get), (no_list, list), (nothing, list)];
+    type Denied = fn(&Asked) -> bool;
+    let table: [(Denied, &str); 3] = [(no_get, get), (no_list, list), (nothing, list)];
     for (denied, wanted) in table {
         bench.proxy.inject(move |asked| if denied(asked) { DENY } else { Fault::Pass });
         let (code, text) = check(&store, &[]);

@@ -65,7 +65,10 @@ fn try_faults(wanted_faults: usize) {
     bench.proxy.heal();
     let outcomes = outcomes.into_inner().unwrap();
     let asked = asked.into_inner();
-    println!("{} faults, {asked} requests: {outcomes:?}", injected.load(Ordering::Relaxed));
+    println!(
+        "measured: s3: {} faults, {asked} requests: {outcomes:?}",
+        injected.load(Ordering::Relaxed)
+    );
     let rows = [
         (200, ""),
         (502, "source_damaged"),
