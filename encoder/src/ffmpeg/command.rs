@@ -97,18 +97,18 @@ pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
 fn filters(plan: &Plan) -> String {
     let video = &plan.source.video;
     let (num, den) = (video.rate.num(), video.rate.den());
-    let mut graph = format!("[0:{}]settb={den}/{num},setpts=N,fps={num}/{den}", video.index);
+    let mut graph = format!("[0:{}]settb={den}/{num},setpts=N,fps={num}/{den},", video.index);
     let last = plan.rungs.len() - 1;
     for (i, rung) in plan.rungs.iter().enumerate() {
         let Rung { width, height, .. } = rung;
-        graph.push_str(&format!(",scale={width}:{height}:flags=bicubic"));
+        graph.push_str(&format!("scale={width}:{height}:flags=bicubic"));
         if i == 0 {
             graph.push_str(colours(video));
         }
         // An even width can be a hair from the source's shape; players would scale for it.
         graph.push_str(",setsar=1");
         if i < last {
-            graph.push_str(&format!(",split[v{i}][s{i}];[s{i}]null"));
+            graph.push_str(&format!(",split[v{i}][s{i}];[s{i}]"));
         } else {
             graph.push_str(&format!("[v{i}]"));
         }

@@ -81,3 +81,50 @@ fn channels(config: mp4::ChannelConfig) -> u16 {
         mp4::ChannelConfig::SevenOne => 8,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_packager::bmff::movie::{Init, InitMedia, write_init};
+    use headwater_packager::wire::BoxWriter;
+
+    /// An avc1 of 640x360 with an avcC and one parameter set.
+    fn avc1() -> Vec<u8> {
+        let mut w = BoxWriter::default();
+        w.boxed(b"avc1", |w| {
+            w.zeros(24);
+            w.u16(640);
+            w.u16(360);
+            w.zeros(50);
+            w.boxed(b"avcC", |w| {
+                w.slice(&[1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 0]);
+            });
+        });
+        w.into_bytes()
+    }
+
+    #[test]
+    fn readers_that_disagree_are_heard() {
+        let entry = avc1();
+        let start = write_init(&Init {
+            timescale: 24_000,
+            media: InitMedia::Video { width: 640, height: 360 },
+            language: *b"und",
+            sample_entry: &entry,
+            edit_media_time: None,
+        });
+        let ours = SampleEntry::parse(&entry).unwrap();
+        assert_eq!(agrees(&start, &ours, 24_000), Ok(()));
+        let SampleEntry::Avc { width, height, pixel_aspect, mut config } = ours.clone() else {
+            panic!("an avc1")
+        };
+        config.profile_compatibility_level[2] += 1;
+        let other_level = SampleEntry::Avc { width, height, pixel_aspect, config };
+        let sound = SampleEntry::Aac { object_type: 2, sample_rate: 48_000, channels: 2 };
+        for (theirs, timescale) in [(&ours, 48_000), (&other_level, 24_000), (&sound, 24_000)] {
+            let error = agrees(&start, theirs, timescale).unwrap_err();
+            assert!(error.starts_with("two readers disagree"), "{error}");
+        }
+        assert!(agrees(&start[..40], &ours, 24_000).is_err());
+    }
+}

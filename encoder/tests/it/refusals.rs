@@ -5,6 +5,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use headwater_encoder::probe::Probe;
+use headwater_encoder::source;
+
 use crate::lab::{Lab, ffmpeg, films, from_sample};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/goldens/refusals.txt");
@@ -24,12 +27,48 @@ fn odd_sources_are_refused_in_words_that_help() {
         assert_eq!(code, 3, "{name}: {run:?}");
         lab.assert_untouched();
     }
+    for (name, json) in ODD_HEADERS {
+        let refused = Probe::parse(json.as_bytes()).and_then(|probe| source::select(&probe));
+        let text = refused.expect_err(name).to_string();
+        writeln!(got, "{name}\n  {text}\n").unwrap();
+    }
     if std::env::var_os("HEADWATER_TEST_UPDATE").is_some() {
         fs::write(GOLDEN, &got).unwrap();
     }
     let wanted = fs::read_to_string(GOLDEN).unwrap_or_default();
     assert_eq!(got, wanted, "refusals differ from {GOLDEN}");
 }
+
+/// What no small film can show, as ffprobe says it.
+const ODD_HEADERS: [(&str, &str); 6] = [
+    (
+        "Dolby Vision",
+        r#"{"streams": [{"index": 0, "codec_type": "video", "codec_name": "hevc", "width": 3840,
+            "height": 2160, "pix_fmt": "yuv420p10le", "side_data_list":
+            [{"side_data_type": "DOVI configuration record"}]}]}"#,
+    ),
+    (
+        "a huge picture",
+        r#"{"streams": [{"index": 0, "codec_type": "video", "codec_name": "mjpeg", "width": 15000,
+            "height": 15000, "pix_fmt": "yuvj420p"}]}"#,
+    ),
+    (
+        "a codec without a decoder",
+        r#"{"streams": [{"index": 1, "codec_type": "video", "width": 640, "height": 360}]}"#,
+    ),
+    (
+        "sound without a decoder",
+        r#"{"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264", "width": 640,
+            "height": 360, "pix_fmt": "yuv420p"}, {"index": 1, "codec_type": "audio"}]}"#,
+    ),
+    (
+        "sixteen channels",
+        r#"{"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264", "width": 640,
+            "height": 360, "pix_fmt": "yuv420p"}, {"index": 1, "codec_type": "audio",
+            "codec_name": "pcm_s16le", "channels": 16}]}"#,
+    ),
+    ("no stream", r#"{"streams": []}"#),
+];
 
 fn odd_sources() -> Vec<(&'static str, PathBuf)> {
     let fast = ["-an", "-preset", "ultrafast"];

@@ -1,0 +1,78 @@
+//! The command lines, as text to review: `goldens/encode-command.txt` is written anew by
+//! HEADWATER_TEST_UPDATE=1.
+
+use std::fs;
+use std::path::Path;
+
+use headwater_config::Encoder;
+use headwater_encoder::ffmpeg::command;
+use headwater_encoder::grid::Rate;
+use headwater_encoder::plan::Plan;
+use headwater_encoder::source::{AudioSource, Source, Stamp, VideoSource};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/goldens/encode-command.txt");
+
+/// A full-range 480p film at 29.97 whose clock starts at 1.4 s, with six channels of German.
+fn plan() -> Plan {
+    let source = Source {
+        video: VideoSource {
+            index: 0,
+            width: 854,
+            height: 480,
+            rate: Rate::parse("30000/1001").unwrap(),
+            frames: 1800,
+            start: Stamp { ticks: 126_000, base: (1, 90_000) },
+            is_rgb: false,
+            is_full_range: true,
+            peak_kbps: 9000,
+        },
+        audio: Some(AudioSource {
+            index: 2,
+            channels: 2,
+            language: headwater_encoder::language::parse("ger"),
+        }),
+    };
+    Plan::new("/films/a: film.mkv".into(), source, &Encoder::default())
+}
+
+#[test]
+fn one_process_for_every_rendition_and_the_sound() {
+    let args = command::encode(&plan(), Path::new("/work/version"), 2);
+    let mut got = String::new();
+    for arg in args {
+        let arg = arg.into_string().unwrap();
+        // One option a line, its value beside it.
+        let is_option =
+            arg.strip_prefix('-').is_some_and(|rest| !rest.starts_with(char::is_numeric));
+        got.push(if is_option { '\n' } else { ' ' });
+        got.push_str(&arg);
+    }
+    let got = format!("{}\n", got.trim());
+    if std::env::var_os("HEADWATER_TEST_UPDATE").is_some() {
+        fs::write(GOLDEN, &got).unwrap();
+    }
+    assert_eq!(got, fs::read_to_string(GOLDEN).unwrap_or_default(), "differs from {GOLDEN}");
+}
+
+/// Every reading of a source is told the same about protocols, formats and sizes, before it opens
+/// anything.
+#[test]
+fn every_reading_is_guarded() {
+    let film = Path::new("/films/x.mp4");
+    let commands = [
+        command::probe(film),
+        command::scan(film),
+        command::locate(film, 30.0),
+        command::encode(&plan(), Path::new("/work"), 1),
+    ];
+    for args in commands {
+        let args: Vec<String> = args.into_iter().map(|a| a.into_string().unwrap()).collect();
+        let at = |word: &str| args.iter().position(|arg| arg == word).unwrap_or(usize::MAX);
+        let input = args.iter().position(|arg| arg.starts_with("file:/films/")).unwrap();
+        for option in ["-protocol_whitelist", "-format_whitelist", "-max_pixels"] {
+            assert!(at(option) < input, "{option} before the input: {args:?}");
+        }
+        assert_eq!(args[at("-protocol_whitelist") + 1], "file");
+        assert!(!args[at("-format_whitelist") + 1].contains("hls"));
+    }
+}
