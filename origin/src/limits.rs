@@ -18,6 +18,10 @@ pub const RETRY_AFTER_S: u32 = 2;
 pub const USER_AGENT_BYTES: usize = 200;
 /// Access-log lines waiting for the disk; more are dropped and counted.
 pub const ACCESS_LOG_LINES: usize = 8192;
+/// How long the access log gathers lines before it writes them.
+pub const ACCESS_LOG_BATCH: Duration = Duration::from_millis(50);
+/// Bytes of the access log written at once.
+pub const ACCESS_LOG_WRITE_BYTES: usize = 64 * 1024;
 /// How long a stopping process waits for the access log's disk.
 pub const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// Titles in one answer of `/titles.json`.

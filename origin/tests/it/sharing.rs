@@ -12,7 +12,7 @@ use headwater_origin::access_log::AccessLog;
 use headwater_origin::metrics::Metrics;
 use headwater_origin::server::{self, Rooms};
 use headwater_origin::service::Service;
-use headwater_origin::store::{Key, Small, Stamp, Store, StoreError};
+use headwater_origin::store::{Guarded, Key, Small, Stamp, Store, StoreError};
 use headwater_packager::ids::TitleId;
 use http::Method;
 
@@ -29,7 +29,7 @@ struct Slow {
 impl Store for Slow {
     async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
         self.media_reads.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         self.store.read_range(key, bytes).await
     }
 
@@ -101,7 +101,7 @@ async fn two_hundred_cold_requests_are_one_read_of_each_thing() {
 #[tokio::test]
 async fn the_first_to_ask_may_go_at_any_moment() {
     // In the heads' read, in the segment's.
-    for patience_ms in [25, 100] {
+    for patience_ms in [25, 150] {
         let stored = Stored::with_movie();
         let (service, store) = slow(&stored);
         let path = segment_path(&service);
@@ -119,7 +119,7 @@ async fn a_fill_ends_when_nobody_waits_any_more() {
     let stored = Stored::with_movie();
     let (service, store) = slow(&stored);
     let path = segment_path(&service);
-    let gone = tokio::time::timeout(Duration::from_millis(100), status(&service, &path)).await;
+    let gone = tokio::time::timeout(Duration::from_millis(150), status(&service, &path)).await;
     assert!(gone.is_err());
     let metrics = &service.books.metrics;
     let start = Instant::now();
@@ -150,4 +150,29 @@ async fn who_leaves_before_the_answer_is_no_failed_answer() {
     assert_eq!(metrics.failures.with_label_values(&["client_gone"]).get(), 1);
     let exposed = String::from_utf8(metrics.exposition()).unwrap();
     assert!(!exposed.contains("kind=\"\""), "each request has a kind: {exposed}");
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_in_time_is_a_504_and_forgotten() {
+    let stored = Stored::with_movie();
+    let config = stored.config("");
+    let metrics = Arc::new(Metrics::new());
+    let slow = Slow {
+        store: server::store(&config, &metrics),
+        media_reads: AtomicU32::new(0),
+        heads_reads: AtomicU32::new(0),
+    };
+    // Enough for heads, too little for media.
+    let guarded = Guarded::new(slow, Duration::from_millis(150), Arc::clone(&metrics));
+    let log = AccessLog::open(&Target::Off, metrics.access_log_dropped.clone()).unwrap();
+    let service = Rooms::with_store(&config, Arc::new(guarded), Arc::clone(&metrics), log).service;
+    let path = segment_path(&service);
+    for _ in 0..2 {
+        let request = request(Method::GET, &path, &[]);
+        let answer = service.answer(&request, Instant::now(), SystemTime::now()).await;
+        assert_eq!(answer.status.as_u16(), 504);
+        assert_eq!(answer.headers["retry-after"], "2");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    assert_eq!(metrics.store_errors.with_label_values(&["timeout"]).get(), 2);
 }
