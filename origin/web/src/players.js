@@ -6,7 +6,8 @@
  * @typedef {object} Wish
  * @property {HTMLVideoElement} video an empty element in the document
  * @property {string} url the manifest's
- * @property {number | null} buffer_s how far to buffer ahead; null leaves it to the player
+ * @property {number | null} buffer_s how far to buffer ahead, for those who study switching: then only the line decides
+ *   over renditions, not a machine that drops frames; null leaves all that to the player
  * @property {(problem: import('./problem.js').Problem) => void} report called for each problem, fatal or survived
  *
  * @typedef {object} Rung one rendition of the picture

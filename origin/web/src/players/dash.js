@@ -13,7 +13,8 @@ export function play({ video, url, buffer_s, report }) {
   player.initialize();
   if (buffer_s !== null) {
     const buffer = { bufferTimeDefault: buffer_s, bufferTimeAtTopQuality: buffer_s, bufferTimeAtTopQualityLongForm: buffer_s };
-    player.updateSettings({ streaming: { buffer } });
+    const abr = { rules: { droppedFramesRule: { active: false } } }; // only the line is to decide
+    player.updateSettings({ streaming: { buffer, abr } });
   }
   player.attachView(video);
   player.attachSource(url);

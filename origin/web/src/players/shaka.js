@@ -15,9 +15,10 @@ export async function play({ video, url, buffer_s, report }) {
   player.addEventListener('error', (event) => report(problemOf(event.detail)));
   await player.attach(video);
   if (buffer_s !== null) {
-    // A short buffer needs a short memory of the line: Shaka's own, 2 and 5 s, goes with a goal of 10 s.
+    // A short buffer needs a short memory of the line: Shaka's own, 2 and 5 s, goes with a goal of 10 s. And only the
+    // line is to decide: Shaka bans a rendition for 30 s when the machine drops its frames.
     const advanced = { fastHalfLife: buffer_s / 5, slowHalfLife: buffer_s / 2 };
-    player.configure({ streaming: { bufferingGoal: buffer_s }, abr: { advanced } });
+    player.configure({ streaming: { bufferingGoal: buffer_s }, abr: { advanced, droppedFrames: false } });
   }
   player.load(url).catch((error) => {
     if (error.code !== Code.LOAD_INTERRUPTED) report({ ...problemOf(error), fatal: true });
