@@ -63,7 +63,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("encoder.version_grace_h", 1..=8_760),
     ("encoder.ladder[].height", 144..=4_320),
     ("encoder.ladder[].max_bitrate_kbps", 50..=200_000),
-    ("encoder.ladder[].crf", 0..=51),
+    ("encoder.ladder[].crf", 1..=51),
 ];
 
 /// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].

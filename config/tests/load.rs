@@ -151,7 +151,7 @@ fn what_is_said_of_a_wrong_file() {
         ),
         (
             "[[encoder.ladder]]\nheight = 480\nmax_bitrate_kbps = 900\ncrf = 52\n",
-            "h.toml:4: `encoder.ladder[0].crf` is 52, allowed: 0 to 51",
+            "h.toml:4: `encoder.ladder[0].crf` is 52, allowed: 1 to 51",
         ),
         ("[encoder]\nladder = []\n", "h.toml:2: `encoder.ladder` has 0 entries, allowed: 1 to 16"),
         (
@@ -214,7 +214,7 @@ fn what_is_said_of_a_wrong_variable() {
         ),
         (
             ("HEADWATER_ENCODER__LADDER", "[{height = 480, max_bitrate_kbps = 900, crf = 99}]"),
-            "variable HEADWATER_ENCODER__LADDER: `encoder.ladder[0].crf` is 99, allowed: 0 to 51",
+            "variable HEADWATER_ENCODER__LADDER: `encoder.ladder[0].crf` is 99, allowed: 1 to 51",
         ),
         (
             ("HEADWATER_ENCODER__PRESET", "placebo"),
