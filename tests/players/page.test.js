@@ -63,7 +63,7 @@ describe('page', { concurrency: 2 }, () => {
 
   it('asks no other server, and keeps for ever only what cannot change', async () => {
     await watch('hls.js', 'clear', async (viewer, network) => {
-        const { page } = viewer;
+      const { page } = viewer;
       await viewer.until('start', ({ time_s }) => time_s > 0.5, 20_000);
       const hosts = await page.evaluate(() => [...new Set(performance.getEntriesByType('resource').map(({ name }) => new URL(name).host))]);
       assert.deepEqual(hosts, [new URL(network.url).host]);
@@ -79,6 +79,20 @@ describe('page', { concurrency: 2 }, () => {
       await page.getByRole('radio', { name: new RegExp(`^${SAMPLE}`) }).check({ force: true });
       await page.waitForFunction(() => window.headwater.video?.currentTime > 0.5, null, { timeout: 20_000 });
       assert.equal(new URL(page.url()).searchParams.get('title'), SAMPLE);
+    });
+  });
+
+  it('changes the player from the keyboard, again and again', async () => {
+    await watch('hls.js', 'clear', async (viewer) => {
+      await viewer.until('start', ({ time_s }) => time_s > 0.5, 20_000);
+      const { page } = viewer;
+      await page.getByRole('radio', { name: 'hls.js' }).focus();
+      for (const player of ['dash.js', 'shaka-hls']) {
+        await page.keyboard.press('ArrowRight');
+        await page.waitForURL((url) => url.searchParams.get('player') === player);
+        await viewer.until(`start of ${player}`, ({ time_s }) => time_s > 0.5, 20_000);
+      }
+      assert.deepEqual(viewer.scriptErrors, []);
     });
   });
 

@@ -1,4 +1,4 @@
-// A row of radio buttons: one tab stop, arrow keys move, as the browser does it.
+// A row of radio buttons: one tab stop, arrow keys move, as the browser does it. Shown anew, the row keeps the focus.
 
 /**
  * @param {HTMLElement} row a role=radiogroup element; its former content goes
@@ -25,5 +25,7 @@ export function showChoices(row, options, chosen, onChoose) {
     if (option.title) label.title = option.title;
     return label;
   });
+  const focused = row.contains(document.activeElement) ? document.activeElement.value : null;
   row.replaceChildren(...rows);
+  if (focused !== null) row.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
 }

@@ -117,6 +117,8 @@ async function close() {
   shown.problems.length = 0;
   bufferSamples = [];
   picked = null;
+  shownRungs = '';
+  $('rungs').replaceChildren();
   $('problem').hidden = $('hint').hidden = true;
   await session?.close();
   $('stage').replaceChildren();
@@ -152,7 +154,8 @@ async function startPlaying(video) {
 /** Keeps every problem; shows the first that ended playback, because what follows it says less.
  *  video.js may say no more than that something failed; then the last request that was refused is named. */
 function noteProblem(problem) {
-  const refused = problem.status ? undefined : requests.findLast(({ status }) => status >= 400);
+  const unexplained = !problem.status && !problem.url && problem.kind !== 'media';
+  const refused = unexplained ? requests.findLast(({ status }) => status >= 400) : undefined;
   const explained = refused ? { ...problem, status: refused.status, url: refused.url } : problem;
   shown.problems.push(explained);
   if (problem.fatal && $('problem').hidden) sayProblem(inWords(explained));
@@ -197,7 +200,7 @@ function rate(bps) {
   return bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mbit/s` : `${Math.round(bps / 1e3)} kbit/s`;
 }
 
-/** Renditions, lowest first; the one being fetched is marked. Rebuilt only when it changed, to keep the focus. */
+/** Renditions, lowest first; the one being fetched is marked. Shown anew only when something changed. */
 function showRungs(session) {
   const rungs = session.rungs().sort((a, b) => a.bandwidth_bps - b.bandwidth_bps);
   const playing = session.playing();
@@ -214,9 +217,7 @@ function showRungs(session) {
     title: id === playing ? 'Being fetched now' : '',
   }));
   if (rungs.length > 0) options.unshift({ id: '', label: 'Auto' });
-  const focused = document.activeElement?.closest('#rungs') ? document.activeElement.value : null;
   showChoices($('rungs'), options, picked ?? '', pickRung);
-  if (focused !== null) $('rungs').querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function pickRung(id) {
