@@ -33,7 +33,6 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Origin {
     web: Web,
-    port: u16,
     admin: Web,
     process: Child,
     folder: TempDir,
@@ -72,8 +71,7 @@ impl Origin {
             .stderr(log)
             .spawn()
             .expect("the origin can be run");
-        let mut origin =
-            Self { web: Web::new(port), port, admin: Web::new(admin_port), process, folder };
+        let mut origin = Self { web: Web::new(port), admin: Web::new(admin_port), process, folder };
         origin.wait_until("/healthz");
         origin
     }
@@ -108,8 +106,8 @@ impl Origin {
     fn wait_until(&mut self, path: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let listening = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
-            if listening && self.web.get(path).status == 200 {
+            // A connection alone proves nothing: before it serves, the origin tries its ports.
+            if self.web.status(path) == Some(200) {
                 return;
             }
             if let Some(status) = self.process.try_wait().expect("a child can be asked") {

@@ -83,6 +83,12 @@ impl Web {
         String::from_utf8(self.body(path)).expect("a text")
     }
 
+    /// The status of a GET; `None` while nobody answers.
+    pub fn status(&self, path: &str) -> Option<u16> {
+        let answer = client().get(self.url(path)).send().ok()?;
+        Some(answer.status().as_u16())
+    }
+
     /// GET with header fields.
     pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.ask(Method::GET, path, headers)
