@@ -4,6 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use headwater_encoder::error::Kind;
+use headwater_encoder::ffmpeg::Log;
+use headwater_encoder::probe::Probe;
+use headwater_encoder::scan::Scan;
+use headwater_encoder::source;
+
 use crate::lab::{Lab, ffmpeg, films, from_sample};
 
 /// 6 s of noise on a moving picture with a tone, index first, a key frame each second: damage
@@ -143,4 +149,36 @@ fn a_flipped_bit_never_costs_a_frame_in_silence() {
             _ => panic!("{run:?}"),
         }
     }
+}
+
+/// A demuxer that reads a short file without a complaint is caught by its container's promise.
+#[test]
+fn a_file_shorter_than_its_container_promises() {
+    let json = |duration: &str| {
+        format!(
+            r#"{{"format": {{"duration": "{duration}"}}, "streams": [{{"index": 0,
+            "codec_type": "video", "codec_name": "h264", "width": 640, "height": 360,
+            "pix_fmt": "yuv420p", "r_frame_rate": "25/1", "time_base": "1/25"}}]}}"#
+        )
+    };
+    let mut scan = Scan::new(0);
+    for pts in 0..125 {
+        scan.line(&format!("stream_index=0|pts={pts}|duration=1|size=9|flags=__")).unwrap();
+    }
+    scan.finish();
+    let measured = |duration| {
+        let probe = Probe::parse(json(duration).as_bytes()).unwrap();
+        let selected = source::select(&probe).unwrap();
+        source::measure(&probe, &selected, &scan, &Log::default(), 2000)
+    };
+    assert_eq!(measured("5.9").unwrap().0.video.frames, 125, "within a second it is no cut");
+    let error = measured("6.1").unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (
+            Kind::SourceDamaged,
+            "the source is cut off: stream 0 (video, h264 640x360) ends at 5.000 s of 6.100 s; \
+             send the whole file"
+        )
+    );
 }
