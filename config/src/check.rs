@@ -1,5 +1,7 @@
 //! Rules between keys: what one key alone cannot show to be wrong.
 
+mod access;
+
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -36,6 +38,7 @@ impl Config {
         self.check_listeners(&mut found);
         self.check_limits(&mut found);
         self.check_profiles(&mut found);
+        access::check(self, &mut found);
         self.check_encoder(&mut found);
         self.check_ladder(&mut found);
         found.0

@@ -11,6 +11,7 @@
 //! already parsed: a profile name is a [`Name`], a store address a [`StoreUrl`]. Nothing here
 //! opens a store, binds a socket or knows what a title holds.
 
+mod access;
 mod check;
 mod encoder;
 mod env;
@@ -22,12 +23,14 @@ mod origin;
 mod profile;
 mod s3;
 mod schema;
+mod secret;
 mod store;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use access::{Access, EnforcedBy, FieldName};
 pub use check::{Finding, Severity};
 pub use encoder::{Encoder, Preset, Rung};
 pub use env::{CONFIG_VARIABLE, environment};
@@ -36,6 +39,7 @@ pub use network::Network;
 pub use origin::{AccessLog, Cache, Limits, LogLevel, Origin, StoreReads};
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
 pub use s3::{Bucket, Endpoint, Region, S3};
+pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};
 
 /// Everything an operator decides, for all binaries: each reads the sections it needs.

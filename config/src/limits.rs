@@ -12,6 +12,8 @@ pub const MAX_FILE_BYTES: u64 = 1 << 20;
 pub const MAX_NAME_BYTES: usize = 32;
 /// Bytes of a title's id; the packager's `TitleId` has the same bound.
 pub const MAX_TITLE_ID_BYTES: usize = 128;
+/// Bytes of the name of a request header field.
+pub const MAX_FIELD_NAME_BYTES: usize = 64;
 /// Bytes of a bucket's name, as S3 allows them.
 pub const MIN_BUCKET_BYTES: usize = 3;
 /// The same, at most.
@@ -67,8 +69,13 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
 ];
 
 /// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].
-pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] =
-    &[("origin.listen", 1..=16), ("profiles.*.formats", 1..=2), ("encoder.ladder", 1..=16)];
+pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
+    ("origin.listen", 1..=16),
+    ("profiles.*.formats", 1..=2),
+    // A secret and its successor; each request is compared with all of them.
+    ("profiles.*.access.cdn_secrets", 0..=8),
+    ("encoder.ladder", 1..=16),
+];
 
 /// Entries of a list, and profiles.
 pub(crate) const MAX_LIST: usize = 1_000;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::access::Access;
 use crate::limits::{MAX_NAME_BYTES, MAX_TITLE_ID_BYTES};
 
 /// One named delivery policy; its name is the first part of each URL it answers.
@@ -27,6 +28,8 @@ pub struct Profile {
     pub access_classes: Vec<Name>,
     /// Web pages that may read responses: `"*"`, or origins such as `https://example.com`.
     pub cors_origins: CorsOrigins,
+    /// Who decides which viewers may have responses.
+    pub access: Access,
 }
 
 impl Profile {
@@ -59,6 +62,7 @@ impl Profile {
             titles: _,
             access_classes: _,
             cors_origins: _,
+            access: _,
         } = self;
         vec![("segment_ms", segment_ms.to_string())]
     }
@@ -74,6 +78,7 @@ impl Default for Profile {
             titles: vec![TitleRule::Prefix(String::new())],
             access_classes: Vec::new(),
             cors_origins: CorsOrigins::Any,
+            access: Access::default(),
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Line<'a> {
     pub version: Option<VersionId>,
     /// The failure's name.
     pub error: Option<&'static str>,
+    /// Why access was refused.
+    pub reason: Option<&'static str>,
     /// Cut to [`limits::USER_AGENT_BYTES`].
     pub user_agent: Option<&'a str>,
 }
@@ -125,6 +127,7 @@ impl Line<'_> {
             title: self.title,
             version: self.version,
             error: self.error,
+            reason: self.reason,
             user_agent: self.user_agent.map(shortened),
         };
         let mut json = Vec::with_capacity(384);
@@ -151,6 +154,8 @@ struct Fields<'a> {
     version: Option<VersionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
 }

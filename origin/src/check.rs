@@ -56,7 +56,14 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
         }
     };
     let rooms = server::titles(config, store, &metrics);
-    let profiles = Profiles::new(&config.profiles);
+    let profiles = match Profiles::new(&config.profiles) {
+        Ok(profiles) => profiles,
+        Err(not_ready) => {
+            found.errors += 1;
+            writeln!(out, "error: {not_ready}")?;
+            return Ok(found);
+        }
+    };
     let mut good = 0;
     for id in &ids {
         match look(&rooms, &profiles, id).await {

@@ -56,6 +56,8 @@ pub struct About {
     pub version: Option<VersionId>,
     /// The failure's name.
     pub error: Option<&'static str>,
+    /// Why access was refused; the client is not told.
+    pub reason: Option<&'static str>,
 }
 
 /// Whether the response cache had the body.
@@ -107,6 +109,9 @@ impl Delivery {
         if let Some(error) = self.about.error {
             metrics.failures.with_label_values(&[error]).inc();
         }
+        if let Some(reason) = self.about.reason {
+            metrics.refusals.with_label_values(&[reason]).inc();
+        }
     }
 
     /// Nobody was answered: the client left, or the service broke off.
@@ -134,6 +139,7 @@ impl Delivery {
             title: self.about.title.as_ref(),
             version: self.about.version,
             error: self.about.error,
+            reason: self.about.reason,
             user_agent: self.user_agent.as_ref().and_then(|value| value.to_str().ok()),
         }
     }

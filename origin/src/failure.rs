@@ -8,6 +8,7 @@ use std::fmt;
 use http::StatusCode;
 use tracing::Level;
 
+use crate::access::Refusal;
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -34,6 +35,8 @@ pub enum Failure {
     UnknownProfile,
     /// No such title, or none that this profile serves, or a deleted one: not told apart.
     UnknownTitle,
+    /// The profile is not for whoever asks; why is for the operator.
+    AccessRefused(Refusal),
     /// The title has no live version yet.
     NothingLive,
     /// The title has no such version.
@@ -144,6 +147,13 @@ impl Failure {
             Self::UnknownProfile => {
                 (404, "unknown_profile", "no such profile", Level::DEBUG, Seconds)
             }
+            Self::AccessRefused(_) => (
+                403,
+                "access_refused",
+                "this is not served to whoever asks here",
+                Level::DEBUG,
+                Never,
+            ),
             Self::UnknownTitle => {
                 (404, "unknown_title", "no such title in this profile", Level::DEBUG, Seconds)
             }
@@ -210,6 +220,14 @@ impl Failure {
         };
         let status = StatusCode::from_u16(status).expect("the table's numbers are status codes");
         Row { status, error, detail, level, believed }
+    }
+
+    /// Why it is refused, where the client is not told.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::AccessRefused(refusal) => Some(refusal.as_str()),
+            _ => None,
+        }
     }
 
     /// Where in the store the fault lies, if it lies there.
@@ -301,6 +319,7 @@ mod tests {
             F::UnknownProfile,
             F::UnknownTitle,
             F::NothingLive,
+            F::AccessRefused(Refusal::CdnSecretMissing),
             F::UnknownVersion,
             F::UnknownRev,
             F::UnknownTrack,

@@ -7,6 +7,7 @@
 //! service      the life of a request
 //! route        which URL it is
 //! profile      the operator's policy, and its rev
+//! access       who may have it
 //! titles       which version is live; opened versions
 //! cache        responses in memory, one fill for all
 //! make         manifests and inits from an opened version; segments planned
@@ -20,6 +21,7 @@
 //!
 //! The crate is a binary; the library is there for its tests and fuzz targets.
 
+pub mod access;
 pub mod access_log;
 pub mod adapter;
 pub mod admin;

@@ -1,8 +1,13 @@
 //! Bounds of the data plane that no operator needs to turn. What an operator may turn lives in the
 //! configuration, with its own bounds.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Bytes of a CDN's secret: 16 are 128 bits at best, and a header has room for 512.
+pub const CDN_SECRET_BYTES: RangeInclusive<usize> = 16..=512;
+/// Bytes of a file or variable that holds a secret.
+pub const SECRET_FILE_BYTES: usize = 16 * 1024;
 /// Entity tags looked at in one If-Match or If-None-Match.
 pub const ENTITY_TAGS: usize = 64;
 /// Bytes given to the codec at a time: small enough to count what was sent, large enough to cost

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub sent_bytes: IntCounterVec,
     /// Requests that failed.
     pub failures: IntCounterVec,
+    /// Requests refused.
+    pub refusals: IntCounterVec,
     /// Looks into the response cache.
     pub cache_lookups: IntCounterVec,
     /// Responses made for the cache.
@@ -115,6 +117,12 @@ impl Metrics {
                 "failures_total",
                 "Requests that ended with an error, by the error's name",
                 &["error"],
+            ),
+            refusals: new.counters(
+                "refusals_total",
+                "Requests refused for want of access; reason is cdn_secret_missing, \
+                 cdn_secret_wrong, cdn_secret_repeated or tokens_unsupported",
+                &["reason"],
             ),
             cache_lookups: new.counters(
                 "cache_lookups_total",

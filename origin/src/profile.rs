@@ -2,12 +2,15 @@
 //! them that shape bytes, and how long manifests may be kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use headwater_config::{Name, Profile as Settings};
 use headwater_packager::FORMAT_VERSION;
 use headwater_packager::ids::Rev;
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
+
+use crate::access::{Access, SecretError};
 
 /// The policies by name.
 #[derive(Debug)]
@@ -22,14 +25,31 @@ pub struct Profile {
     pub rev: Rev,
     /// Cache-Control of manifests.
     pub manifest_lifetime: HeaderValue,
+    /// Who may have responses.
+    pub access: Access,
+}
+
+/// A policy that lacks a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    profile: Name,
+    error: SecretError,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`profiles.{}.access.cdn_secrets`: {}", self.profile, self.error)
+    }
 }
 
 impl Profiles {
-    /// Every policy of a configuration.
-    pub fn new(settings: &BTreeMap<Name, Settings>) -> Self {
-        let ready =
-            |(name, settings): (&Name, &Settings)| (name.clone(), Profile::new(settings.clone()));
-        Self(settings.iter().map(ready).collect())
+    /// Every policy of a configuration, with the secrets that it names.
+    pub fn new(settings: &BTreeMap<Name, Settings>) -> Result<Self, NotReady> {
+        let ready = |(name, settings): (&Name, &Settings)| {
+            let not_ready = |error| NotReady { profile: name.clone(), error };
+            Ok((name.clone(), Profile::new(settings.clone()).map_err(not_ready)?))
+        };
+        Ok(Self(settings.iter().map(ready).collect::<Result<_, _>>()?))
     }
 
     /// The policy of this name.
@@ -41,27 +61,28 @@ impl Profiles {
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Profile)> {
         self.0.iter()
     }
+}
 
-    /// Every segment length that some policy asks for, in milliseconds, once.
-    pub fn segment_lengths_ms(&self) -> Vec<u32> {
-        let mut lengths: Vec<_> = self.0.values().map(|p| p.settings.segment_ms).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
-        lengths
-    }
+/// Every segment length that some policy asks for, in milliseconds, once.
+pub fn segment_lengths_ms(settings: &BTreeMap<Name, Settings>) -> Vec<u32> {
+    let mut lengths: Vec<_> = settings.values().map(|settings| settings.segment_ms).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths
 }
 
 impl Profile {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Settings) -> Result<Self, SecretError> {
         let lifetime = format!(
             "public, max-age={}, stale-while-revalidate={}",
             settings.manifest_max_age_s, settings.manifest_stale_s
         );
-        Self {
+        Ok(Self {
             rev: rev(FORMAT_VERSION, &settings.shape()),
             manifest_lifetime: HeaderValue::try_from(lifetime).expect("words and numbers"),
+            access: Access::open(&settings.access)?,
             settings,
-        }
+        })
     }
 }
 
@@ -108,6 +129,7 @@ mod tests {
                 } else {
                     CorsOrigins::Listed(Vec::new())
                 },
+                access: headwater_config::Access::default(),
             })
     }
 

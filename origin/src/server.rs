@@ -33,7 +33,7 @@ use crate::delivery::Books;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::page::Page;
-use crate::profile::Profiles;
+use crate::profile::{self, NotReady, Profiles};
 use crate::recent::Recent;
 use crate::service::Service;
 use crate::store::{FileStore, Guarded, S3Store, Store};
@@ -62,7 +62,7 @@ impl Rooms {
             StartError::AccessLog(config.origin.access_log.clone().into(), error)
         })?;
         let store = store(config, &metrics);
-        Ok(Self::with_store(config, store, metrics, access_log))
+        Self::with_store(config, store, metrics, access_log)
     }
 
     /// The rooms around a store.
@@ -71,7 +71,8 @@ impl Rooms {
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
         access_log: AccessLog,
-    ) -> Self {
+    ) -> Result<Self, StartError> {
+        let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
         let titles = titles(config, Arc::clone(&store), &metrics);
         let cache_bytes = mib(config.origin.cache.responses_mib);
         let cache = ResponseCache::new(cache_bytes, Arc::clone(&metrics));
@@ -81,7 +82,7 @@ impl Rooms {
             titles: Arc::clone(&titles),
         };
         let service = Service {
-            profiles: Profiles::new(&config.profiles),
+            profiles,
             titles,
             cache,
             store,
@@ -91,7 +92,7 @@ impl Rooms {
             ready: Recent::new(limits::LOOK_TTL),
             listed: Recent::new(limits::LOOK_TTL),
         };
-        Self { service: Arc::new(service), admin: Arc::new(admin) }
+        Ok(Self { service: Arc::new(service), admin: Arc::new(admin) })
     }
 }
 
@@ -119,7 +120,7 @@ pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) ->
         capacity_bytes: mib(cache.titles_mib),
         pointer_ttl: Duration::from_millis(cache.pointer_ttl_ms.into()),
         not_found_ttl: Duration::from_millis(cache.not_found_ttl_ms.into()),
-        segment_lengths_ms: Profiles::new(&config.profiles).segment_lengths_ms(),
+        segment_lengths_ms: profile::segment_lengths_ms(&config.profiles),
     };
     Titles::new(store, Arc::clone(metrics), terms)
 }
@@ -322,6 +323,8 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// The store's folder does not exist.
     NoFolder(PathBuf),
+    /// A profile lacks a secret.
+    Profile(NotReady),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
     /// The system gives no thread.
@@ -347,6 +350,7 @@ impl fmt::Display for StartError {
                  put a title there, or name another one",
                 folder.display()
             ),
+            Self::Profile(not_ready) => write!(f, "{not_ready}"),
             Self::AccessLog(path, error) => write!(
                 f,
                 "cannot open the access log {path}: {error}; make its folder writable, or set \

@@ -1,7 +1,7 @@
 //! The life of a request, and nothing else.
 //!
 //! ```text
-//! request -> route -> OPTIONS answered -> profile, rev and format -> response cache
+//! request -> route -> OPTIONS answered -> profile and access, rev and format -> response cache
 //!         -> opened title, admitted? -> plan -> store, checked -> cache -> respond
 //! ```
 //!
@@ -68,10 +68,15 @@ impl Service {
         };
         let mut reply = reply.unwrap_or_else(|failure| {
             delivery.about.error = Some(failure.row().error);
+            delivery.about.reason = failure.reason();
             respond::with_failure(request, &failure)
         });
-        let origins = route.as_ref().map_or(&CorsOrigins::Any, |route| self.pages_allowed(route));
+        let profile = route.as_ref().ok().and_then(|route| self.profile_of(route));
+        let origins = profile.map_or(&CorsOrigins::Any, |profile| &profile.settings.cors_origins);
         respond::allow_pages(&mut reply.headers, origins, request);
+        if let Some(profile) = profile {
+            profile.access.seal(&mut reply.headers);
+        }
         delivery.answered(reply.status);
         let Reply { status, headers, body } = reply;
         Answer { status, headers, body, delivery: Some(delivery) }
@@ -116,13 +121,13 @@ impl Service {
             Route::Ready => self.readiness(request, now).await,
             Route::Live { profile, title, manifest } => {
                 about.title = Some(title.clone());
-                let asked = self.asked(profile, title)?;
+                let asked = self.asked(request, profile, title)?;
                 self.live(request, &asked, *manifest, now, about).await
             }
             Route::Versioned { profile, title, version, rev, resource } => {
                 about.title = Some(title.clone());
                 about.version = Some(*version);
-                let asked = self.asked(profile, title)?;
+                let asked = self.asked(request, profile, title)?;
                 if *rev != asked.profile.rev {
                     return Err(Failure::UnknownRev);
                 }
@@ -131,8 +136,15 @@ impl Service {
         }
     }
 
-    fn asked<'a>(&'a self, profile: &str, title: &'a TitleId) -> Result<Asked<'a>, Failure> {
+    /// What is asked for, by somebody who may have it as far as the request alone can tell.
+    fn asked<'a>(
+        &'a self,
+        request: &Request,
+        profile: &str,
+        title: &'a TitleId,
+    ) -> Result<Asked<'a>, Failure> {
         let profile = self.profiles.named(profile).ok_or(Failure::UnknownProfile)?;
+        profile.access.admit(request)?;
         Ok(Asked { profile, title })
     }
 
@@ -265,9 +277,8 @@ impl Service {
         Ok(respond::with_text(request, TEXT_TYPE, "ready\n"))
     }
 
-    fn pages_allowed(&self, route: &Route<'_>) -> &CorsOrigins {
-        let profile = route.profile().and_then(|name| self.profiles.named(name));
-        profile.map_or(&CorsOrigins::Any, |profile| &profile.settings.cors_origins)
+    fn profile_of(&self, route: &Route<'_>) -> Option<&Profile> {
+        route.profile().and_then(|name| self.profiles.named(name))
     }
 }
 

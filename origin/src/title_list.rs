@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use headwater_config::Format;
+use headwater_config::{EnforcedBy, Format};
 use headwater_packager::ids::TitleId;
 use serde::Serialize;
 use std::sync::Arc;
 
 use crate::failure::{Failure, Part};
 use crate::limits;
-use crate::profile::Profiles;
+use crate::profile::{Profile, Profiles};
 use crate::representation::Representation;
 use crate::route::Manifest;
 use crate::store::Store;
@@ -64,7 +64,10 @@ async fn list_one<'a>(
     if pointer.deleted || pointer.access_class.is_some() {
         return None;
     }
-    let serving = profiles.iter().filter(|(_, p)| p.settings.admits(id.as_str(), None));
+    // What viewers are checked for is not listed, whoever checks.
+    let is_public = |p: &Profile| p.settings.access.enforced_by == EnforcedBy::None;
+    let serving =
+        profiles.iter().filter(|(_, p)| is_public(p) && p.settings.admits(id.as_str(), None));
     let profiles: BTreeMap<_, _> = serving
         .map(|(name, profile)| {
             let start = |format, manifest: Manifest| {

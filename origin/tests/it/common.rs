@@ -232,7 +232,7 @@ impl Origin {
         let metrics = Arc::new(Metrics::new());
         let log = AccessLog::open(&config.origin.access_log, metrics.access_log_dropped.clone());
         let store = server::store(config, &metrics);
-        Self { rooms: Rooms::with_store(config, store, metrics, log.unwrap()) }
+        Self { rooms: Rooms::with_store(config, store, metrics, log.unwrap()).unwrap() }
     }
 
     pub fn metrics(&self) -> &Metrics {

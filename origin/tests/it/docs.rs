@@ -44,7 +44,8 @@ fn fields_of_the_access_log_are_listed_in_order() {
         cache: "hit",
         title: Some(&title),
         version: Some(headwater_packager::ids::VersionId::from_u128(1)),
-        error: Some("unknown_title"),
+        error: Some("access_refused"),
+        reason: Some("cdn_secret_wrong"),
         user_agent: Some(&"ä".repeat(500)),
     });
     log.finish(std::time::Duration::from_secs(20));

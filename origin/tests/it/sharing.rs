@@ -66,7 +66,7 @@ fn slow_with_log(stored: &Stored, log: &Target) -> (Arc<Service>, Arc<Slow>) {
         Arc::new(Slow { store, media_reads: AtomicU32::new(0), heads_reads: AtomicU32::new(0) });
     let log = AccessLog::open(log, metrics.access_log_dropped.clone()).unwrap();
     let store: Arc<dyn Store> = Arc::clone(&slow) as _;
-    (Rooms::with_store(&config, store, metrics, log).service, slow)
+    (Rooms::with_store(&config, store, metrics, log).unwrap().service, slow)
 }
 
 async fn status(service: &Service, path: &str) -> u16 {
@@ -165,7 +165,8 @@ async fn a_store_that_does_not_answer_in_time_is_a_504_and_forgotten() {
     // Enough for heads, too little for media.
     let guarded = Guarded::new(slow, Duration::from_millis(150), Arc::clone(&metrics));
     let log = AccessLog::open(&Target::Off, metrics.access_log_dropped.clone()).unwrap();
-    let service = Rooms::with_store(&config, Arc::new(guarded), Arc::clone(&metrics), log).service;
+    let service =
+        Rooms::with_store(&config, Arc::new(guarded), Arc::clone(&metrics), log).unwrap().service;
     let path = segment_path(&service);
     for _ in 0..2 {
         let request = request(Method::GET, &path, &[]);

@@ -1,0 +1,180 @@
+//! Rules between the keys of `[profiles.<name>.access]`, and between profiles: a protected profile
+//! that leads nowhere else.
+
+use super::Findings;
+use crate::{Access, Config, EnforcedBy, Name, Profile, TitleRule};
+
+pub(super) fn check(config: &Config, found: &mut Findings) {
+    for (name, profile) in &config.profiles {
+        check_one(name, &profile.access, found);
+    }
+    let is_public = |profile: &Profile| profile.access.enforced_by == EnforcedBy::None;
+    let (public, protected): (Vec<_>, Vec<_>) =
+        config.profiles.iter().partition(|(_, profile)| is_public(profile));
+    for (name, profile) in protected {
+        for (public_name, public) in &public {
+            if let Some(shared) = shared(profile, public) {
+                found.error(
+                    format!("profiles.{public_name}.{}", shared.key),
+                    format!(
+                        "{} is served to everybody here, and by profiles.{name} only to those whom {} admits",
+                        shared.what,
+                        profile.access.enforced_by.as_str()
+                    ),
+                    "let no title be both: name others, or give protected titles an access class",
+                );
+            }
+        }
+    }
+}
+
+fn check_one(name: &Name, access: &Access, found: &mut Findings) {
+    let key = |key: &str| format!("profiles.{name}.access.{key}");
+    match access.enforced_by {
+        EnforcedBy::Cdn if access.cdn_secrets.is_empty() => found.error(
+            key("cdn_secrets"),
+            "enforced_by = \"cdn\" without a secret: nothing tells the CDN from anybody else".to_owned(),
+            "name a secret that the CDN sends, such as [\"file:/run/secrets/cdn\"]",
+        ),
+        EnforcedBy::None | EnforcedBy::Origin if !access.cdn_secrets.is_empty() => found.error(
+            key("cdn_secrets"),
+            format!("enforced_by = \"{}\" looks at no secret of a CDN", access.enforced_by.as_str()),
+            "write enforced_by = \"cdn\", or remove the secrets",
+        ),
+        EnforcedBy::Origin => found.error(
+            key("enforced_by"),
+            "\"origin\" needs tokens to look at, and no kind of token is configured: nobody could be admitted".to_owned(),
+            "write \"cdn\" and let the CDN check its viewers, or \"none\"",
+        ),
+        EnforcedBy::None | EnforcedBy::Cdn => {}
+    }
+}
+
+/// Something that two profiles serve.
+struct Shared {
+    /// The key of the second profile that lets it in.
+    key: &'static str,
+    what: String,
+}
+
+fn shared(a: &Profile, b: &Profile) -> Option<Shared> {
+    if let Some(class) = a.access_classes.iter().find(|class| b.access_classes.contains(class)) {
+        return Some(Shared { key: "access_classes", what: format!("access class \"{class}\"") });
+    }
+    let mut pairs = a.titles.iter().flat_map(|one| b.titles.iter().map(move |two| (one, two)));
+    let rule = pairs.find_map(|(one, two)| common(one, two))?;
+    Some(Shared { key: "titles", what: format!("titles = \"{}\"", String::from(rule.clone())) })
+}
+
+/// The narrower of two rules that some title fits both.
+fn common<'a>(one: &'a TitleRule, two: &'a TitleRule) -> Option<&'a TitleRule> {
+    let covers = |wide: &TitleRule, narrow: &TitleRule| match narrow {
+        TitleRule::Exact(id) => wide.matches(id),
+        TitleRule::Prefix(prefix) => {
+            matches!(wide, TitleRule::Prefix(wide) if prefix.starts_with(wide.as_str()))
+        }
+    };
+    match (covers(two, one), covers(one, two)) {
+        (true, _) => Some(one),
+        (_, true) => Some(two),
+        (false, false) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(toml: &str) -> Vec<String> {
+        let config: Config = toml::from_str(toml).expect("good keys");
+        config.check().iter().map(ToString::to_string).collect()
+    }
+
+    fn cdn(titles: &str) -> String {
+        format!(
+            "[profiles.paid]\n{titles}\n[profiles.paid.access]\nenforced_by = \"cdn\"\ncdn_secrets = [\"env:A\"]\n"
+        )
+    }
+
+    #[test]
+    fn every_combination_within_a_profile() {
+        let of = |who: &str, secrets: &str| {
+            found(&format!(
+                "[profiles.p.access]\nenforced_by = \"{who}\"\ncdn_secrets = {secrets}\n"
+            ))
+        };
+        let one = "[\"env:A\"]";
+        let two = "[\"env:A\", \"file:/run/b\"]";
+        let no_secret = "error: `profiles.p.access.cdn_secrets`: enforced_by = \"cdn\" without a secret: nothing tells the CDN from anybody else; name a secret that the CDN sends, such as [\"file:/run/secrets/cdn\"]";
+        let unused = |who| {
+            format!(
+                "error: `profiles.p.access.cdn_secrets`: enforced_by = \"{who}\" looks at no secret of a CDN; write enforced_by = \"cdn\", or remove the secrets"
+            )
+        };
+        let no_token = "error: `profiles.p.access.enforced_by`: \"origin\" needs tokens to look at, and no kind of token is configured: nobody could be admitted; write \"cdn\" and let the CDN check its viewers, or \"none\"";
+        assert_eq!(of("none", "[]"), [""; 0]);
+        assert_eq!(of("cdn", one), [""; 0]);
+        assert_eq!(of("cdn", two), [""; 0]);
+        assert_eq!(of("cdn", "[]"), [no_secret]);
+        assert_eq!(of("none", one), [unused("none")]);
+        assert_eq!(of("origin", one), [unused("origin")]);
+        assert_eq!(of("origin", "[]"), [no_token]);
+    }
+
+    #[test]
+    fn no_edit_of_a_path_leads_from_a_protected_profile_to_a_public_one() {
+        let clear = |titles: &str| format!("[profiles.clear]\n{titles}\n");
+        // name, public profile's rule, protected profile's rule, key and thing found
+        let table = [
+            (
+                "all and all",
+                "titles = [\"*\"]",
+                "titles = [\"*\"]",
+                Some(("titles", "titles = \"*\"")),
+            ),
+            (
+                "one of all",
+                "titles = [\"*\"]",
+                "titles = [\"film\"]",
+                Some(("titles", "titles = \"film\"")),
+            ),
+            (
+                "prefixes",
+                "titles = [\"a*\"]",
+                "titles = [\"ab*\"]",
+                Some(("titles", "titles = \"ab*\"")),
+            ),
+            (
+                "prefixes, turned",
+                "titles = [\"ab*\"]",
+                "titles = [\"a*\"]",
+                Some(("titles", "titles = \"ab*\"")),
+            ),
+            (
+                "the same one",
+                "titles = [\"x\", \"f\"]",
+                "titles = [\"f\"]",
+                Some(("titles", "titles = \"f\"")),
+            ),
+            ("different ones", "titles = [\"a*\"]", "titles = [\"b*\", \"c\"]", None),
+            ("an id is no prefix", "titles = [\"film\"]", "titles = [\"film2\"]", None),
+            (
+                "all, and a class",
+                "titles = [\"*\"]",
+                "titles = []\naccess_classes = [\"paid\"]",
+                None,
+            ),
+            (
+                "one class",
+                "titles = []\naccess_classes = [\"paid\", \"free\"]",
+                "titles = []\naccess_classes = [\"paid\"]",
+                Some(("access_classes", "access class \"paid\"")),
+            ),
+        ];
+        for (name, public, protected, wanted) in table {
+            let got = found(&(clear(public) + &cdn(protected)));
+            let wanted: Vec<_> = wanted.map(|(key, what)| format!("error: `profiles.clear.{key}`: {what} is served to everybody here, and by profiles.paid only to those whom cdn admits; let no title be both: name others, or give protected titles an access class")).into_iter().collect();
+            assert_eq!(got, wanted, "{name}");
+        }
+    }
+}
