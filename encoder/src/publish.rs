@@ -106,10 +106,18 @@ pub async fn read_back(
     }
 }
 
-/// Points the title at a version that is complete: the commit.
+/// Points the title at a version that is complete: the commit. A write whose answer was lost is
+/// looked for: where the pointer names the version, it was carried out.
 pub async fn go_live(store: &dyn Store, title: &TitleId, version: VersionId) -> Result<(), Error> {
     let before = pointer(store, title).await?;
     let access_class = before.and_then(|pointer| pointer.access_class);
     let after = Pointer::to_live(version, access_class);
-    store.put(&stored::pointer_key(title), after.to_json().into()).await
+    match store.put(&stored::pointer_key(title), after.to_json().into()).await {
+        Err(error) if error.is_unsure() => match pointer(store, title).await {
+            Ok(Some(now)) if now.live == Some(version) => Ok(()),
+            // Not there yet is not never: the write may still be on its way.
+            _ => Err(error),
+        },
+        put => put,
+    }
 }

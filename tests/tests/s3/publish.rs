@@ -128,6 +128,41 @@ fn an_answer_to_completion_that_is_lost_loses_no_title() {
     assert_eq!(bench.run(&["verify", "film"], SMALL).0, Some(0));
 }
 
+/// Nobody hears whether the pointer was written: what lies there says it. Where even that cannot
+/// be read, the version's bytes stay, because the title may be live.
+#[test]
+fn a_pointer_whose_answer_is_lost_is_read_back() {
+    let bench = Bench::new();
+    let is_pointer = |asked: &Asked| asked.kind == Kind::Put && names(asked, "title.json");
+    bench.proxy.inject(
+        move |asked| {
+            if is_pointer(asked) { Fault::LoseAnswer } else { Fault::Pass }
+        },
+    );
+    let (code, text) = bench.encode(small(), SMALL);
+    assert_eq!(code, Some(0), "{text}");
+    let first = bench.pointer().expect("it is live");
+    assert_eq!(bench.run(&["verify", "film"], SMALL).0, Some(0));
+
+    let mut gone = false;
+    bench.proxy.inject(move |asked| {
+        if is_pointer(asked) {
+            gone = true;
+            return Fault::LoseAnswer;
+        }
+        if gone { Fault::Reset } else { Fault::Pass }
+    });
+    let (code, text) = bench.encode(small(), SMALL);
+    assert_eq!(code, Some(6), "{text}");
+    assert!(text.contains("kept, as the write that failed may still be carried out"), "{text}");
+    bench.forget_lease();
+    bench.proxy.heal();
+    assert!(bench.pointer().expect("it is live") != first, "it was carried out");
+    assert_eq!(bench.run(&["verify", "film"], SMALL).0, Some(0));
+    let (code, text) = bench.encode(small(), SMALL);
+    assert_eq!(code, Some(0), "{text}");
+}
+
 #[test]
 fn a_publication_cut_at_any_write_leaves_the_old_title() {
     cut_at(|k, asked| asked.kind.writes() || k % 3 == 0);
