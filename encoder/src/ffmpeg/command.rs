@@ -33,9 +33,11 @@ fn args(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
-/// ffprobe: headers as JSON.
+/// ffprobe: headers as JSON. Captions it names in the summary that it logs, and nowhere else: its
+/// JSON knows of them only where frames are decoded for it.
 pub fn probe(input: &Path) -> Vec<OsString> {
-    let mut all = args(&["-v", "level+warning", "-of", "json", "-show_entries", probe::ENTRIES]);
+    let mut all = args(&["-hide_banner", "-v", "level+info", "-of", "json"]);
+    all.extend(args(&["-show_entries", probe::ENTRIES]));
     all.extend(guarded());
     all.push(file_url(input));
     all

@@ -3,9 +3,10 @@
 //!
 //! Not every line at error level is damage: decoders complain about harmless things such as a
 //! reference dropped twice at an open GOP. Damage is what ffmpeg itself calls a failed decode, a
-//! corrupt packet or frame, or a file that ends early.
+//! corrupt packet or frame, or a file that ends early. Only a line that names its level counts: one
+//! without is the rest of another, such as a source's own comment of several lines.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::limits;
 
@@ -33,19 +34,29 @@ pub struct Log {
     last: VecDeque<String>,
     damage: Option<Damage>,
     tallies: BTreeMap<u32, Tally>,
+    captioned: BTreeSet<u32>,
 }
 
 impl Log {
     /// Takes a line.
     pub fn line(&mut self, line: &str) {
         let line = Line::parse(line);
-        if let Some((stream, tally)) = tally(line.text) {
+        if line.has_level
+            && let Some((stream, tally)) = tally(line.text)
+        {
             self.tallies.insert(stream, tally);
+        }
+        if line.has_level
+            && let Some(stream) = captioned_stream(line.text)
+            && self.captioned.len() < limits::STREAMS
+        {
+            self.captioned.insert(stream);
         }
         if line.is_chatter {
             return;
         }
         if self.damage.is_none()
+            && line.has_level
             && let Some(stream) = damaged_stream(line.text)
         {
             self.damage = Some(Damage { stream, said: without_file(line.text).to_owned() });
@@ -66,6 +77,11 @@ impl Log {
         self.tallies.get(&stream).copied()
     }
 
+    /// Whether the summary of the source says that a stream's pictures carry captions.
+    pub fn has_captions(&self, stream: u32) -> bool {
+        self.captioned.contains(&stream)
+    }
+
     /// The last warnings and errors, for a message; `nothing` without any.
     pub fn last_lines(&self) -> String {
         if self.last.is_empty() {
@@ -83,24 +99,27 @@ impl Log {
 /// `[h264 @ 0x55d0c0ffee] [error] text`, taken apart.
 struct Line<'a> {
     text: &'a str,
+    has_level: bool,
     is_chatter: bool,
 }
 
 impl<'a> Line<'a> {
     fn parse(line: &'a str) -> Self {
+        // The second line of a tag's value begins with its indentation.
+        let mut is_chatter = line.is_empty() || line.starts_with(char::is_whitespace);
+        let mut has_level = false;
         let mut text = line.trim();
-        let mut is_chatter = text.is_empty();
         while let Some((tag, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
             match tag {
-                "info" | "verbose" | "debug" | "trace" => is_chatter = true,
-                "warning" | "error" | "fatal" | "panic" | "quiet" => {}
+                "info" | "verbose" | "debug" | "trace" => (has_level, is_chatter) = (true, true),
+                "warning" | "error" | "fatal" | "panic" | "quiet" => has_level = true,
                 // Who says it, with an address that differs from run to run.
                 context if context.contains(" @ 0x") => {}
                 _ => break,
             }
             text = rest.trim_start();
         }
-        Self { text, is_chatter }
+        Self { text, has_level, is_chatter }
     }
 }
 
@@ -143,6 +162,12 @@ fn tally(text: &str) -> Option<(u32, Tally)> {
     Some((stream, tally))
 }
 
+/// `Stream #0:0[0x1](und): Video: h264 (High), yuv420p, 320x180, Closed Captions, 24 fps, 24 tbr`
+fn captioned_stream(text: &str) -> Option<u32> {
+    let rest = text.strip_prefix("Stream #0:")?;
+    rest.contains(", Closed Captions").then(|| leading_number(rest))?
+}
+
 fn leading_number(text: &str) -> Option<u32> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..end].parse().ok()
@@ -171,6 +196,9 @@ mod tests {
             ("[h264 @ 0x5] [error] mmco: unref short failure", None),
             ("[verbose] Error while decoding stream #0:1: quoted", None),
             ("[libx264 @ 0x5] [info] using cpu capabilities", None),
+            // The second line of a comment in the source, as ffmpeg shows it.
+            ("                    : This is a partial file", None),
+            ("Error while decoding stream #0:1", None),
         ];
         for (line, wanted) in table {
             let mut log = Log::default();
@@ -180,12 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn captions() {
+        let mut log = Log::default();
+        log.line(
+            "[info]   Stream #0:2[0x3](und): Video: h264 (High), 320x180, Closed Captions, 24 fps",
+        );
+        log.line("[info]   Stream #0:1: Audio: aac (LC), 48000 Hz, stereo, fltp");
+        log.line("       : Stream #0:0: Video: h264, Closed Captions, as a comment has it");
+        assert_eq!([0, 1, 2].map(|stream| log.has_captions(stream)), [false, false, true]);
+    }
+
+    #[test]
     fn tallies_and_last_lines() {
         let mut log = Log::default();
         assert_eq!(log.last_lines(), "nothing");
         log.line("[verbose]   Input stream #0:1 (audio): 260 packets read (5 bytes); 259 frames decoded (265216 samples); ");
         assert_eq!(log.tally(1), Some(Tally { packets: 260, frames: 259 }));
         assert_eq!(log.tally(0), None);
+        log.line(
+            "       : Input stream #0:0 (video): 1 packets read (5 bytes); 1 frames decoded; ",
+        );
+        assert_eq!(log.tally(0), None, "a comment is no tally");
         assert_eq!(log.last_lines(), "nothing", "chatter is no last word");
         for i in 0..100 {
             log.line(&format!("[aac @ 0x7f] [error] line {i}"));

@@ -101,7 +101,13 @@ impl Tools {
         if !end.status.success() {
             return Err(unreadable(input, &end.log));
         }
-        Probe::parse(json.as_bytes())
+        let mut probe = Probe::parse(json.as_bytes())?;
+        for stream in &mut probe.streams {
+            if end.log.has_captions(stream.index) {
+                stream.closed_captions = Some(1);
+            }
+        }
+        Ok(probe)
     }
 
     /// Every packet of the file, without decoding.

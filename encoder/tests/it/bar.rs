@@ -73,10 +73,14 @@ pub fn beeps(film: &Path) -> Vec<usize> {
     starts
 }
 
-/// Whether beeps start at `wanted`, in milliseconds, each within one AAC frame.
+/// Whether beeps start at `wanted`, in milliseconds, to 5 ms: a frame of sound too many or too few
+/// would be 21 ms. One at 0 comes up slowly, as the decoder does not know what came before.
 pub fn assert_beeps(film: &Path, wanted_ms: &[usize]) {
     let got = beeps(film);
-    let near = |(got, wanted_ms): (&usize, &usize)| got.abs_diff(wanted_ms * 48) <= 1024;
+    let near = |(got, &wanted_ms): (&usize, &usize)| {
+        let slack = if wanted_ms == 0 { 1024 } else { 240 };
+        got.abs_diff(wanted_ms * 48) <= slack
+    };
     assert!(
         got.len() == wanted_ms.len() && got.iter().zip(wanted_ms).all(near),
         "{}: beeps at samples {got:?}, wanted {wanted_ms:?} ms",

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
 mod bar;
+mod captions;
 mod commands;
 mod damaged_sources;
 mod lab;

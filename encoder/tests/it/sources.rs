@@ -24,7 +24,10 @@ fn containers() {
         let film = from_sample(name, options);
         lab.encode(&film, name);
         assert_codes(&lab.live_file(name, "v180.mp4"), 0..120);
-        assert_beeps(&lab.live_file(name, "a-und.mp4"), &[0, 1000, 2000, 3000, 4000]);
+        // In webm ffmpeg writes the sound 7 ms before the picture: its start cannot be negative.
+        let early_ms = if name == "vp9.webm" { 7 } else { 0 };
+        let wanted = [0, 1000, 2000, 3000, 4000].map(|ms: usize| ms.saturating_sub(early_ms));
+        assert_beeps(&lab.live_file(name, "a-und.mp4"), &wanted);
     }
 }
 
@@ -169,6 +172,14 @@ fn a_film_with_a_long_comment() {
     lab.encode(&from_sample("comment.mp4", &["-c", "copy", "-metadata", &comment]), "film");
     let facts = std::fs::read_to_string(lab.live_file("film", "facts.json")).unwrap();
     assert!(facts.contains("\"codec_name\": \"h264\"") && !facts.contains('щ'), "{facts}");
+}
+
+/// ffmpeg repeats a comment line by line, and not every line says that it is one.
+#[test]
+fn a_comment_that_sounds_like_damage() {
+    let lab = Lab::new();
+    let comment = "comment=A film\nThis is a partial file\nError while decoding stream #0:0";
+    lab.encode(&from_sample("words.mkv", &["-c", "copy", "-metadata", comment]), "film");
 }
 
 #[test]
