@@ -259,7 +259,7 @@ impl Station<'_> {
     async fn publish(&self, made: &[Made], facts: &Facts<'_>) -> Result<(), Error> {
         let Self { store, cancel, .. } = *self;
         let (title, version) = (&self.job.title, self.job.version);
-        let facts = facts.to_json();
+        let facts = facts.to_json()?;
         // Under the lease nobody else changes the pointer.
         let before = publish::pointer(store, title).await?;
         let access_class = before.and_then(|pointer| pointer.access_class);

@@ -8,13 +8,15 @@ use bytes::Bytes;
 use headwater_packager::ids::{TitleId, VersionId};
 use serde_json::json;
 
+use crate::error::{Error, Kind};
 use crate::ffmpeg::Log;
 use crate::plan::Plan;
 use crate::probe::Probe;
 
 /// The name of the object.
 pub const NAME: &str = "facts.json";
-/// Bytes of it.
+/// Bytes of it. What ffprobe says of a source is most of it, and bounded before; written out for
+/// people it grows.
 pub const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// What goes into it.
@@ -41,8 +43,8 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// The object's bytes.
-    pub fn to_json(&self) -> Bytes {
+    /// The object's bytes. An error for a source of which too much is to be said.
+    pub fn to_json(&self) -> Result<Bytes, Error> {
         let Plan { grid, rungs, audio, source, .. } = self.plan;
         let rungs: Vec<_> = rungs
             .iter()
@@ -85,7 +87,17 @@ impl Facts<'_> {
             "notices": self.notices,
             "ffmpeg_said": Vec::from_iter(self.log.lines()),
         });
-        serde_json::to_vec_pretty(&facts).expect("facts are plain data").into()
+        let json = serde_json::to_vec_pretty(&facts).expect("facts are plain data");
+        if json.len() > MAX_BYTES {
+            let (len, limit) = (json.len(), MAX_BYTES);
+            let text = format!(
+                "{}: what is to be kept of its headers fills {len} bytes, at most {limit}; \
+                 remux it with the streams and tags that matter",
+                self.plan.input.display()
+            );
+            return Err(Error::new(Kind::Refused, text));
+        }
+        Ok(json.into())
     }
 
     /// ffmpeg's arguments without this machine's paths.

@@ -102,6 +102,36 @@ fn a_chatty_ffmpeg_fills_no_memory_and_no_message() {
     assert!(run.error().len() < 100_000, "{}", run.error().len());
 }
 
+/// What is kept of its words, and of the source's headers, is bounded too.
+#[test]
+fn facts_are_bounded() {
+    let lab = Lab::new();
+    let words = "for i in {1..50}; do head -c 100000 /dev/zero | tr '\\0' x >&2; echo >&2; done";
+    let run = with_script(&lab, &format!("{words}\nexec $real \"$@\""), &[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let len = fs::metadata(lab.live_file("film", "facts.json")).unwrap().len();
+    assert!((50_000..200_000).contains(&len), "{len} bytes of facts");
+
+    // Headers in the least space: written out for people they fill twice as much.
+    let lab = Lab::new();
+    let path = lab.path("ffprobe.sh");
+    let script = r##"#!/bin/bash
+case "$*" in *stream_tags*) ;; *) exec ffprobe "$@";; esac
+ffprobe "$@" | perl -pe 's/"language":\s"und"/
+  my $k = "aaaa";
+  join("", map { "\"" . $k++ . "\":\"\"," . ($_ % 100 ? "" : "\n") } 1..190000) . "\"z\":\"\""
+/gex'
+"##;
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let film = sample().to_str().unwrap();
+    let program = [("HEADWATER_ENCODER__FFPROBE", path.to_str().unwrap())];
+    let run = lab.run_with(&["encode", film, "--title", "film"], &program);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.error().contains("what is to be kept of its headers fills"), "{}", run.error());
+    lab.assert_untouched();
+}
+
 #[test]
 fn a_hung_ffmpeg_is_killed_with_its_children() {
     let lab = Lab::new();
