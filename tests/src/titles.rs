@@ -44,7 +44,7 @@ pub enum Rate {
     Pal,
     /// 30000/1001, and longer than the others: four segments, the last one short.
     Ntsc,
-    /// 60
+    /// 60, and its sound outlasts its picture, by 10 2/3 ms.
     Sixty,
 }
 
@@ -64,7 +64,7 @@ impl Rate {
             Self::Film => ("film", "24", (24, 1), 13),
             Self::Pal => ("pal", "25", (25, 1), 7),
             Self::Ntsc => ("ntsc", "30000/1001", (30_000, 1001), 21),
-            Self::Sixty => ("sixty", "60", (60, 1), 5),
+            Self::Sixty => ("sixty", "60", (60, 1), 4),
         };
         let folder = scratch::lasting(name);
         let source = folder.join("source.mp4");
