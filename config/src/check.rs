@@ -36,6 +36,7 @@ impl Config {
         let mut found = Findings(Vec::new());
         self.check_store(&mut found);
         self.check_listeners(&mut found);
+        self.check_proxies(&mut found);
         self.check_limits(&mut found);
         self.check_profiles(&mut found);
         access::check(self, &mut found);
@@ -131,6 +132,17 @@ impl Config {
         }
     }
 
+    fn check_proxies(&self, found: &mut Findings) {
+        for network in self.origin.trusted_proxies.iter().filter(|network| network.is_everything())
+        {
+            found.warning(
+                "origin.trusted_proxies",
+                format!("{network} is everybody: any client can say which address it has"),
+                "name the networks of your CDN or load balancer",
+            );
+        }
+    }
+
     fn check_limits(&self, found: &mut Findings) {
         let limits = &self.origin.limits;
         if limits.max_uri_bytes >= limits.max_header_bytes {
@@ -164,14 +176,28 @@ impl Config {
                     "make it a multiple",
                 );
             }
-            let held_s =
-                u64::from(profile.manifest_max_age_s) + u64::from(profile.manifest_stale_s);
-            if held_s >= grace_s {
-                found.error(
-                    key("manifest_max_age_s"),
-                    format!("with manifest_stale_s a cache may hand out a manifest for {held_s} s, while encoder.version_grace_h lets its version be deleted after {grace_s} s"),
-                    "shorten the manifest's lifetime, or lengthen version_grace_h",
-                );
+            for (max_age_key, max_age_s, stale_key, stale_s) in [
+                (
+                    "manifest_max_age_s",
+                    profile.manifest_max_age_s,
+                    "manifest_stale_s",
+                    profile.manifest_stale_s,
+                ),
+                (
+                    "cdn_manifest_max_age_s",
+                    profile.cdn_manifest_max_age_s,
+                    "cdn_manifest_stale_s",
+                    profile.cdn_manifest_stale_s,
+                ),
+            ] {
+                let held_s = u64::from(max_age_s) + u64::from(stale_s);
+                if held_s >= grace_s {
+                    found.error(
+                        key(max_age_key),
+                        format!("with {stale_key} a cache may hand out a manifest for {held_s} s, while encoder.version_grace_h lets its version be deleted after {grace_s} s"),
+                        "shorten the manifest's lifetime, or lengthen version_grace_h",
+                    );
+                }
             }
         }
     }
@@ -341,6 +367,11 @@ mod tests {
                 "warning: `origin.page`: the list of titles can be read by whoever reaches this origin; set page = false in a deployment",
             ),
             (
+                "everybody is a proxy",
+                |c| c.origin.trusted_proxies = vec!["0.0.0.0/0".parse().expect("a network")],
+                "warning: `origin.trusted_proxies`: 0.0.0.0/0 is everybody: any client can say which address it has; name the networks of your CDN or load balancer",
+            ),
+            (
                 "URI as long as the header",
                 |c| c.origin.limits.max_uri_bytes = c.origin.limits.max_header_bytes,
                 "error: `origin.limits.max_uri_bytes`: 16384 leaves no room in max_header_bytes = 16384, which counts the request line too; make max_header_bytes larger than max_uri_bytes",
@@ -359,6 +390,11 @@ mod tests {
                 "manifests that outlive their version",
                 |c| c.profiles.values_mut().for_each(|p| p.manifest_stale_s = 86_398),
                 "error: `profiles.clear.manifest_max_age_s`: with manifest_stale_s a cache may hand out a manifest for 86400 s, while encoder.version_grace_h lets its version be deleted after 86400 s; shorten the manifest's lifetime, or lengthen version_grace_h",
+            ),
+            (
+                "a CDN's manifests that outlive their version",
+                |c| c.profiles.values_mut().for_each(|p| p.cdn_manifest_max_age_s = 86_400),
+                "error: `profiles.clear.cdn_manifest_max_age_s`: with cdn_manifest_stale_s a cache may hand out a manifest for 86460 s, while encoder.version_grace_h lets its version be deleted after 86400 s; shorten the manifest's lifetime, or lengthen version_grace_h",
             ),
             (
                 "work among titles",

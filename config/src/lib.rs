@@ -36,7 +36,9 @@ pub use encoder::{Encoder, Preset, Rung};
 pub use env::{CONFIG_VARIABLE, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use network::Network;
-pub use origin::{AccessLog, Cache, Limits, LogLevel, Origin, StoreReads};
+pub use origin::{
+    AccessLog, Cache, CacheTags, ForwardedHeader, Limits, LogLevel, NodeName, Origin, StoreReads,
+};
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
 pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;

@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Bytes of a profile's or an access class's name.
 pub const MAX_NAME_BYTES: usize = 32;
+/// Bytes of the name that a node has in `Cache-Status` and `CDN-Loop`.
+pub const MAX_NODE_NAME_BYTES: usize = 64;
 /// Bytes of a title's id; the packager's `TitleId` has the same bound.
 pub const MAX_TITLE_ID_BYTES: usize = 128;
 /// Bytes of the name of a request header field.
@@ -56,6 +58,8 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("profiles.*.segment_ms", 1_000..=60_000),
     ("profiles.*.manifest_max_age_s", 0..=86_400),
     ("profiles.*.manifest_stale_s", 0..=604_800),
+    ("profiles.*.cdn_manifest_max_age_s", 0..=86_400),
+    ("profiles.*.cdn_manifest_stale_s", 0..=604_800),
     ("encoder.threads", 0..=1_024),
     // A fragment row counts its samples in 16 bits, and players buffer whole fragments.
     ("encoder.gop_ms", 500..=10_000),
@@ -71,6 +75,8 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
 /// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].
 pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("origin.listen", 1..=16),
+    ("origin.trusted_proxies", 0..=256),
+    ("origin.cache_tags", 0..=3),
     ("profiles.*.formats", 1..=2),
     // A secret and its successor; each request is compared with all of them.
     ("profiles.*.access.cdn_secrets", 0..=8),

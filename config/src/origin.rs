@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::MAX_NODE_NAME_BYTES;
+use crate::network::Network;
+
 /// `[origin]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,6 +18,16 @@ pub struct Origin {
     pub admin_listen: SocketAddr,
     /// Whether `/` and `/titles.json` are served: every title that needs no token is listed.
     pub page: bool,
+    /// What `Cache-Status` and `CDN-Loop` call this service.
+    pub name: NodeName,
+    /// Whose word on a client's address and a request's id is taken.
+    pub trusted_proxies: Vec<Network>,
+    /// Where those proxies write the client's address.
+    pub forwarded_header: ForwardedHeader,
+    /// Whether manifests and other texts are sent as gzip to those who accept it.
+    pub gzip: bool,
+    /// The headers that name a response's title, version and profile, for purges.
+    pub cache_tags: Vec<CacheTags>,
     /// Threads that serve; 0 is one for each core.
     pub workers: u32,
     /// Seconds that running responses are given to end after a stop was asked for.
@@ -86,6 +99,72 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
+/// A token (RFC 9110 5.6.2) or host name that tells one cache from another: a letter, then
+/// letters, digits, `.` and `-`, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// The word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for NodeName {
+    fn default() -> Self {
+        Self("headwater".to_owned())
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+        let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+        if starts && text.len() <= MAX_NODE_NAME_BYTES && text.bytes().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err(format!(
+                "`{text}` is no name of a cache: a letter, then a-z, 0-9, '.' and '-', at most {MAX_NODE_NAME_BYTES} in all"
+            ))
+        }
+    }
+}
+
+impl From<NodeName> for String {
+    fn from(name: NodeName) -> Self {
+        name.0
+    }
+}
+
+/// Where trusted proxies write the client's address. Only one is read: a proxy that adds to one of
+/// them hands on whatever a client wrote into the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// A header that caches purge by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheTags {
+    /// `Surrogate-Key`, separated by spaces: Fastly, Varnish.
+    SurrogateKey,
+    /// `Cache-Tag`, separated by commas: Cloudflare, Google.
+    CacheTag,
+    /// `Edge-Cache-Tag`, separated by commas: Akamai.
+    EdgeCacheTag,
+}
+
 /// The least level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -123,6 +202,11 @@ impl Default for Origin {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             page: false,
+            name: NodeName::default(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            gzip: true,
+            cache_tags: Vec::new(),
             workers: 0,
             grace_s: 30,
             access_log: AccessLog::default(),

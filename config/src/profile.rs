@@ -22,6 +22,13 @@ pub struct Profile {
     pub manifest_max_age_s: u32,
     /// `stale-while-revalidate` of playlists and MPDs, in seconds.
     pub manifest_stale_s: u32,
+    /// Whether manifests carry `CDN-Cache-Control` (RFC 9213), which caches of a CDN obey in
+    /// place of `Cache-Control`.
+    pub cdn_cache_control: bool,
+    /// `max-age` of playlists and MPDs in a CDN, in seconds.
+    pub cdn_manifest_max_age_s: u32,
+    /// `stale-while-revalidate` of playlists and MPDs in a CDN, in seconds.
+    pub cdn_manifest_stale_s: u32,
     /// Titles without an access class that are admitted: ids, or `prefix*`.
     pub titles: Vec<TitleRule>,
     /// Access classes that are admitted. A title that has one is admitted by nothing else.
@@ -59,6 +66,9 @@ impl Profile {
             formats: _,
             manifest_max_age_s: _,
             manifest_stale_s: _,
+            cdn_cache_control: _,
+            cdn_manifest_max_age_s: _,
+            cdn_manifest_stale_s: _,
             titles: _,
             access_classes: _,
             cors_origins: _,
@@ -75,6 +85,9 @@ impl Default for Profile {
             segment_ms: 6_000,
             manifest_max_age_s: 2,
             manifest_stale_s: 60,
+            cdn_cache_control: false,
+            cdn_manifest_max_age_s: 10,
+            cdn_manifest_stale_s: 60,
             titles: vec![TitleRule::Prefix(String::new())],
             access_classes: Vec::new(),
             cors_origins: CorsOrigins::Any,
@@ -202,6 +215,7 @@ pub enum CorsOrigins {
     /// Every page: `Access-Control-Allow-Origin: *`, the same answer for whoever asks.
     Any,
     /// These, each as the browser writes it: scheme, host, port if it is not the scheme's own.
+    /// None at all: no CORS header is ever sent.
     Listed(Vec<String>),
 }
 

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::clock::Utc;
 use crate::limits;
+use crate::trace::Trace;
 
 /// Where lines go in.
 #[derive(Debug)]
@@ -32,8 +33,12 @@ pub struct AccessLog {
 pub struct Line<'a> {
     /// When the request arrived.
     pub at: SystemTime,
+    /// The id that the answer carries.
+    pub request_id: &'a str,
     /// The other end of the connection.
     pub remote: Option<IpAddr>,
+    /// Who asked, as far as trusted proxies say.
+    pub client: Option<IpAddr>,
     /// As sent.
     pub method: &'a str,
     /// Without the query, which may hold secrets.
@@ -44,7 +49,7 @@ pub struct Line<'a> {
     pub sent_bytes: u64,
     /// Microseconds from the request's header to its last byte or its end.
     pub duration_us: u64,
-    /// `hit`, `miss` or `none`.
+    /// `hit`, `miss`, `collapsed` or `none`.
     pub cache: &'static str,
     /// The title asked for.
     pub title: Option<&'a TitleId>,
@@ -56,6 +61,8 @@ pub struct Line<'a> {
     pub reason: Option<&'static str>,
     /// Cut to [`limits::USER_AGENT_BYTES`].
     pub user_agent: Option<&'a str>,
+    /// The trace that the request belongs to.
+    pub trace: Option<Trace<'a>>,
 }
 
 impl AccessLog {
@@ -117,7 +124,9 @@ impl Line<'_> {
     fn to_json(self) -> Vec<u8> {
         let fields = Fields {
             ts: Utc(self.at).to_string(),
+            request_id: self.request_id,
             remote: self.remote,
+            client: self.client,
             method: self.method,
             path: self.path,
             status: self.status,
@@ -129,8 +138,10 @@ impl Line<'_> {
             error: self.error,
             reason: self.reason,
             user_agent: self.user_agent.map(shortened),
+            trace_id: self.trace.map(|trace| trace.trace_id),
+            parent_id: self.trace.map(|trace| trace.parent_id),
         };
-        let mut json = Vec::with_capacity(384);
+        let mut json = Vec::with_capacity(512);
         serde_json::to_writer(&mut json, &fields).expect("plain data into memory");
         json.push(b'\n');
         json
@@ -141,7 +152,9 @@ impl Line<'_> {
 #[derive(Serialize)]
 struct Fields<'a> {
     ts: String,
+    request_id: &'a str,
     remote: Option<IpAddr>,
+    client: Option<IpAddr>,
     method: &'a str,
     path: &'a str,
     status: u16,
@@ -158,6 +171,10 @@ struct Fields<'a> {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<&'a str>,
 }
 
 fn shortened(text: &str) -> &str {

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 
+use crate::delivery::CacheUse;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
-use crate::representation::Representation;
+use crate::representation::{Facts, Representation};
+use crate::slices::Slices;
 
 /// Memory an entry takes beside its body and key: the cache's own node, counters, timers and
 /// queues (measured 2026 with moka 0.12: about 400 bytes), the header values and reference counts.
@@ -53,22 +55,30 @@ impl ResponseCache {
         kept
     }
 
-    /// The response under `key`, made by `make` unless somebody else is making it or has made it.
+    /// The response under `key`, made by `make` unless somebody else is making it or has made it;
+    /// and which of these it was.
     pub async fn fill(
         &self,
         key: &str,
         make: impl Future<Output = Result<Representation, Failure>> + Send + 'static,
-    ) -> Result<Arc<Representation>, Failure> {
+    ) -> Result<(Arc<Representation>, CacheUse), Failure> {
         let key: Arc<str> = key.into();
         let this = self.clone();
         let filling = tokio::spawn(async move {
-            let make = this.make_once(Arc::clone(&key), make);
-            this.entries.try_get_with(key, make).await
+            let mut collapsed = true;
+            let make = async {
+                collapsed = false;
+                this.make_once(Arc::clone(&key), make).await
+            };
+            let filled = this.entries.try_get_with(Arc::clone(&key), make).await;
+            (filled, collapsed)
         });
         match filling.await {
-            Ok(Ok(made)) => Ok(made),
-            Ok(Err(not_kept)) => match &*not_kept {
-                NotKept::TooLarge(made) => Ok(Arc::clone(made)),
+            Ok((Ok(made), collapsed)) => Ok((made, CacheUse::Miss { stored: true, collapsed })),
+            Ok((Err(not_kept), collapsed)) => match &*not_kept {
+                NotKept::TooLarge(made) => {
+                    Ok((Arc::clone(made), CacheUse::Miss { stored: false, collapsed }))
+                }
                 NotKept::Failed(failure) => Err(failure.clone()),
             },
             Err(broken) => {
@@ -77,6 +87,24 @@ impl ResponseCache {
                 Err(failure)
             }
         }
+    }
+
+    /// A response that lies under `key` as gzip, if it has that form. Both forms share the entry,
+    /// which is weighed anew when the second is made.
+    pub async fn gzipped<'a>(
+        &self,
+        key: &str,
+        made: &'a Arc<Representation>,
+    ) -> Option<(&'a Facts, &'a Slices)> {
+        let is_due = made.is_gzip_due();
+        let coded = made.gzipped().await?;
+        if is_due
+            && let Some(kept) = self.entries.get(key).await
+            && Arc::ptr_eq(&kept, made)
+        {
+            self.entries.insert(key.into(), kept).await;
+        }
+        Some(coded)
     }
 
     /// Sets the gauges.
@@ -112,7 +140,7 @@ impl ResponseCache {
 }
 
 fn weight_bytes(key: &str, made: &Representation) -> u64 {
-    made.body.resident_bytes() + key.len() as u64 + ENTRY_OVERHEAD_BYTES
+    made.resident_bytes() + key.len() as u64 + ENTRY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -144,7 +172,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     Ok(of(100))
                 };
-                cache.fill("/k", make).await.unwrap().body.len_bytes()
+                cache.fill("/k", make).await.unwrap().0.body.len_bytes()
             })
         });
         for ask in asks.collect::<Vec<_>>() {
@@ -171,7 +199,7 @@ mod tests {
         assert!(gone.is_err(), "the first asker gives up while the fill waits");
         let second = tokio::spawn({
             let (cache, make) = (cache.clone(), make());
-            async move { cache.fill("/k", make).await.map(|made| made.body.len_bytes()) }
+            async move { cache.fill("/k", make).await.map(|(made, _)| made.body.len_bytes()) }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         go_on.notify_one();
@@ -200,7 +228,7 @@ mod tests {
     async fn what_is_too_large_is_served_and_not_kept() {
         let cache = cache(1 << 20);
         assert_eq!(
-            cache.fill("/k", async { Ok(of(300 << 10)) }).await.unwrap().body.len_bytes(),
+            cache.fill("/k", async { Ok(of(300 << 10)) }).await.unwrap().0.body.len_bytes(),
             300 << 10
         );
         assert!(cache.kept("/k").await.is_none());

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::stream::{self, StreamExt};
 use headwater_config::{Config, Severity, StoreUrl};
 use headwater_packager::ids::TitleId;
 
@@ -65,8 +66,11 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
         }
     };
     let mut good = 0;
-    for id in &ids {
-        match look(&rooms, &profiles, id).await {
+    let mut looks = stream::iter(&ids)
+        .map(async |id| (id, look(&rooms, &profiles, id).await))
+        .buffered(limits::LISTED_AT_ONCE);
+    while let Some((id, looked)) = looks.next().await {
+        match looked {
             Ok(served) => {
                 good += usize::from(served);
                 if !served {

@@ -9,8 +9,10 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use headwater_packager::ids::{TitleId, VersionId};
 
 use crate::access_log::{AccessLog, Line};
+use crate::client::{Client, Trust};
 use crate::exchange::Request;
 use crate::metrics::Metrics;
+use crate::trace;
 
 /// What log and metrics say where the client left before an answer was ready. Never sent; nginx
 /// made the number known.
@@ -24,6 +26,7 @@ pub struct Delivery {
     arrived: Instant,
     arrived_at: SystemTime,
     remote: Option<std::net::IpAddr>,
+    caller: Caller,
     method: Method,
     uri: Uri,
     user_agent: Option<HeaderValue>,
@@ -32,6 +35,17 @@ pub struct Delivery {
     /// None while no answer is ready.
     status: Option<StatusCode>,
     sent_bytes: u64,
+}
+
+/// Who asked, and what ties the request to others.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who asked.
+    pub client: Client,
+    /// The request's id, which the answer carries too.
+    pub request_id: HeaderValue,
+    /// The traceparent, if one came that is one.
+    pub traceparent: Option<HeaderValue>,
 }
 
 /// Where accounts are kept.
@@ -69,17 +83,29 @@ pub enum CacheUse {
     /// It had it.
     Hit,
     /// It had to be made.
-    Miss,
+    Miss {
+        /// It is kept.
+        stored: bool,
+        /// Another request had it made.
+        collapsed: bool,
+    },
 }
 
 impl Delivery {
     /// Opens the account of a request that arrived `now`.
-    pub fn open(books: &Arc<Books>, request: &Request, now: Instant, at: SystemTime) -> Self {
+    pub fn open(
+        books: &Arc<Books>,
+        request: &Request,
+        caller: Caller,
+        now: Instant,
+        at: SystemTime,
+    ) -> Self {
         Self {
             books: Arc::clone(books),
             arrived: now,
             arrived_at: at,
             remote: request.remote,
+            caller,
             method: request.method.clone(),
             uri: request.uri.clone(),
             user_agent: request.headers.get(http::header::USER_AGENT).cloned(),
@@ -129,7 +155,9 @@ impl Delivery {
     fn line(&self, status: StatusCode, taken: Duration) -> Line<'_> {
         Line {
             at: self.arrived_at,
+            request_id: text(&self.caller.request_id).unwrap_or_default(),
             remote: self.remote,
+            client: self.caller.client.address,
             method: self.method.as_str(),
             path: self.uri.path(),
             status: status.as_u16(),
@@ -140,7 +168,8 @@ impl Delivery {
             version: self.about.version,
             error: self.about.error,
             reason: self.about.reason,
-            user_agent: self.user_agent.as_ref().and_then(|value| value.to_str().ok()),
+            user_agent: self.user_agent.as_ref().and_then(text),
+            trace: self.caller.traceparent.as_ref().and_then(text).and_then(trace::parse),
         }
     }
 }
@@ -159,13 +188,31 @@ impl Drop for Delivery {
     }
 }
 
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
+}
+
+impl Caller {
+    /// What a request says of itself, as far as it is believed.
+    pub fn of(request: &Request, trust: &Trust) -> Self {
+        let client = trust.client(request);
+        let request_id = trace::request_id(request, &client);
+        let traceparent = trace::of_request(request);
+        Self { client, request_id, traceparent: traceparent.cloned() }
+    }
+}
+
 impl CacheUse {
+    /// Something had to be made, and nothing more is known yet.
+    pub const MISS: Self = Self::Miss { stored: false, collapsed: false };
+
     /// The word in the access log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Hit => "hit",
-            Self::Miss => "miss",
+            Self::Miss { collapsed: false, .. } => "miss",
+            Self::Miss { collapsed: true, .. } => "collapsed",
         }
     }
 }

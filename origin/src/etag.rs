@@ -7,6 +7,7 @@ use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use crate::limits;
+use crate::slices::Slices;
 
 /// Bytes of the digest that a tag shows: 96 bits, so two of a URL's bodies never share one.
 const TAG_DIGEST_BYTES: usize = 12;
@@ -19,6 +20,13 @@ impl EntityTag {
     /// The tag of a body that is at hand.
     pub fn of_bytes(body: &[u8]) -> Self {
         Self::from_digest(Sha256::digest(body).as_slice())
+    }
+
+    /// The same of a body in slices, wherever it is cut.
+    pub fn of_slices(body: &Slices) -> Self {
+        let mut hash = Sha256::new();
+        body.parts().iter().for_each(|part| hash.update(part));
+        Self::from_digest(hash.finalize().as_slice())
     }
 
     /// The tag of a body that was not read yet: its address fixes version, settings, track and

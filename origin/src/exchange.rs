@@ -27,12 +27,17 @@ pub struct Request {
 }
 
 impl Request {
-    /// A header field's value, if it occurs once and is text. What a list-valued field says in
-    /// several lines is not put together: none of those read here is ever split by a client.
+    /// The value of a field that holds one thing, if it occurs once and is text.
     pub fn field(&self, name: impl AsHeaderName) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(first)
+    }
+
+    /// The values of a field that holds a list, line by line: several lines are one list (RFC 9110
+    /// 5.2). Lines that are no text are left out.
+    pub fn lines(&self, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
+        self.headers.get_all(name).iter().filter_map(|line| line.to_str().ok())
     }
 
     /// Whether this is `OPTIONS *`, which asks about the server and not about a resource

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use tracing::Level;
 
 use crate::access::Refusal;
@@ -25,6 +25,8 @@ pub enum Failure {
     BodyRefused,
     /// Neither GET nor HEAD nor OPTIONS.
     MethodRefused,
+    /// The request passed this service before.
+    LoopDetected,
     /// If-Match names other bytes.
     PreconditionFailed,
     /// The range lies outside a body of this many bytes.
@@ -131,6 +133,14 @@ impl Failure {
             Self::MethodRefused => {
                 (405, "method_refused", "use GET, HEAD or OPTIONS", Level::DEBUG, Never)
             }
+            // Not louder: a stranger can send such a request at will.
+            Self::LoopDetected => (
+                508,
+                "loop_detected",
+                "CDN-Loop has this service's name already: a CDN asks itself",
+                Level::DEBUG,
+                Never,
+            ),
             Self::PreconditionFailed => {
                 (412, "precondition_failed", "these are other bytes", Level::DEBUG, Never)
             }
@@ -230,6 +240,38 @@ impl Failure {
         }
     }
 
+    /// One of each kind, in the order of the table, with stand-ins for what it was about: for what
+    /// lists them.
+    pub fn one_of_each() -> Vec<Self> {
+        let cause = || Cause { part: Part::Media, key: String::new(), detail: String::new() };
+        vec![
+            Self::MalformedUrl("what is wrong with it"),
+            Self::HostRefused,
+            Self::UrlTooLong,
+            Self::BodyRefused,
+            Self::MethodRefused,
+            Self::LoopDetected,
+            Self::PreconditionFailed,
+            Self::RangeNotSatisfiable(0),
+            Self::UnknownPath,
+            Self::UnknownProfile,
+            Self::UnknownTitle,
+            Self::NothingLive,
+            Self::AccessRefused(Refusal::CdnSecretMissing),
+            Self::UnknownVersion,
+            Self::UnknownRev,
+            Self::UnknownTrack,
+            Self::UnknownSegment,
+            Self::FormatNotOffered,
+            Self::SourceDamaged(cause()),
+            Self::StoreUnavailable(cause()),
+            Self::StoreDenied(cause()),
+            Self::StoreThrottled(cause()),
+            Self::StoreTimeout(cause()),
+            Self::Internal(String::new()),
+        ]
+    }
+
     /// Where in the store the fault lies, if it lies there.
     pub fn cause(&self) -> Option<&Cause> {
         match self {
@@ -288,10 +330,10 @@ impl Part {
 
 impl Believed {
     /// The Cache-Control of the answer.
-    pub fn cache_control(self) -> String {
+    pub fn cache_control(self) -> HeaderValue {
         match self {
-            Self::Never | Self::AskAgain => "no-store".to_owned(),
-            Self::Seconds => format!("public, max-age={}", limits::NOT_FOUND_MAX_AGE_S),
+            Self::Never | Self::AskAgain => HeaderValue::from_static("no-store"),
+            Self::Seconds => HeaderValue::from_static(limits::NOT_FOUND_CACHE_CONTROL),
         }
     }
 }
@@ -300,47 +342,13 @@ impl Believed {
 mod tests {
     use super::*;
 
-    fn cause() -> Cause {
-        Cause { part: Part::Media, key: "titles/t/v/v1080.mp4".into(), detail: "at byte 7".into() }
-    }
-
-    /// One of each.
-    fn all() -> Vec<Failure> {
-        use Failure as F;
-        vec![
-            F::MalformedUrl("why"),
-            F::HostRefused,
-            F::UrlTooLong,
-            F::BodyRefused,
-            F::MethodRefused,
-            F::PreconditionFailed,
-            F::RangeNotSatisfiable(5),
-            F::UnknownPath,
-            F::UnknownProfile,
-            F::UnknownTitle,
-            F::NothingLive,
-            F::AccessRefused(Refusal::CdnSecretMissing),
-            F::UnknownVersion,
-            F::UnknownRev,
-            F::UnknownTrack,
-            F::UnknownSegment,
-            F::FormatNotOffered,
-            F::SourceDamaged(cause()),
-            F::StoreUnavailable(cause()),
-            F::StoreDenied(cause()),
-            F::StoreThrottled(cause()),
-            F::StoreTimeout(cause()),
-            F::Internal("x".into()),
-        ]
-    }
-
     #[test]
     fn only_a_404_is_ever_kept_by_a_cache() {
-        for failure in all() {
+        for failure in Failure::one_of_each() {
             let row = failure.row();
             let no_store = row.believed.cache_control() == "no-store";
             assert!(no_store || row.status == StatusCode::NOT_FOUND, "{failure:?}");
-            let server_fault = row.status.is_server_error();
+            let server_fault = row.status.is_server_error() && failure != Failure::LoopDetected;
             assert_eq!(server_fault, row.level <= Level::WARN, "{failure:?}: who must be told");
         }
         // A node that does not hold a rev must not make a cache refuse it to everybody.
@@ -349,12 +357,13 @@ mod tests {
 
     #[test]
     fn errors_have_names_of_their_own_and_tell_clients_nothing_of_the_store() {
-        let mut names: Vec<_> = all().iter().map(|failure| failure.row().error).collect();
+        let mut names: Vec<_> =
+            Failure::one_of_each().iter().map(|failure| failure.row().error).collect();
         names.sort_unstable();
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        for failure in all() {
+        for failure in Failure::one_of_each() {
             assert!(!failure.row().detail.contains("titles/"), "{failure:?}");
         }
     }

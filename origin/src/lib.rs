@@ -16,6 +16,9 @@
 //! delivery     the account of an answer: metrics, access_log
 //! ```
 //!
+//! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
+//! `cache_status`, `cache_tags`, `coding` (gzip), `fields` (what header fields are made of).
+//!
 //! Beside it: `store` (what is read, and how), `page` and `title_list` (the player page), `admin`
 //! (the other port), `server` (all of it put together and run), `check` (looking before running).
 //!
@@ -26,12 +29,19 @@ pub mod access_log;
 pub mod adapter;
 pub mod admin;
 pub mod cache;
+pub mod cache_status;
+pub mod cache_tags;
+pub mod cdn_loop;
 pub mod check;
+pub mod client;
 pub mod clock;
+pub mod coding;
 pub mod delivery;
+pub mod edge;
 pub mod etag;
 pub mod exchange;
 pub mod failure;
+pub mod fields;
 pub mod limits;
 pub mod make;
 pub mod metrics;
@@ -49,3 +59,4 @@ pub mod slices;
 pub mod store;
 pub mod title_list;
 pub mod titles;
+pub mod trace;

@@ -10,13 +10,23 @@ pub const CDN_SECRET_BYTES: RangeInclusive<usize> = 16..=512;
 pub const SECRET_FILE_BYTES: usize = 16 * 1024;
 /// Entity tags looked at in one If-Match or If-None-Match.
 pub const ENTITY_TAGS: usize = 64;
+/// Codings looked at in Accept-Encoding.
+pub const CODINGS: usize = 32;
+/// Bytes of a text from which on it is sent as gzip: less fits into the first packet anyway.
+pub const CODED_BYTES: usize = 512;
+/// Hops looked at in Forwarded and X-Forwarded-For, from the right.
+pub const FORWARDED_HOPS: usize = 32;
+/// CDNs that a request may have passed (RFC 8586); with more it is taken for a loop of others.
+pub const CDN_HOPS: usize = 32;
+/// Bytes of a request's id that is taken from a trusted proxy.
+pub const REQUEST_ID_BYTES: usize = 128;
 /// Bytes given to the codec at a time: small enough to count what was sent, large enough to cost
 /// nothing (slices of 256 KiB and more are as cheap as one whole body).
 pub const FRAME_BYTES: usize = 256 * 1024;
 /// Bytes of one media segment: a plan above it is refused before anything is read.
 pub const SEGMENT_BYTES: u64 = 512 * 1024 * 1024;
-/// Seconds that a shared cache may believe a 404 of a well-formed URL.
-pub const NOT_FOUND_MAX_AGE_S: u32 = 2;
+/// Cache-Control of a 404 of a well-formed URL: seconds that a shared cache may believe it.
+pub const NOT_FOUND_CACHE_CONTROL: &str = "public, max-age=2";
 /// Seconds after which a client may ask again for what failed for now.
 pub const RETRY_AFTER_S: u32 = 2;
 /// Bytes of a user agent kept in the access log.
@@ -31,6 +41,12 @@ pub const ACCESS_LOG_WRITE_BYTES: usize = 64 * 1024;
 pub const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// Titles in one answer of `/titles.json`.
 pub const LISTED_TITLES: usize = 1000;
+/// Titles of that answer that are opened at the same time: a small share of the reads that the
+/// store takes, so that players do not wait for a list.
+pub const LISTED_AT_ONCE: usize = 16;
+/// How long that answer is waited for. Titles that are not open by then are left out; they go on
+/// being opened, so the next answer has them.
+pub const LIST_TIME: Duration = Duration::from_secs(3);
 /// Names looked at in the store's folder of titles while listing.
 pub const LISTED_NAMES: usize = 100_000;
 /// How long `/readyz` relies on its last look at the store, and `/titles.json` on its last list.

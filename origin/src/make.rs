@@ -8,6 +8,7 @@ use headwater_packager::title::Track;
 use headwater_packager::{dash, hls};
 use http::HeaderValue;
 
+use crate::cache_tags::Tags;
 use crate::etag::EntityTag;
 use crate::failure::Failure;
 use crate::representation::{Facts, Representation};
@@ -31,9 +32,9 @@ pub fn manifest(
     let (title, timeline) = (&opened.title, opened.timeline(segment_ms));
     match manifest {
         Manifest::Hls => {
-            Representation::of_bytes(HLS_TYPE, hls::multivariant(title, timeline, prefix))
+            Representation::of_text(HLS_TYPE, hls::multivariant(title, timeline, prefix))
         }
-        Manifest::Dash => Representation::of_bytes(DASH_TYPE, dash::mpd(title, timeline, prefix)),
+        Manifest::Dash => Representation::of_text(DASH_TYPE, dash::mpd(title, timeline, prefix)),
     }
 }
 
@@ -47,10 +48,10 @@ pub fn track_file(
     let (title, timeline) = (&opened.title, opened.timeline(segment_ms));
     let track = title.track(track).ok_or(Failure::UnknownTrack)?;
     match file {
-        TrackFile::Playlist => Ok(Representation::of_bytes(HLS_TYPE, hls::media(timeline, track))),
+        TrackFile::Playlist => Ok(Representation::of_text(HLS_TYPE, hls::media(timeline, track))),
         TrackFile::Iframes => {
             let playlist = hls::iframes(timeline, track).ok_or(Failure::UnknownSegment)?;
-            Ok(Representation::of_bytes(HLS_TYPE, playlist))
+            Ok(Representation::of_text(HLS_TYPE, playlist))
         }
         // A copy, so that a kept init does not keep all of its title's heads.
         TrackFile::Init => Ok(Representation::of_bytes(media_type(track), track.init().to_vec())),
@@ -75,6 +76,7 @@ impl Planned {
         track: &TrackId,
         number: u32,
         path: &str,
+        tags: Tags,
     ) -> Result<Self, Failure> {
         let cut = opened.title.track(track).ok_or(Failure::UnknownTrack)?;
         let timeline = opened.timeline(segment_ms);
@@ -83,6 +85,8 @@ impl Planned {
             content_type: HeaderValue::from_static(media_type(cut)),
             etag: EntityTag::of_content(path, plan.len_bytes, plan.content_tag),
             len_bytes: plan.len_bytes,
+            gzip: false,
+            tags,
         };
         Ok(Self { facts, opened, track: track.clone(), plan })
     }
@@ -92,7 +96,7 @@ impl Planned {
         let title = &self.opened.title;
         let track = title.track(&self.track).ok_or(Failure::UnknownTrack)?;
         let body = segment::read(&*store, title, track, &self.plan).await?;
-        Ok(Representation { facts: self.facts, body })
+        Ok(Representation::of_media(self.facts, body))
     }
 }
 

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::HeaderValue;
 
-use crate::etag::EntityTag;
-use crate::representation::{Facts, Representation};
-use crate::respond;
-use crate::slices::Slices;
+use crate::representation::Representation;
+use crate::respond::{self, Lifetime};
 
 /// Name and bytes of every file of the built page.
 static FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
@@ -43,7 +40,7 @@ impl Page {
 
     /// A file by its name, without the leading slash, and its Cache-Control; the page itself has
     /// no name.
-    pub fn file(&self, name: &str) -> Option<(&Representation, &'static HeaderValue)> {
+    pub fn file(&self, name: &str) -> Option<(&Representation, &'static Lifetime)> {
         let name = if name.is_empty() { INDEX } else { name };
         let lifetime =
             if name.starts_with(HASHED) { &respond::IMMUTABLE } else { &respond::NO_CACHE };
@@ -59,12 +56,18 @@ impl Page {
 }
 
 fn representation(name: &str, bytes: &'static [u8]) -> Representation {
-    let facts = Facts {
-        content_type: HeaderValue::from_static(content_type(name)),
-        etag: EntityTag::of_bytes(bytes),
-        len_bytes: bytes.len() as u64,
-    };
-    Representation { facts, body: Slices::from(Bytes::from_static(bytes)) }
+    let (content_type, bytes) = (content_type(name), Bytes::from_static(bytes));
+    if is_text(content_type) {
+        Representation::of_text(content_type, bytes)
+    } else {
+        Representation::of_bytes(content_type, bytes)
+    }
+}
+
+/// Whether gzip shortens it: pictures and fonts are compressed in themselves.
+fn is_text(content_type: &str) -> bool {
+    let texts = ["text/", "application/json", "image/svg+xml", "application/wasm"];
+    texts.iter().any(|text| content_type.starts_with(text))
 }
 
 fn content_type(name: &str) -> &'static str {

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use crate::access::{Access, SecretError};
+use crate::respond::Lifetime;
 
 /// The policies by name.
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub struct Profile {
     pub settings: Settings,
     /// Part of every versioned URL.
     pub rev: Rev,
-    /// Cache-Control of manifests.
-    pub manifest_lifetime: HeaderValue,
+    /// How long manifests may be kept.
+    pub manifest_lifetime: Lifetime,
     /// Who may have responses.
     pub access: Access,
 }
@@ -73,16 +74,24 @@ pub fn segment_lengths_ms(settings: &BTreeMap<Name, Settings>) -> Vec<u32> {
 
 impl Profile {
     fn new(settings: Settings) -> Result<Self, SecretError> {
-        let lifetime = format!(
-            "public, max-age={}, stale-while-revalidate={}",
-            settings.manifest_max_age_s, settings.manifest_stale_s
-        );
         Ok(Self {
             rev: rev(FORMAT_VERSION, &settings.shape()),
-            manifest_lifetime: HeaderValue::try_from(lifetime).expect("words and numbers"),
+            manifest_lifetime: manifest_lifetime(&settings),
             access: Access::open(&settings.access)?,
             settings,
         })
+    }
+}
+
+fn manifest_lifetime(settings: &Settings) -> Lifetime {
+    let value = |max_age_s: u32, stale_s: u32| {
+        let text = format!("public, max-age={max_age_s}, stale-while-revalidate={stale_s}");
+        HeaderValue::try_from(text).expect("words and numbers")
+    };
+    let for_cdns = || value(settings.cdn_manifest_max_age_s, settings.cdn_manifest_stale_s);
+    Lifetime {
+        cache_control: value(settings.manifest_max_age_s, settings.manifest_stale_s),
+        cdn_cache_control: settings.cdn_cache_control.then(for_cdns),
     }
 }
 
@@ -122,6 +131,9 @@ mod tests {
                 formats: if hls_only { vec![Format::Hls] } else { vec![Format::Hls, Format::Dash] },
                 manifest_max_age_s: max_age,
                 manifest_stale_s: stale,
+                cdn_cache_control: any_page,
+                cdn_manifest_max_age_s: stale,
+                cdn_manifest_stale_s: max_age,
                 titles: vec![TitleRule::Prefix(title)],
                 access_classes: Vec::new(),
                 cors_origins: if any_page {

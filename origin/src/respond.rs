@@ -18,22 +18,41 @@ use crate::range::{self, Selected};
 use crate::representation::Facts;
 use crate::slices::Slices;
 
-/// Cache-Control of what never changes under its URL.
-pub static IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// Cache-Control of what may be kept but must be asked about each time.
-pub static NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// How long an answer may be kept, as caches are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Cache-Control.
+    pub cache_control: HeaderValue,
+    /// CDN-Cache-Control (RFC 9213), which the caches of a CDN obey in its place.
+    pub cdn_cache_control: Option<HeaderValue>,
+}
+
+/// Of what never changes under its URL.
+pub static IMMUTABLE: Lifetime =
+    Lifetime::same_for_all(HeaderValue::from_static("public, max-age=31536000, immutable"));
+/// Of what may be kept but must be asked about each time.
+pub static NO_CACHE: Lifetime = Lifetime::same_for_all(HeaderValue::from_static("no-cache"));
 /// Cache-Control of what is true only now.
 pub static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The methods that are answered.
 static METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// Header fields that a page may read beside the few that it always may.
-static EXPOSED: HeaderValue =
-    HeaderValue::from_static("Accept-Ranges, Age, Content-Length, Content-Range, Date, ETag");
+static EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, X-Request-Id",
+);
+static EVERYBODY: HeaderValue = HeaderValue::from_static("*");
+static BYTES: HeaderValue = HeaderValue::from_static("bytes");
+static GZIP: HeaderValue = HeaderValue::from_static("gzip");
+static BY_CODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+static BY_ORIGIN: HeaderValue = HeaderValue::from_static("origin");
+static BY_BOTH: HeaderValue = HeaderValue::from_static("accept-encoding, origin");
+static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+static TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 /// How long a browser may remember a preflight: browsers allow two hours or a day at most.
 static PREFLIGHT_MAX_AGE_S: HeaderValue = HeaderValue::from_static("86400");
 /// Header lines of a usual answer, so that the map is allocated once.
-const USUAL_FIELDS: usize = 12;
+const USUAL_FIELDS: usize = 14;
 
 /// An answer without its account.
 #[derive(Clone, Debug)]
@@ -59,14 +78,13 @@ pub enum Verdict {
 
 /// Decides the conditions of a GET or HEAD.
 pub fn decide(request: &Request, facts: &Facts) -> Result<Verdict, Failure> {
-    if let Some(tags) = request.field(header::IF_MATCH)
-        && !facts.etag.insisted_on_by(tags)
-    {
+    let has = |field: &HeaderName| request.headers.contains_key(field);
+    // Lists may come in several lines; one line that fits is enough.
+    let any = |field: &HeaderName, fits: &dyn Fn(&str) -> bool| request.lines(field).any(fits);
+    if has(&header::IF_MATCH) && !any(&header::IF_MATCH, &|tags| facts.etag.insisted_on_by(tags)) {
         return Err(Failure::PreconditionFailed);
     }
-    if let Some(tags) = request.field(header::IF_NONE_MATCH)
-        && facts.etag.held_by(tags)
-    {
+    if any(&header::IF_NONE_MATCH, &|tags| facts.etag.held_by(tags)) {
         return Ok(Verdict::NotModified);
     }
     // 14.2: range handling is defined for GET alone.
@@ -95,11 +113,17 @@ pub fn with_facts(
     facts: &Facts,
     verdict: &Verdict,
     body: &Slices,
-    lifetime: &HeaderValue,
+    lifetime: &Lifetime,
 ) -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     headers.insert(header::ETAG, facts.etag.header());
-    headers.insert(header::CACHE_CONTROL, lifetime.clone());
+    headers.insert(header::CACHE_CONTROL, lifetime.cache_control.clone());
+    if let Some(for_cdns) = &lifetime.cdn_cache_control {
+        headers.insert(&CDN_CACHE_CONTROL, for_cdns.clone());
+    }
+    for (name, value) in facts.tags.iter() {
+        headers.insert(name, value.clone());
+    }
     let (status, body) = match verdict {
         Verdict::NotModified => {
             return Reply { status: StatusCode::NOT_MODIFIED, headers, body: Slices::empty() };
@@ -112,7 +136,10 @@ pub fn with_facts(
         }
     };
     headers.insert(header::CONTENT_TYPE, facts.content_type.clone());
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::ACCEPT_RANGES, BYTES.clone());
+    if facts.gzip {
+        headers.insert(header::CONTENT_ENCODING, GZIP.clone());
+    }
     if request.is_head() {
         return head_of(status, headers, facts.len_bytes);
     }
@@ -128,7 +155,7 @@ pub fn with_failure(request: &Request, failure: &Failure) -> Reply {
     let body = Slices::from(json);
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, text(&row.believed.cache_control()));
+    headers.insert(header::CACHE_CONTROL, row.believed.cache_control());
     if row.believed == Believed::AskAgain {
         headers.insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
     }
@@ -156,9 +183,6 @@ struct Told {
 pub fn preflight() -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     headers.insert(header::ALLOW, METHODS.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S.clone());
     Reply { status: StatusCode::NO_CONTENT, headers, body: Slices::empty() }
 }
 
@@ -170,22 +194,43 @@ pub fn with_text(request: &Request, content_type: &'static str, text: impl Into<
     bodied(request, StatusCode::OK, headers, Slices::from(text.into()))
 }
 
-/// Lets web pages read an answer, failures included. The header depends on who asks only where
-/// origins are listed, and then every answer says so, also to those who sent no Origin: a shared
-/// cache must not give one page's answer to another.
+/// Says that an answer depends on Accept-Encoding: every answer about a text does, in whichever
+/// coding it is, or a cache would give gzip to those who cannot read it.
+pub fn vary_by_coding(headers: &mut HeaderMap) {
+    headers.insert(header::VARY, BY_CODING.clone());
+}
+
+/// Lets web pages read an answer, failures included, and measure how long it took. The header
+/// depends on who asks only where origins are listed, and then every answer says so, also to those
+/// who sent no Origin: a shared cache must not give one page's answer to another.
 pub fn allow_pages(headers: &mut HeaderMap, origins: &CorsOrigins, request: &Request) {
-    match origins {
-        CorsOrigins::Any => {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        }
+    let allowed = match origins {
+        CorsOrigins::Any => EVERYBODY.clone(),
+        CorsOrigins::Listed(listed) if listed.is_empty() => return,
         CorsOrigins::Listed(_) => {
-            headers.insert(header::VARY, HeaderValue::from_name(HeaderName::from_static("origin")));
+            let both = headers.contains_key(header::VARY);
+            headers.insert(header::VARY, if both { BY_BOTH.clone() } else { BY_ORIGIN.clone() });
             let asking = request.field(header::ORIGIN).filter(|origin| origins.allows(origin));
             let Some(origin) = asking else { return };
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, text(origin));
+            text(origin)
         }
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
+    if request.method == Method::OPTIONS {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, EVERYBODY.clone());
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S.clone());
+        return;
     }
+    headers.insert(&TIMING_ALLOW_ORIGIN, allowed);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
+}
+
+impl Lifetime {
+    /// The same for browsers and CDNs.
+    pub const fn same_for_all(cache_control: HeaderValue) -> Self {
+        Self { cache_control, cdn_cache_control: None }
+    }
 }
 
 fn bodied(request: &Request, status: StatusCode, headers: HeaderMap, body: Slices) -> Reply {

@@ -30,6 +30,7 @@ use crate::adapter::{Adapter, Answers, Terms};
 use crate::admin::Admin;
 use crate::cache::ResponseCache;
 use crate::delivery::Books;
+use crate::edge::Edge;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::page::Page;
@@ -88,6 +89,7 @@ impl Rooms {
             store,
             page: config.origin.page.then(Page::embedded),
             books: Arc::new(Books { metrics, access_log }),
+            edge: Edge::new(&config.origin),
             max_uri_bytes: count(config.origin.limits.max_uri_bytes),
             ready: Recent::new(limits::LOOK_TTL),
             listed: Recent::new(limits::LOOK_TTL),

@@ -12,23 +12,28 @@ use std::time::{Instant, SystemTime};
 
 use headwater_config::{CorsOrigins, Format};
 use headwater_packager::ids::{TitleId, VersionId};
-use http::{HeaderValue, Method};
+use http::{Method, header};
 
 use crate::cache::ResponseCache;
-use crate::delivery::{About, Books, CacheUse, Delivery};
+use crate::cache_status::CACHE_STATUS;
+use crate::cdn_loop;
+use crate::coding;
+use crate::delivery::{About, Books, CacheUse, Caller, Delivery};
+use crate::edge::Edge;
 use crate::exchange::{Answer, Request};
 use crate::failure::{Cause, Failure, Part};
 use crate::make::{self, Planned};
 use crate::page::Page;
 use crate::profile::{Profile, Profiles};
 use crate::recent::Recent;
-use crate::representation::Representation;
-use crate::respond::{self, Reply, Verdict};
+use crate::representation::{Facts, Representation};
+use crate::respond::{self, Lifetime, Reply, Verdict};
 use crate::route::{Manifest, NotRouted, Resource, Route, TrackFile};
 use crate::slices::Slices;
 use crate::store::{Key, Store};
 use crate::title_list;
 use crate::titles::{Opened, Titles};
+use crate::trace::REQUEST_ID;
 
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
@@ -46,6 +51,8 @@ pub struct Service {
     pub page: Option<Page>,
     /// Metrics and access log.
     pub books: Arc<Books>,
+    /// Proxies and CDNs in front.
+    pub edge: Edge,
     /// Longest path and query.
     pub max_uri_bytes: usize,
     /// The last look at whether the store can be read.
@@ -57,12 +64,18 @@ pub struct Service {
 impl Service {
     /// Answers one request that arrived `now`; the wall clock's `at` is for the log alone.
     pub async fn answer(&self, request: &Request, now: Instant, at: SystemTime) -> Answer {
-        let mut delivery = Delivery::open(&self.books, request, now, at);
+        let caller = Caller::of(request, &self.edge.trust);
+        let request_id = caller.request_id.clone();
+        let mut delivery = Delivery::open(&self.books, request, caller, now, at);
         let route = self.route(request);
         // Before anything is waited for: whoever leaves meanwhile is accounted for too.
         delivery.about.kind = route.as_ref().map_or("unrouted", Route::kind);
         let reply = match &route {
-            Ok(route) => self.serve(request, route, now, &mut delivery.about).await,
+            Ok(route) => {
+                let about = &mut delivery.about;
+                let reply = self.serve(request, route, now, about).await;
+                reply.map(|reply| self.with_cache_status(reply, about.cache))
+            }
             Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight()),
             Err(failure) => Err(failure.clone()),
         };
@@ -77,6 +90,7 @@ impl Service {
         if let Some(profile) = profile {
             profile.access.seal(&mut reply.headers);
         }
+        reply.headers.insert(&REQUEST_ID, request_id);
         delivery.answered(reply.status);
         let Reply { status, headers, body } = reply;
         Answer { status, headers, body, delivery: Some(delivery) }
@@ -90,6 +104,7 @@ impl Service {
         if len_bytes > self.max_uri_bytes {
             return Err(Failure::UrlTooLong);
         }
+        cdn_loop::check(request, self.edge.name.as_str())?;
         Route::parse(request.uri.path()).map_err(|not_routed| match not_routed {
             NotRouted::Malformed(why) => Failure::MalformedUrl(why),
             NotRouted::Unknown => Failure::UnknownPath,
@@ -114,8 +129,8 @@ impl Service {
             return Ok(respond::preflight());
         }
         match route {
-            Route::Page => self.page(request, ""),
-            Route::Asset(name) => self.page(request, name),
+            Route::Page => self.page(request, "").await,
+            Route::Asset(name) => self.page(request, name).await,
             Route::TitleList => self.title_list(request, now).await,
             Route::Health => Ok(respond::with_text(request, TEXT_TYPE, "ok\n")),
             Route::Ready => self.readiness(request, now).await,
@@ -140,12 +155,12 @@ impl Service {
     fn asked<'a>(
         &'a self,
         request: &Request,
-        profile: &str,
+        name: &'a str,
         title: &'a TitleId,
     ) -> Result<Asked<'a>, Failure> {
-        let profile = self.profiles.named(profile).ok_or(Failure::UnknownProfile)?;
+        let profile = self.profiles.named(name).ok_or(Failure::UnknownProfile)?;
         profile.access.admit(request)?;
-        Ok(Asked { profile, title })
+        Ok(Asked { profile_name: name, profile, title })
     }
 
     /// A manifest of the live version; what it refers to is bound to that version.
@@ -170,17 +185,20 @@ impl Service {
         let lifetime = &asked.profile.manifest_lifetime;
         if let Some(kept) = self.cache.kept(&key).await {
             about.cache = CacheUse::Hit;
-            return reply(request, &kept, lifetime);
+            return self.kept(request, &key, &kept, lifetime).await;
         }
-        about.cache = CacheUse::Miss;
+        about.cache = CacheUse::MISS;
         let opened = self.opened_live(asked.title, version, now).await?;
         if !asked.admits(opened.title.access_class()) {
             return Err(Failure::UnknownTitle);
         }
         let segment_ms = asked.profile.settings.segment_ms;
-        let make = async move { Ok(make::manifest(&opened, segment_ms, manifest, &prefix)) };
-        let made = self.cache.fill(&key, make).await?;
-        reply(request, &made, lifetime)
+        let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
+        let make =
+            async move { Ok(make::manifest(&opened, segment_ms, manifest, &prefix).tagged(tags)) };
+        let (made, used) = self.cache.fill(&key, make).await?;
+        about.cache = used;
+        self.kept(request, &key, &made, lifetime).await
     }
 
     /// A live version must be there: its pointer was written last.
@@ -219,24 +237,30 @@ impl Service {
         let lifetime = asked.lifetime_of(resource);
         if let Some(kept) = self.cache.kept(path).await {
             about.cache = CacheUse::Hit;
-            return reply(request, &kept, lifetime);
+            return self.kept(request, path, &kept, lifetime).await;
         }
         let opened = self.titles.opened(asked.title, version, now).await?;
         if !asked.admits(opened.title.access_class()) {
             return Err(Failure::UnknownVersion);
         }
         let segment_ms = asked.profile.settings.segment_ms;
+        let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
         let filling = match resource.clone() {
             Resource::Manifest(manifest) => {
-                let make = async move { Ok(make::manifest(&opened, segment_ms, manifest, "")) };
+                let make = async move {
+                    Ok(make::manifest(&opened, segment_ms, manifest, "").tagged(tags))
+                };
                 self.cache.fill(path, make).await
             }
             Resource::TrackFile(track, file) => {
-                let make = async move { make::track_file(&opened, segment_ms, &track, file) };
+                let make = async move {
+                    let made = make::track_file(&opened, segment_ms, &track, file)?;
+                    Ok(made.tagged(tags))
+                };
                 self.cache.fill(path, make).await
             }
             Resource::Segment(track, number) => {
-                let planned = Planned::new(opened, segment_ms, &track, number, path)?;
+                let planned = Planned::new(opened, segment_ms, &track, number, path, tags)?;
                 // HEAD, 304, 412 and 416 need no byte of media.
                 let verdict = respond::decide(request, &planned.facts)?;
                 if request.is_head() || verdict == Verdict::NotModified {
@@ -246,14 +270,74 @@ impl Service {
                 self.cache.fill(path, planned.read(Arc::clone(&self.store))).await
             }
         };
-        about.cache = CacheUse::Miss;
-        reply(request, &*filling?, lifetime)
+        about.cache = CacheUse::MISS;
+        let (made, used) = filling?;
+        about.cache = used;
+        self.kept(request, path, &made, lifetime).await
     }
 
-    fn page(&self, request: &Request, name: &str) -> Result<Reply, Failure> {
+    /// The answer with a representation that lies under `key` in the response cache.
+    async fn kept(
+        &self,
+        request: &Request,
+        key: &str,
+        made: &Arc<Representation>,
+        lifetime: &Lifetime,
+    ) -> Result<Reply, Failure> {
+        let gzip = match self.wants_gzip(request, made) {
+            true => self.cache.gzipped(key, made).await,
+            false => None,
+        };
+        self.reply(request, made, gzip, lifetime)
+    }
+
+    /// The answer with a representation that lies elsewhere.
+    async fn found(
+        &self,
+        request: &Request,
+        made: &Representation,
+        lifetime: &Lifetime,
+    ) -> Result<Reply, Failure> {
+        let gzip = match self.wants_gzip(request, made) {
+            true => made.gzipped().await,
+            false => None,
+        };
+        self.reply(request, made, gzip, lifetime)
+    }
+
+    fn wants_gzip(&self, request: &Request, made: &Representation) -> bool {
+        let lines = || request.lines(header::ACCEPT_ENCODING);
+        self.edge.gzip && made.is_text() && coding::wants_gzip(lines())
+    }
+
+    /// The answer with a representation as it is, or with its form as gzip.
+    fn reply(
+        &self,
+        request: &Request,
+        made: &Representation,
+        gzip: Option<(&Facts, &Slices)>,
+        lifetime: &Lifetime,
+    ) -> Result<Reply, Failure> {
+        let (facts, body) = gzip.unwrap_or((&made.facts, &made.body));
+        let verdict = respond::decide(request, facts)?;
+        let mut reply = respond::with_facts(request, facts, &verdict, body, lifetime);
+        if self.edge.gzip && made.is_text() {
+            respond::vary_by_coding(&mut reply.headers);
+        }
+        Ok(reply)
+    }
+
+    fn with_cache_status(&self, mut reply: Reply, used: CacheUse) -> Reply {
+        if let Some(status) = self.edge.cache_status.of(used) {
+            reply.headers.insert(&CACHE_STATUS, status.clone());
+        }
+        reply
+    }
+
+    async fn page(&self, request: &Request, name: &str) -> Result<Reply, Failure> {
         let page = self.page.as_ref().ok_or(Failure::UnknownPath)?;
         let (file, lifetime) = page.file(name).ok_or(Failure::UnknownPath)?;
-        reply(request, file, lifetime)
+        self.found(request, file, lifetime).await
     }
 
     async fn title_list(&self, request: &Request, now: Instant) -> Result<Reply, Failure> {
@@ -265,7 +349,7 @@ impl Service {
             made.map(Arc::new).inspect_err(|failure| failure.report(&self.books.metrics))
         };
         let list = self.listed.seen(now, look).await?;
-        reply(request, &list, &respond::NO_CACHE)
+        self.found(request, &list, &respond::NO_CACHE).await
     }
 
     async fn readiness(&self, request: &Request, now: Instant) -> Result<Reply, Failure> {
@@ -284,6 +368,7 @@ impl Service {
 
 /// What every request for a title names.
 struct Asked<'a> {
+    profile_name: &'a str,
     profile: &'a Profile,
     title: &'a TitleId,
 }
@@ -308,19 +393,10 @@ impl Asked<'_> {
         if offered { Ok(()) } else { Err(Failure::FormatNotOffered) }
     }
 
-    fn lifetime_of(&self, resource: &Resource) -> &HeaderValue {
+    fn lifetime_of(&self, resource: &Resource) -> &Lifetime {
         match resource {
             Resource::TrackFile(_, TrackFile::Init) | Resource::Segment(..) => &respond::IMMUTABLE,
             _ => &self.profile.manifest_lifetime,
         }
     }
-}
-
-fn reply(
-    request: &Request,
-    made: &Representation,
-    lifetime: &HeaderValue,
-) -> Result<Reply, Failure> {
-    let verdict = respond::decide(request, &made.facts)?;
-    Ok(respond::with_facts(request, &made.facts, &verdict, &made.body, lifetime))
 }

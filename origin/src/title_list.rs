@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use futures_util::stream::{self, StreamExt};
 use headwater_config::{EnforcedBy, Format};
 use headwater_packager::ids::TitleId;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::time::timeout_at;
 
 use crate::failure::{Failure, Part};
 use crate::limits;
@@ -35,7 +37,8 @@ struct Starts {
     dash: Option<String>,
 }
 
-/// The list as it is now. A title that cannot be opened is left out; its failure was reported.
+/// The list as it is now. A title that cannot be opened is left out; its failure was reported. So is
+/// one that cannot be opened in time.
 pub async fn make(
     store: &dyn Store,
     titles: &Arc<Titles>,
@@ -46,12 +49,13 @@ pub async fn make(
         .list_titles(limits::LISTED_TITLES)
         .await
         .map_err(|e| e.into_failure(Part::List, "titles/"))?;
-    let mut listed = Vec::with_capacity(ids.len());
-    for id in ids {
-        listed.extend(list_one(titles, profiles, id, now).await);
-    }
+    let ends_at = tokio::time::Instant::now() + limits::LIST_TIME;
+    let listing = stream::iter(ids)
+        .map(|id| timeout_at(ends_at, list_one(titles, profiles, id, now)))
+        .buffered(limits::LISTED_AT_ONCE);
+    let listed: Vec<_> = listing.filter_map(async |one| one.ok().flatten()).collect().await;
     let json = serde_json::to_vec(&listed).expect("plain data into memory");
-    Ok(Representation::of_bytes("application/json", json))
+    Ok(Representation::of_text("application/json", json))
 }
 
 async fn list_one<'a>(

@@ -288,20 +288,34 @@ pub fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request 
 }
 
 /// An answer, taken apart for comparing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// What is another one each time: X-Request-Id and Cache-Status.
+    pub request_id: String,
+    pub cache_status: String,
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        (self.status, &self.headers, &self.body) == (other.status, &other.headers, &other.body)
+    }
 }
 
 impl Seen {
-    fn of(answer: Answer) -> Self {
-        Self {
-            status: answer.status.as_u16(),
-            headers: answer.headers,
-            body: answer.body.parts().concat(),
-        }
+    pub fn of(answer: Answer) -> Self {
+        Self::new(answer.status.as_u16(), answer.headers, answer.body.parts().concat())
+    }
+
+    pub fn new(status: u16, mut headers: HeaderMap, body: Vec<u8>) -> Self {
+        let mut taken = |name: &str| {
+            let value = headers.remove(name);
+            value.map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+        };
+        let (request_id, cache_status) = (taken("x-request-id"), taken("cache-status"));
+        Self { status, headers, body, request_id, cache_status }
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -360,7 +374,7 @@ impl Client {
             headers.get("content-length").map_or(0, |len| len.to_str().unwrap().parse().unwrap());
         let mut body = vec![0; if bodiless { 0 } else { len }];
         self.0.read_exact(&mut body).unwrap();
-        Seen { status, headers, body }
+        Seen::new(status, headers, body)
     }
 
     /// Whether the other side closed, waiting up to the read time limit.

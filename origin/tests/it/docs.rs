@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
+use headwater_origin::failure::Failure;
 use headwater_origin::metrics::Metrics;
 
 fn docs(name: &str) -> String {
@@ -28,14 +29,37 @@ fn metrics_are_listed_with_type_labels_and_meaning() {
 }
 
 #[test]
+fn failures_are_listed_with_status_lifetime_and_detail() {
+    let mut table =
+        String::from("| error | status | Cache-Control | detail |\n|---|---|---|---|\n");
+    for failure in Failure::one_of_each() {
+        let row = failure.row();
+        let (error, status, detail) = (row.error, row.status.as_u16(), row.detail);
+        let lifetime = row.believed.cache_control();
+        let lifetime = lifetime.to_str().unwrap();
+        let _ = writeln!(table, "| `{error}` | {status} | `{lifetime}` | {detail} |");
+    }
+    let docs = docs("operations.md");
+    let listed = docs.split_once("## Failures").unwrap().1;
+    let listed: String = listed
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .fold(String::new(), |all, line| all + line + "\n");
+    assert!(listed == table, "docs/operations.md must hold exactly this table:\n{table}");
+}
+
+#[test]
 fn fields_of_the_access_log_are_listed_in_order() {
     use headwater_origin::access_log::{AccessLog, Line};
+    use headwater_origin::trace;
     let file = tempfile::NamedTempFile::new().unwrap();
     let log = AccessLog::to(file.reopen().unwrap(), Metrics::new().access_log_dropped).unwrap();
     let title = "t".parse().unwrap();
     log.write(&Line {
         at: std::time::UNIX_EPOCH,
+        request_id: "a",
         remote: Some([127, 0, 0, 1].into()),
+        client: Some([192, 0, 2, 7].into()),
         method: "GET",
         path: "/",
         status: 200,
@@ -47,6 +71,7 @@ fn fields_of_the_access_log_are_listed_in_order() {
         error: Some("access_refused"),
         reason: Some("cdn_secret_wrong"),
         user_agent: Some(&"ä".repeat(500)),
+        trace: trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     });
     log.finish(std::time::Duration::from_secs(20));
     let line = fs::read_to_string(file.path()).unwrap();

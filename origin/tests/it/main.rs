@@ -7,6 +7,7 @@ mod binary;
 mod common;
 mod damage;
 mod docs;
+mod edge;
 mod requests;
 mod sharing;
 mod wire;
