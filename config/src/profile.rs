@@ -180,13 +180,13 @@ impl TitleRule {
     }
 }
 
-impl TryFrom<String> for TitleRule {
-    type Error = String;
+impl FromStr for TitleRule {
+    type Err = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (stem, prefix) = match text.strip_suffix('*') {
             Some(stem) => (stem, true),
-            None => (text.as_str(), false),
+            None => (text, false),
         };
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !stem.bytes().all(allowed) || stem.len() > MAX_TITLE_ID_BYTES || text.is_empty() {
@@ -199,12 +199,26 @@ impl TryFrom<String> for TitleRule {
     }
 }
 
+impl TryFrom<String> for TitleRule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for TitleRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(id) => f.write_str(id),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 impl From<TitleRule> for String {
     fn from(rule: TitleRule) -> Self {
-        match rule {
-            TitleRule::Exact(id) => id,
-            TitleRule::Prefix(prefix) => prefix + "*",
-        }
+        rule.to_string()
     }
 }
 

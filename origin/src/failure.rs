@@ -235,7 +235,7 @@ impl Failure {
     /// Why it is refused, where the client is not told.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::AccessRefused(refusal) => Some(refusal.as_str()),
+            Self::AccessRefused(refusal) => Some(refusal.reason()),
             _ => None,
         }
     }

@@ -57,3 +57,13 @@ pub const POINTERS: u64 = 100_000;
 pub const SEQS: u64 = 100_000;
 /// Seconds given to running responses after Ctrl-C, where SIGTERM gives the configured grace.
 pub const INTERRUPT_GRACE_S: u32 = 2;
+/// Characters of an access token; a longer text is none.
+pub const TOKEN_BYTES: usize = 2048;
+/// Bytes of a key's id.
+pub const KEY_ID_BYTES: usize = 64;
+/// Bytes of a content key's label in a token.
+pub const LABEL_BYTES: usize = 32;
+/// Bytes of a session's id in a token.
+pub const SESSION_ID_BYTES: usize = 64;
+/// Bytes of an audience in a token.
+pub const AUDIENCE_BYTES: usize = 128;

@@ -8,7 +8,16 @@
 //!
 //! OPTIONS is answered before: a preflight carries nothing that could be checked.
 
+pub mod base64url;
+pub mod carrier;
 pub mod cdn;
+pub mod compact;
+pub mod jwks;
+pub mod jwt;
+pub mod key;
+pub mod policy;
+pub mod refusal;
+pub mod scope;
 mod secret;
 
 use std::fmt;
@@ -20,6 +29,7 @@ use http::header::{CACHE_CONTROL, HeaderValue};
 use crate::exchange::Request;
 use crate::failure::Failure;
 use cdn::Cdn;
+pub use refusal::Refusal;
 
 /// How one profile is protected.
 #[derive(Debug)]
@@ -30,20 +40,6 @@ pub enum Access {
     Cdn(Cdn),
     /// By this service.
     Origin,
-}
-
-/// Why a request may not have what it asks for. Told to the operator, by metric and access log;
-/// the client learns that it was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No field with the CDN's secret.
-    CdnSecretMissing,
-    /// A field with another value.
-    CdnSecretWrong,
-    /// Several such fields: which of them the CDN sent cannot be known.
-    CdnSecretRepeated,
-    /// The profile wants tokens, of which there is no kind.
-    TokensUnsupported,
 }
 
 /// A secret that cannot be had. Never holds the secret.
@@ -90,18 +86,6 @@ impl Access {
             let rest = said.strip_prefix("public").unwrap_or(", no-cache");
             let private = HeaderValue::try_from(format!("private{rest}"));
             headers.insert(CACHE_CONTROL, private.expect("it was a header's value"));
-        }
-    }
-}
-
-impl Refusal {
-    /// The word in metric and access log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CdnSecretMissing => "cdn_secret_missing",
-            Self::CdnSecretWrong => "cdn_secret_wrong",
-            Self::CdnSecretRepeated => "cdn_secret_repeated",
-            Self::TokensUnsupported => "tokens_unsupported",
         }
     }
 }

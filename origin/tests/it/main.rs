@@ -10,4 +10,5 @@ mod docs;
 mod edge;
 mod requests;
 mod sharing;
+mod tokens;
 mod wire;

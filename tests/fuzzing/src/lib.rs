@@ -17,28 +17,38 @@
 //! | [`route`] | a path |
 //! | [`conditions`] | the values of Range, If-None-Match, If-Match, If-Range |
 //! | [`probe`] | ffprobe's JSON, then its lines of packets |
+//! | [`compact_token`] | what a compact token's signature covers; it is put right |
+//! | [`jwt`] | a JWT's header, a line break, its claims; the signature is put right |
+//! | [`jwks`] | a set of JSON Web Keys |
+//! | [`carriers`] | a target, the values of Cookie and of Authorization, one a line |
 //! | [`said`] | lines that ffmpeg and ffprobe write while they work |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law is told by panicking")]
 
 mod encoder;
 mod media;
 mod stored;
+mod token;
 mod web;
 
 pub use encoder::{probe, remux, said};
 pub use media::{fragment, movie, sample_entry};
 pub use stored::{config, heads, pointer};
+pub use token::{carriers, compact_token, jwks, jwt};
 pub use web::{conditions, route};
 
 /// A target: its name and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 15] = [
+    ("carriers", carriers),
+    ("compact_token", compact_token),
     ("conditions", conditions),
     ("config", config),
     ("fragment", fragment),
     ("heads", heads),
+    ("jwks", jwks),
+    ("jwt", jwt),
     ("movie", movie),
     ("pointer", pointer),
     ("probe", probe),

@@ -1,0 +1,8 @@
+//! Tokens: published vectors, hostile ones, and what holds for all of them. Nothing here asks a
+//! running origin.
+
+mod hostile;
+mod issue;
+mod laws;
+mod scopes;
+mod vectors;
