@@ -82,6 +82,14 @@ impl Tools {
     pub async fn probe(&self, input: &Path, cancel: &Cancel) -> Result<Probe, Error> {
         let mut json = String::new();
         let mut keep = |line: &str| {
+            if line.len() >= limits::LINE_BYTES {
+                let text = format!(
+                    "a tag of the source, such as a language, fills {} bytes or more; remux it \
+                     without the tag",
+                    limits::LINE_BYTES
+                );
+                return Err(Error::new(Kind::Refused, text));
+            }
             if json.len() + line.len() > limits::PROBE_JSON_BYTES {
                 return Err(Error::new(
                     Kind::Refused,

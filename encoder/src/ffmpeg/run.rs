@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
-use tokio::time::Instant;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::log::Log;
 use crate::cancel::Cancel;
@@ -73,7 +73,7 @@ pub async fn run(
     let (mut out_lines, mut err_lines) = (Lines::default(), Lines::default());
     let (mut out_bytes, mut err_bytes) = (vec![0; 64 * 1024], vec![0; 16 * 1024]);
     let mut log = Log::default();
-    let mut moved_at = Instant::now();
+    let mut patience = Patience::new(stall);
     while stdout.is_some() || stderr.is_some() {
         tokio::select! {
             read = read_some(&mut stdout, &mut out_bytes) => {
@@ -83,7 +83,7 @@ pub async fn run(
                     Ok(())
                 })?;
                 if moved {
-                    moved_at = Instant::now();
+                    patience.idle = Duration::ZERO;
                 }
             }
             read = read_some(&mut stderr, &mut err_bytes) => {
@@ -96,9 +96,7 @@ pub async fn run(
                 }
             }
             () = cancel.cancelled() => return Err(Error::interrupted()),
-            () = tokio::time::sleep_until(moved_at + stall) => {
-                return Err(hung(program, stall, &log));
-            }
+            () = patience.ends() => return Err(hung(program, stall, &log)),
         }
     }
     tokio::select! {
@@ -111,7 +109,35 @@ pub async fn run(
             Ok(End { status, log })
         }
         () = cancel.cancelled() => Err(Error::interrupted()),
-        () = tokio::time::sleep_until(moved_at + stall) => Err(hung(program, stall, &log)),
+        () = patience.ends() => Err(hung(program, stall, &log)),
+    }
+}
+
+/// How long a child has shown no movement: counted in beats of our own, because a machine or a
+/// container that stood still (a pause, Ctrl-Z) says nothing of the child.
+struct Patience {
+    stall: Duration,
+    idle: Duration,
+    beats: Interval,
+}
+
+impl Patience {
+    const BEAT: Duration = Duration::from_secs(1);
+
+    fn new(stall: Duration) -> Self {
+        let mut beats = tokio::time::interval(Self::BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first beat comes at once.
+        beats.reset();
+        Self { stall, idle: Duration::ZERO, beats }
+    }
+
+    /// Ready once it is at its end. Given up and asked again it goes on counting.
+    async fn ends(&mut self) {
+        while self.idle < self.stall {
+            self.beats.tick().await;
+            self.idle += Self::BEAT;
+        }
     }
 }
 

@@ -182,6 +182,18 @@ fn a_comment_that_sounds_like_damage() {
     lab.encode(&from_sample("words.mkv", &["-c", "copy", "-metadata", comment]), "film");
 }
 
+/// A line of ffprobe's answer that was cut is no answer.
+#[test]
+fn a_tag_without_end_is_the_sources_fault() {
+    let lab = Lab::new();
+    let language = format!("language={}", "x".repeat(9000));
+    let film = from_sample("tag.mkv", &["-c", "copy", "-metadata:s:a:0", &language]);
+    let run = lab.run(&["encode", film.to_str().unwrap(), "--title", "film"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.error().contains("a tag of the source"), "{run:?}");
+    lab.assert_untouched();
+}
+
 #[test]
 fn a_film_without_sound() {
     let lab = Lab::new();

@@ -159,6 +159,16 @@ fn a_hung_ffmpeg_is_killed_with_its_children() {
     }
 }
 
+/// A machine or a container that stood still for longer than the patience says nothing of ffmpeg.
+#[test]
+fn a_pause_of_ours_is_no_hang() {
+    let lab = Lab::new();
+    // The parent is the encoder.
+    let script = "kill -STOP $PPID; sleep 7; kill -CONT $PPID; sleep 0.5; exec $real \"$@\"";
+    let run = with_script(&lab, script, &[("HEADWATER_ENCODER__STALL_S", "5")]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
 #[test]
 fn a_missing_ffmpeg_is_named() {
     let lab = Lab::new();
