@@ -98,7 +98,8 @@ impl Config {
     fn check_listeners(&self, found: &mut Findings) {
         let origin = &self.origin;
         let mut seen: Vec<&SocketAddr> = Vec::new();
-        for address in origin.listen.iter().chain([&origin.admin_listen]) {
+        let served = || origin.listen.iter().chain(&origin.tls.listen);
+        for address in served().chain([&origin.admin_listen]) {
             if let Some(other) = seen.iter().find(|other| overlap(other, address)) {
                 let what = if *other == address {
                     format!("{address} is listened on twice")
@@ -113,6 +114,14 @@ impl Config {
             }
             seen.push(address);
         }
+        if served().next().is_none() {
+            found.error(
+                "origin.listen",
+                "nothing is listened on: origin.tls.listen is empty too".to_owned(),
+                "name an address in one of them",
+            );
+        }
+        self.check_tls(found);
         if !origin.admin_listen.ip().is_loopback() {
             found.warning(
                 "origin.admin_listen",
@@ -123,7 +132,7 @@ impl Config {
                 "use a loopback address, or close the port to all but the monitoring",
             );
         }
-        if origin.page && origin.listen.iter().any(|address| !address.ip().is_loopback()) {
+        if origin.page && served().any(|address| !address.ip().is_loopback()) {
             found.warning(
                 "origin.page",
                 "the list of titles can be read by whoever reaches this origin".to_owned(),
@@ -133,12 +142,47 @@ impl Config {
     }
 
     fn check_proxies(&self, found: &mut Findings) {
+        let origin = &self.origin;
         for network in self.origin.trusted_proxies.iter().filter(|network| network.is_everything())
         {
             found.warning(
                 "origin.trusted_proxies",
                 format!("{network} is everybody: any client can say which address it has"),
                 "name the networks of your CDN or load balancer",
+            );
+        }
+        for address in &origin.proxy_protocol {
+            if !origin.listen.contains(address) && !origin.tls.listen.contains(address) {
+                found.error(
+                    "origin.proxy_protocol",
+                    format!("nothing listens on {address}"),
+                    "name it in origin.listen or origin.tls.listen as well, in the same words",
+                );
+            }
+        }
+        if !origin.proxy_protocol.is_empty() && origin.trusted_proxies.is_empty() {
+            found.error(
+                "origin.proxy_protocol",
+                "nobody is trusted to send a PROXY header, so nobody could connect".to_owned(),
+                "name the load balancer's network in origin.trusted_proxies",
+            );
+        }
+    }
+
+    fn check_tls(&self, found: &mut Findings) {
+        let tls = &self.origin.tls;
+        if !tls.listen.is_empty() && tls.certificates.is_empty() {
+            found.error(
+                "origin.tls.certificates",
+                "there is none to show".to_owned(),
+                "name a certificate and its key, or empty origin.tls.listen",
+            );
+        }
+        if tls.listen.is_empty() && !tls.certificates.is_empty() {
+            found.warning(
+                "origin.tls.listen",
+                "certificates are named and nothing speaks TLS".to_owned(),
+                "name an address, such as \"0.0.0.0:8443\"",
             );
         }
     }
@@ -370,6 +414,37 @@ mod tests {
                 "everybody is a proxy",
                 |c| c.origin.trusted_proxies = vec!["0.0.0.0/0".parse().expect("a network")],
                 "warning: `origin.trusted_proxies`: 0.0.0.0/0 is everybody: any client can say which address it has; name the networks of your CDN or load balancer",
+            ),
+            (
+                "no listener",
+                |c| c.origin.listen.clear(),
+                "error: `origin.listen`: nothing is listened on: origin.tls.listen is empty too; name an address in one of them",
+            ),
+            (
+                "a PROXY header where nobody listens",
+                |c| {
+                    c.origin.proxy_protocol = vec!["127.0.0.1:81".parse().expect("an address")];
+                    c.origin.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+                },
+                "error: `origin.proxy_protocol`: nothing listens on 127.0.0.1:81; name it in origin.listen or origin.tls.listen as well, in the same words",
+            ),
+            (
+                "a PROXY header from nobody",
+                |c| c.origin.proxy_protocol = c.origin.listen.clone(),
+                "error: `origin.proxy_protocol`: nobody is trusted to send a PROXY header, so nobody could connect; name the load balancer's network in origin.trusted_proxies",
+            ),
+            (
+                "TLS without a certificate",
+                |c| c.origin.tls.listen = vec!["127.0.0.1:8443".parse().expect("an address")],
+                "error: `origin.tls.certificates`: there is none to show; name a certificate and its key, or empty origin.tls.listen",
+            ),
+            (
+                "a certificate without TLS",
+                |c| {
+                    let (cert, key) = ("c.pem".into(), "k.pem".into());
+                    c.origin.tls.certificates.push(crate::Certificate { cert, key });
+                },
+                "warning: `origin.tls.listen`: certificates are named and nothing speaks TLS; name an address, such as \"0.0.0.0:8443\"",
             ),
             (
                 "URI as long as the header",

@@ -25,6 +25,7 @@ mod s3;
 mod schema;
 mod secret;
 mod store;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,7 @@ pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
 pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};
+pub use tls::{Certificate, Tls, TlsVersion};
 
 /// Everything an operator decides, for all binaries: each reads the sections it needs.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]

@@ -39,6 +39,8 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("store.s3.parallel_parts", 1..=64),
     ("origin.workers", 0..=1_024),
     ("origin.grace_s", 0..=3_600),
+    ("origin.tls.handshake_timeout_s", 1..=300),
+    ("origin.tls.certificates_look_s", 0..=86_400),
     ("origin.cache.responses_mib", 0..=1_048_576),
     ("origin.cache.titles_mib", 1..=1_048_576),
     ("origin.cache.pointer_ttl_ms", 0..=3_600_000),
@@ -52,6 +54,9 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.limits.max_headers", 16..=1_024),
     // The longest URL of a title with a 128-byte id, with room for a query.
     ("origin.limits.max_uri_bytes", 512..=65_536),
+    ("origin.limits.max_connections", 1..=1_048_576),
+    // A browser opens about 100; each costs memory until it ends.
+    ("origin.limits.max_streams", 1..=1_024),
     ("origin.store.read_timeout_ms", 10..=600_000),
     ("origin.store.max_concurrent_reads", 1..=65_536),
     // Shorter segments cost more requests than media; longer ones make seeks and switches slow.
@@ -74,9 +79,11 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
 
 /// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].
 pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
-    ("origin.listen", 1..=16),
+    ("origin.listen", 0..=16),
     ("origin.trusted_proxies", 0..=256),
     ("origin.cache_tags", 0..=3),
+    ("origin.tls.listen", 0..=16),
+    ("origin.tls.certificates", 0..=64),
     ("profiles.*.formats", 1..=2),
     // A secret and its successor; each request is compared with all of them.
     ("profiles.*.access.cdn_secrets", 0..=8),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_NODE_NAME_BYTES;
-use crate::network::Network;
+use crate::{Network, Tls};
 
 /// `[origin]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -14,6 +14,8 @@ use crate::network::Network;
 pub struct Origin {
     /// Addresses that players and CDNs ask; `/healthz` and `/readyz` answer here too.
     pub listen: Vec<SocketAddr>,
+    /// Listeners on which each connection begins with a PROXY header.
+    pub proxy_protocol: Vec<SocketAddr>,
     /// Address of `/metrics`. Loopback unless the network around it is trusted.
     pub admin_listen: SocketAddr,
     /// Whether `/` and `/titles.json` are served: every title that needs no token is listed.
@@ -36,6 +38,8 @@ pub struct Origin {
     pub access_log: AccessLog,
     /// The least level of the service's own log.
     pub log_level: LogLevel,
+    /// Listeners that speak TLS.
+    pub tls: Tls,
     /// What is kept in memory.
     pub cache: Cache,
     /// What a client may take.
@@ -74,6 +78,10 @@ pub struct Limits {
     pub max_headers: u32,
     /// Bytes of a request's path and query; longer is a 414.
     pub max_uri_bytes: u32,
+    /// Connections at one time; a further one is closed at once.
+    pub max_connections: u32,
+    /// Requests at one time on an HTTP/2 connection.
+    pub max_streams: u32,
 }
 
 /// `[origin.store]`.
@@ -200,6 +208,7 @@ impl Default for Origin {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            proxy_protocol: Vec::new(),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             page: false,
             name: NodeName::default(),
@@ -211,6 +220,7 @@ impl Default for Origin {
             grace_s: 30,
             access_log: AccessLog::default(),
             log_level: LogLevel::default(),
+            tls: Tls::default(),
             cache: Cache::default(),
             limits: Limits::default(),
             store: StoreReads::default(),
@@ -233,6 +243,8 @@ impl Default for Limits {
             max_header_bytes: 16_384,
             max_headers: 64,
             max_uri_bytes: 4_096,
+            max_connections: 16_384,
+            max_streams: 128,
         }
     }
 }

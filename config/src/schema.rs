@@ -96,8 +96,8 @@ impl Schema {
             (Value::Table(found), Value::Table(known)) => self.check_table(at, found, known),
             (Value::Array(found), Value::Array(known)) => {
                 check_length(at, found.len())?;
-                // Entries of a list are alike; a list that is empty by default holds texts,
-                // which the types check.
+                // Entries of a list are alike; those of a list that is empty by default are
+                // checked by their types.
                 let Some(known) = known.first() else { return Ok(()) };
                 (found.iter().enumerate())
                     .try_for_each(|(i, value)| self.check_value(&at.entry(i), value, known))

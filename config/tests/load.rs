@@ -40,6 +40,32 @@ fn no_file_is_the_embedded_configuration() {
 }
 
 #[test]
+fn listeners_with_tls_and_their_proxies() {
+    let text = r#"
+        [origin]
+        listen = []
+        trusted_proxies = ["10.0.0.0/8", "::1"]
+        [origin.tls]
+        listen = ["[::]:443"]
+        min_version = "1.3"
+        certificates = [{ cert = "a.pem", key = "a.key" }]
+    "#;
+    let origin = load(text, &[]).expect("a good file").origin;
+    assert!(origin.listen.is_empty() && origin.tls.listen.len() == 1);
+    assert_eq!(origin.tls.certificates[0].key, PathBuf::from("a.key"));
+    assert_eq!(origin.trusted_proxies[1].to_string(), "::1");
+    for (wrong, said) in [
+        ("trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]", "bits after the prefix are not 0"),
+        ("tls.min_version = \"1.1\"", "1.2"),
+        ("tls.certificates = [{ cert = \"a.pem\" }]", "key"),
+        ("tls.certificates = [{ cert = \"a\", key = \"b\", kye = \"c\" }]", "kye"),
+    ] {
+        let refused = load(&format!("[origin]\n{wrong}\n"), &[]).expect_err(wrong);
+        assert!(refused.contains("h.toml:2") && refused.contains(said), "{wrong}: {refused}");
+    }
+}
+
+#[test]
 fn settings_arrive_where_they_belong() {
     let text = r#"
         [store]

@@ -1,43 +1,52 @@
-//! The only file that knows a codec: hyper's HTTP/1.1 on a stream that Pingora accepted.
+//! Connections: from what Pingora accepted to answers on the wire.
 //!
-//! Pingora keeps listeners, threads and the shutdown signal; hyper reads requests and writes
-//! answers; the service between them sees neither. Measured when chosen: hyper on Pingora's stream
-//! costs .6 CPU-s per 100,000 small answers, Pingora's own HTTP app 1.2, nginx .6.
+//! ```text
+//! accepted ─► PROXY header ─► TLS ─► which HTTP ─┬─► h1  hyper
+//!             (some doors)   (some)  ALPN, or    └─► h2  the h2 crate
+//!                                    the preface
+//! ```
+//!
+//! Pingora keeps listeners, threads and the shutdown signal; the service sees neither codec nor
+//! TLS. Measured when chosen: hyper's HTTP/1.1 on Pingora's stream costs .6 CPU-s per 100,000 small
+//! answers, Pingora's own HTTP app 1.2, nginx .6. TLS is not left to Pingora because a PROXY header
+//! comes before the handshake, and because certificates change while connections live.
 //!
 //! A connection has one clock, which ticks a few times in its shortest time limit and looks
-//! whether anything moved. That bounds a header that drips in, a silent kept-alive connection and
-//! a client that takes nothing, without a timer for each request.
+//! whether anything moved; see `wire`.
 
-use std::convert::Infallible;
+mod ahead;
+mod body;
+mod door;
+mod exchange;
+mod h1;
+mod h2;
+mod wire;
+
 use std::future::Future;
-use std::net::IpAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use headwater_config::Network;
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::protocols::l4::socket::SocketAddr as AnyAddress;
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::MissedTickBehavior;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::admin::Admin;
-use crate::delivery::Delivery;
 use crate::exchange::{Answer, Request};
-use crate::limits;
 use crate::metrics::Metrics;
+use crate::proxy_protocol::{self, Sender};
 use crate::service::Service;
-use crate::slices::Slices;
+use crate::tls::Tls;
+
+use ahead::Ahead;
+pub use door::{Door, Doors};
+use wire::Wire;
 
 /// Whatever answers requests.
 pub trait Answers: Send + Sync + 'static {
@@ -62,8 +71,15 @@ impl Answers for Admin {
     }
 }
 
-/// Time and size limits of a connection.
-#[derive(Clone, Copy, Debug)]
+/// What is replaced by a reload: each request is answered by what is current when it arrives.
+impl<A: Answers> Answers for ArcSwap<A> {
+    async fn answer(&self, request: &Request, now: Instant, at: SystemTime) -> Answer {
+        self.load_full().answer(request, now, at).await
+    }
+}
+
+/// Time and size limits of a connection, and whose word about addresses is believed.
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// From the first byte of a request, or the start of the connection, to the header's end.
     pub header_timeout: Duration,
@@ -71,17 +87,41 @@ pub struct Terms {
     pub idle_timeout: Duration,
     /// Time in which a client takes no byte of what is ready for it.
     pub write_timeout: Duration,
+    /// For a TLS handshake.
+    pub handshake_timeout: Duration,
     /// Bytes of a header, request line included.
     pub max_header_bytes: usize,
     /// Fields of a header.
     pub max_headers: usize,
+    /// Connections at one time.
+    pub max_connections: usize,
+    /// Requests at one time on an HTTP/2 connection.
+    pub max_streams: u32,
+    /// Who may send a PROXY header.
+    pub trusted_proxies: Vec<Network>,
 }
 
-/// Speaks HTTP/1.1 on behalf of something that answers.
+/// Speaks HTTP on behalf of something that answers.
 pub struct Adapter<A> {
     answers: Arc<A>,
-    terms: Terms,
+    terms: Arc<ArcSwap<Terms>>,
+    doors: Doors,
+    tls: Option<Arc<Tls>>,
+    handed_over: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    /// What is open here; the metric counts it for all adapters.
+    open: AtomicUsize,
+}
+
+/// What is said of one connection to its codec.
+#[derive(Debug)]
+struct Line<A> {
+    answers: Arc<A>,
+    terms: Arc<Terms>,
+    metrics: Arc<Metrics>,
+    remote: Option<IpAddr>,
+    /// Whether a stop leaves listeners to a successor; see `h1`.
+    handed_over: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -93,320 +133,177 @@ impl<A: Answers> ServerApp for Adapter<A> {
     ) -> Option<Stream> {
         // Asked for before the stream is given away.
         let digest = stream.get_socket_digest();
-        let remote = digest.and_then(|digest| match digest.peer_addr() {
-            Some(SocketAddr::Inet(address)) => Some(address.ip()),
+        let inet = |address: Option<&AnyAddress>| match address {
+            Some(AnyAddress::Inet(address)) => Some(*address),
             _ => None,
-        });
-        self.serve(stream, remote, shutdown.clone()).await;
+        };
+        let peer = inet(digest.as_ref().and_then(|digest| digest.peer_addr()));
+        let local = inet(digest.as_ref().and_then(|digest| digest.local_addr()));
+        let door = local.map_or(Door::default(), |local: SocketAddr| self.doors.at(local));
+        self.serve(stream, peer.map(|peer| peer.ip()), door, shutdown.clone()).await;
         None
     }
 }
 
 impl<A: Answers> Adapter<A> {
-    /// An adapter for `answers`.
-    pub fn new(answers: Arc<A>, terms: Terms, metrics: Arc<Metrics>) -> Self {
-        Self { answers, terms, metrics }
+    /// An adapter for `answers`, behind plain doors alone.
+    pub fn new(answers: Arc<A>, terms: Arc<ArcSwap<Terms>>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            answers,
+            terms,
+            doors: Doors::default(),
+            tls: None,
+            handed_over: Arc::default(),
+            metrics,
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    /// With these doors, and TLS behind those that speak it.
+    #[must_use]
+    pub fn behind(self, doors: Doors, tls: Option<Arc<Tls>>) -> Self {
+        Self { doors, tls, ..self }
+    }
+
+    /// With a flag that says whether a stop hands the listeners over to a successor.
+    #[must_use]
+    pub fn succeeded(self, handed_over: Arc<AtomicBool>) -> Self {
+        Self { handed_over, ..self }
     }
 
     /// Serves a connection until either side ends it. Once `stop` turns true it ends with the
     /// answer that is being sent, or at once if there is none.
-    pub async fn serve<S>(&self, stream: S, remote: Option<IpAddr>, mut stop: ShutdownWatch)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
+    pub async fn serve<S>(
+        &self,
+        stream: S,
+        remote: Option<IpAddr>,
+        door: Door,
+        mut stop: ShutdownWatch,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let _open = OpenConnection::new(&self.metrics);
-        let progress = Arc::new(Progress::default());
-        let wire = Wire { stream, progress: Arc::clone(&progress) };
-        let service = service_fn(|request| self.exchange(request, remote, &progress));
-        let connection = http1::Builder::new()
-            // Our own clock does it, for three limits at once.
-            .header_read_timeout(None)
-            .max_headers(self.terms.max_headers)
-            .max_header_size(self.terms.max_header_bytes)
-            .serve_connection(TokioIo::new(wire), service);
-        tokio::pin!(connection);
-        let mut clock = Clock::new(self.terms);
-        let mut ticks = tokio::time::interval(clock.tick);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping = false;
-        let fault = loop {
-            tokio::select! {
+        let terms = self.terms.load_full();
+        let open = OpenConnection::new(&self.metrics, &self.open);
+        if open.others >= terms.max_connections {
+            return self.fault("too_many");
+        }
+        let mut stream = Ahead::new(stream);
+        let remote = match self.client(&mut stream, remote, door, &terms).await {
+            Ok(remote) => remote,
+            Err(fault) => return self.fault(fault),
+        };
+        let line = Line {
+            answers: Arc::clone(&self.answers),
+            terms: Arc::clone(&terms),
+            metrics: Arc::clone(&self.metrics),
+            remote,
+            handed_over: Arc::clone(&self.handed_over),
+        };
+        let fault = if door.tls {
+            let Some(tls) = &self.tls else { return self.fault("broken") };
+            let Some(stream) = tls.accept(stream, terms.handshake_timeout).await else { return };
+            let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            line.speak(stream, speaks_h2, stop).await
+        } else {
+            let preface = stream.begins_with(h2::PREFACE);
+            let preface = tokio::time::timeout(terms.header_timeout, preface);
+            let speaks_h2 = tokio::select! {
                 biased;
-                ended = connection.as_mut() => break fault_of(ended),
-                _ = ticks.tick() => {
-                    if let Some(timeout) = clock.ticked(&progress) {
-                        break Some(timeout);
-                    }
-                }
-                _ = stop.wait_for(|stop| *stop), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
+                speaks_h2 = preface => speaks_h2,
+                () = stopped_for_good(&mut stop, &self.handed_over) => return,
+            };
+            match speaks_h2 {
+                Err(_) => Some("header_timeout"),
+                Ok(Err(_)) => None,
+                Ok(Ok(speaks_h2)) => line.speak(stream, speaks_h2, stop).await,
             }
         };
         if let Some(fault) = fault {
-            self.metrics.connection_faults.with_label_values(&[fault]).inc();
+            self.fault(fault);
         }
     }
 
-    async fn exchange(
+    /// Who is at the far end: what the PROXY header says where there is one.
+    async fn client<S>(
         &self,
-        request: http::Request<Incoming>,
-        remote: Option<IpAddr>,
-        progress: &Arc<Progress>,
-    ) -> Result<http::Response<SentBody>, Infallible> {
-        progress.enter(Phase::Answering);
-        let has_body = !request.body().is_end_stream();
-        let (parts, unread_body) = request.into_parts();
-        let hosts = parts.headers.get_all(http::header::HOST).iter().count();
-        let request = Request {
-            lacks_host: parts.version == http::Version::HTTP_11 && hosts != 1,
-            method: parts.method,
-            uri: parts.uri,
-            headers: parts.headers,
-            has_body,
-            remote,
-        };
-        let answer = self.answers.answer(&request, Instant::now(), SystemTime::now()).await;
-        // A body that nobody read is left on the wire; hyper then ends the connection.
-        drop(unread_body);
-        let Answer { status, headers, body, delivery } = answer;
-        let mut response = http::Response::new(SentBody::new(body, delivery, Arc::clone(progress)));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
+        stream: &mut Ahead<S>,
+        peer: Option<IpAddr>,
+        door: Door,
+        terms: &Terms,
+    ) -> Result<Option<IpAddr>, &'static str>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if !door.proxy {
+            return Ok(peer);
+        }
+        let is_trusted = |peer| terms.trusted_proxies.iter().any(|net| net.contains(peer));
+        if !peer.is_some_and(is_trusted) {
+            return Err("proxy_untrusted");
+        }
+        let header = stream.take_front(proxy_protocol::parse);
+        match tokio::time::timeout(terms.header_timeout, header).await {
+            Err(_) => Err("header_timeout"),
+            Ok(Err(_)) => Err("proxy_malformed"),
+            Ok(Ok(Sender::Proxied(client))) => Ok(Some(client.ip())),
+            Ok(Ok(Sender::Itself)) => Ok(peer),
+        }
+    }
+
+    fn fault(&self, fault: &'static str) {
+        self.metrics.connection_faults.with_label_values(&[fault]).inc();
     }
 }
 
-/// The fault that ended a connection, as the metric calls it; ends that a client may well choose
-/// are none.
-fn fault_of(ended: hyper::Result<()>) -> Option<&'static str> {
-    let error = ended.err()?;
-    if error.is_parse() || error.is_parse_too_large() {
-        Some("bad_request")
-    } else {
-        Some("broken")
+impl<A: Answers> Line<A> {
+    async fn speak<S>(self, stream: S, speaks_h2: bool, stop: ShutdownWatch) -> Option<&'static str>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let protocol = if speaks_h2 { "h2" } else { "http/1.1" };
+        self.metrics.connection_protocols.with_label_values(&[protocol]).inc();
+        if speaks_h2 {
+            h2::serve(Wire::for_h2(stream), Arc::new(self), stop).await
+        } else {
+            h1::serve(Wire::for_h1(stream), &self, stop).await
+        }
+    }
+}
+
+/// Ends when the process stops.
+async fn stopped(stop: &mut ShutdownWatch) {
+    // An error means that whoever says so is gone.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Ends when the process stops and nobody takes its place. With a successor, who has just come may
+/// still ask: it costs the old process nothing and the client a failed request.
+async fn stopped_for_good(stop: &mut ShutdownWatch, handed_over: &AtomicBool) {
+    stopped(stop).await;
+    if handed_over.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 
 /// Counts a connection while it lives.
-struct OpenConnection<'a>(&'a Metrics);
+struct OpenConnection<'a> {
+    metrics: &'a Metrics,
+    here: &'a AtomicUsize,
+    /// How many there were before it.
+    others: usize,
+}
 
 impl<'a> OpenConnection<'a> {
-    fn new(metrics: &'a Metrics) -> Self {
+    fn new(metrics: &'a Metrics, here: &'a AtomicUsize) -> Self {
         metrics.connections.inc();
         metrics.connections_open.inc();
-        Self(metrics)
+        Self { metrics, here, others: here.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
 impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
-        self.0.connections_open.dec();
-    }
-}
-
-/// What a connection is doing, and a count that moves whenever it gets somewhere.
-#[derive(Debug, Default)]
-struct Progress {
-    phase: AtomicU8,
-    steps: AtomicU32,
-    /// The client has not taken what is ready for it.
-    write_blocked: AtomicBool,
-}
-
-/// What a connection waits for. A new one owes its first header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Header = 0,
-    Answering = 1,
-    Idle = 2,
-}
-
-impl Progress {
-    fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Relaxed);
-        self.step();
-    }
-
-    fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Header,
-            1 => Phase::Answering,
-            _ => Phase::Idle,
-        }
-    }
-}
-
-/// Finds a connection that got nowhere for too long.
-struct Clock {
-    terms: Terms,
-    tick: Duration,
-    seen_steps: u32,
-    unmoved: Duration,
-}
-
-impl Clock {
-    /// Ticks a few times in the shortest limit, and no more often than is any use.
-    fn new(terms: Terms) -> Self {
-        let shortest = terms.header_timeout.min(terms.idle_timeout).min(terms.write_timeout);
-        let tick = (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        Self { terms, tick, seen_steps: 0, unmoved: Duration::ZERO }
-    }
-
-    /// Time passed; the limit that was overstepped, if one was.
-    fn ticked(&mut self, progress: &Progress) -> Option<&'static str> {
-        let steps = progress.steps.load(Ordering::Relaxed);
-        if steps != self.seen_steps {
-            self.seen_steps = steps;
-            self.unmoved = Duration::ZERO;
-            return None;
-        }
-        self.unmoved += self.tick;
-        let (limit, fault) = if progress.write_blocked.load(Ordering::Relaxed) {
-            (self.terms.write_timeout, "write_timeout")
-        } else {
-            match progress.phase() {
-                Phase::Header => (self.terms.header_timeout, "header_timeout"),
-                Phase::Idle => (self.terms.idle_timeout, "idle_timeout"),
-                // What the service does has its own limits.
-                Phase::Answering => return None,
-            }
-        };
-        (self.unmoved >= limit).then_some(fault)
-    }
-}
-
-/// The stream, watched.
-struct Wire<S> {
-    stream: S,
-    progress: Arc<Progress>,
-}
-
-impl<S> Wire<S> {
-    fn wrote(&self, outcome: Poll<std::io::Result<usize>>) -> Poll<std::io::Result<usize>> {
-        let blocked = outcome.is_pending();
-        self.progress.write_blocked.store(blocked, Ordering::Relaxed);
-        if !blocked {
-            self.progress.step();
-        }
-        outcome
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        // Later bytes of a header do not count as progress: one a second would last for ever.
-        if buf.filled().len() > before && self.progress.phase() == Phase::Idle {
-            self.progress.enter(Phase::Header);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(outcome)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        self.progress.write_blocked.store(outcome.is_pending(), Ordering::Relaxed);
-        outcome
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A body made of ready slices. Its exact size is known, so hyper writes Content-Length.
-struct SentBody {
-    body: Slices,
-    part: usize,
-    /// Where in `part` the next frame starts.
-    at: usize,
-    left_bytes: u64,
-    delivery: Option<Delivery>,
-    progress: Arc<Progress>,
-}
-
-impl SentBody {
-    fn new(body: Slices, delivery: Option<Delivery>, progress: Arc<Progress>) -> Self {
-        Self { left_bytes: body.len_bytes(), body, part: 0, at: 0, delivery, progress }
-    }
-
-    fn next_frame(&mut self) -> Option<Bytes> {
-        while let Some(part) = self.body.parts().get(self.part) {
-            let end = part.len().min(self.at + limits::FRAME_BYTES);
-            if self.at < end {
-                let frame = part.slice(self.at..end);
-                self.at = end;
-                return Some(frame);
-            }
-            self.part += 1;
-            self.at = 0;
-        }
-        None
-    }
-}
-
-impl http_body::Body for SentBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(frame) = self.next_frame() else { return Poll::Ready(None) };
-        let len_bytes = frame.len() as u64;
-        self.left_bytes -= len_bytes;
-        if let Some(delivery) = &mut self.delivery {
-            delivery.sent(len_bytes);
-        }
-        Poll::Ready(Some(Ok(Frame::data(frame))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left_bytes == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left_bytes)
-    }
-}
-
-impl Drop for SentBody {
-    fn drop(&mut self) {
-        self.progress.enter(Phase::Idle);
+        self.here.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.connections_open.dec();
     }
 }

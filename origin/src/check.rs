@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use futures_util::stream::{self, StreamExt};
 use headwater_config::{Config, Severity, StoreUrl};
@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::profile::Profiles;
 use crate::server;
 use crate::titles::Titles;
+use crate::tls::Certificates;
 
 /// How many findings of each severity there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,7 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
         }
         writeln!(out, "{finding}")?;
     }
+    check_certificates(config, &mut found, out)?;
     let metrics = Arc::new(Metrics::new());
     let url = &config.store.url;
     let store = server::store(config, &metrics);
@@ -89,6 +91,24 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     let listed = ids.len();
     writeln!(out, "store {url}: {listed} titles looked at, {good} can be served")?;
     Ok(found)
+}
+
+/// Reads every certificate and key.
+fn check_certificates(config: &Config, found: &mut Found, out: &mut impl Write) -> io::Result<()> {
+    let certificates = match Certificates::read(&config.origin.tls.certificates) {
+        Ok(certificates) => certificates,
+        Err(error) => {
+            found.errors += 1;
+            return writeln!(out, "error: {error}");
+        }
+    };
+    for (file, validity) in certificates.validities() {
+        if let Some(worry) = validity.worry(SystemTime::now()) {
+            found.warnings += 1;
+            writeln!(out, "warning: `origin.tls.certificates`: {}: {worry}", file.display())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether some profile serves the title now; its live version's heads are opened.

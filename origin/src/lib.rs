@@ -3,7 +3,7 @@
 //! The way of a request, room by room:
 //!
 //! ```text
-//! adapter      a connection: codec, time limits, counting what is sent
+//! adapter      a connection: PROXY header, TLS, codecs, time limits, counting what is sent
 //! service      the life of a request
 //! route        which URL it is
 //! profile      the operator's policy, and its rev
@@ -47,6 +47,7 @@ pub mod make;
 pub mod metrics;
 pub mod page;
 pub mod profile;
+pub mod proxy_protocol;
 pub mod range;
 pub mod recent;
 pub mod representation;
@@ -59,4 +60,5 @@ pub mod slices;
 pub mod store;
 pub mod title_list;
 pub mod titles;
+pub mod tls;
 pub mod trace;

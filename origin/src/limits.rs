@@ -67,3 +67,25 @@ pub const LABEL_BYTES: usize = 32;
 pub const SESSION_ID_BYTES: usize = 64;
 /// Bytes of an audience in a token.
 pub const AUDIENCE_BYTES: usize = 128;
+/// How long a kept HTTP/1.1 connection may wait with its last request once a successor listens.
+pub const LAST_REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client that is told why its HTTP/2 connection ends is given to take the words.
+pub const GOODBYE_PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes given to HTTP/2's codec at a time, as the stream's window allows.
+pub const H2_PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of request bodies that a client may send before they are refused.
+pub const H2_BODY_WINDOW_BYTES: u32 = 16 * 1024;
+/// Streams that were reset and of which late frames are still expected.
+pub const H2_REMEMBERED_RESETS: usize = 32;
+/// Streams that a client may take back before they are even looked at.
+pub const H2_RESETS_BEFORE_ACCEPT: usize = 32;
+/// Streams of a connection that may fail by the client's fault.
+pub const H2_STREAM_ERRORS: usize = 128;
+/// Streams that a client may take back beyond as many as it lets end.
+pub const H2_FREE_RESETS: u64 = 128;
+/// Bytes of a file with certificates or a key.
+pub const PEM_BYTES: u64 = 256 * 1024;
+/// TLS sessions remembered for clients of version 1.2 that take no tickets.
+pub const TLS_SESSIONS: usize = 4096;
+/// Days before a certificate's end from which on `check` and the log speak of it.
+pub const CERTIFICATE_WORRY_DAYS: i64 = 14;

@@ -62,8 +62,18 @@ pub struct Metrics {
     pub connections_open: IntGauge,
     /// Connections ever.
     pub connections: IntCounter,
+    /// Connections by what they speak.
+    pub connection_protocols: IntCounterVec,
     /// Connections ended by a fault.
     pub connection_faults: IntCounterVec,
+    /// HTTP/2 streams ended by a fault.
+    pub stream_faults: IntCounterVec,
+    /// TLS handshakes.
+    pub tls_handshakes: IntCounterVec,
+    /// When certificates expire.
+    pub tls_certificate_expiry_seconds: IntGaugeVec,
+    /// Attempts to read certificates.
+    pub tls_certificate_reads: IntCounterVec,
     /// Lines that the access log had no room for.
     pub access_log_dropped: IntCounter,
 }
@@ -169,11 +179,38 @@ impl Metrics {
             ),
             connections_open: new.gauge("connections_open", "Connections being served"),
             connections: new.counter("connections_total", "Connections accepted"),
+            connection_protocols: new.counters(
+                "connection_protocols_total",
+                "Connections that came as far as HTTP; protocol is http/1.1 or h2",
+                &["protocol"],
+            ),
             connection_faults: new.counters(
                 "connection_faults_total",
                 "Connections ended by a fault; fault is header_timeout, idle_timeout, \
-                 write_timeout, bad_request or broken",
+                 write_timeout, bad_request, flood, resets, broken, too_many, proxy_untrusted or \
+                 proxy_malformed",
                 &["fault"],
+            ),
+            stream_faults: new.counters(
+                "stream_faults_total",
+                "HTTP/2 streams that did not end whole; fault is reset (by the client), \
+                 write_timeout or header_too_large",
+                &["fault"],
+            ),
+            tls_handshakes: new.counters(
+                "tls_handshakes_total",
+                "TLS handshakes; outcome is full, resumed, failed or timeout",
+                &["outcome"],
+            ),
+            tls_certificate_expiry_seconds: new.gauges(
+                "tls_certificate_expiry_seconds",
+                "Unix time at which a certificate expires, by its file",
+                &["cert"],
+            ),
+            tls_certificate_reads: new.counters(
+                "tls_certificate_reads_total",
+                "Times the certificates' files were read; outcome is taken or refused",
+                &["outcome"],
             ),
             access_log_dropped: new.counter(
                 "access_log_dropped_total",

@@ -14,10 +14,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use headwater_config::{Config, StoreUrl};
 use pingora_core::server::configuration::ServerConf;
@@ -26,7 +27,7 @@ use pingora_core::services::listening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::access_log::AccessLog;
-use crate::adapter::{Adapter, Answers, Terms};
+use crate::adapter::{Adapter, Answers, Doors, Terms};
 use crate::admin::Admin;
 use crate::cache::ResponseCache;
 use crate::delivery::Books;
@@ -39,6 +40,7 @@ use crate::recent::Recent;
 use crate::service::Service;
 use crate::store::{FileStore, Guarded, S3Store, Store};
 use crate::titles::{self, Titles};
+use crate::tls::{CertificateError, Tls, Watch};
 
 /// How often the main thread looks whether connections are left.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -127,6 +129,16 @@ pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) ->
     Titles::new(store, Arc::clone(metrics), terms)
 }
 
+/// TLS, where anything speaks it.
+fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, StartError> {
+    let settings = &config.origin.tls;
+    if settings.listen.is_empty() {
+        return Ok(None);
+    }
+    let tls = Tls::new(settings, Arc::clone(metrics)).map_err(StartError::Certificate)?;
+    Ok(Some(Arc::new(tls)))
+}
+
 /// Serves until a signal says stop and the running responses have ended or their time is up.
 pub fn run(config: &Config) -> Result<(), StartError> {
     if let StoreUrl::File(folder) = &config.store.url
@@ -135,12 +147,13 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         return Err(StartError::NoFolder(folder.clone()));
     }
     let origin = &config.origin;
-    let addresses = || origin.listen.iter().chain([&origin.admin_listen]);
+    let addresses = || origin.listen.iter().chain(&origin.tls.listen).chain([&origin.admin_listen]);
     check_free(addresses())?;
     let rooms = Rooms::new(config)?;
+    let tls = tls(config, &rooms.admin.metrics)?;
     let books = Arc::clone(&rooms.service.books);
     let (stops, stopped) = channel();
-    let server = server(config, rooms);
+    let server = server(config, rooms, tls.clone());
     // Left alone at the end: the process does not wait for Pingora's sleep.
     let _running = thread::Builder::new()
         .name("pingora".to_owned())
@@ -150,7 +163,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         wait_until_listening(*address)?;
     }
     announce(config);
-    drain(&stopped, origin.grace_s, &books.metrics);
+    let stop = wait(&stopped, config, tls.as_deref());
+    drain(stop, &stopped, origin.grace_s, &books.metrics);
     books.access_log.finish(limits::ACCESS_LOG_PATIENCE);
     Ok(())
 }
@@ -166,7 +180,7 @@ fn check_free<'a>(addresses: impl Iterator<Item = &'a SocketAddr>) -> Result<(),
     Ok(())
 }
 
-fn server(config: &Config, rooms: Rooms) -> Server {
+fn server(config: &Config, rooms: Rooms, tls: Option<Arc<Tls>>) -> Server {
     let origin = &config.origin;
     let workers = match origin.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
@@ -180,15 +194,14 @@ fn server(config: &Config, rooms: Rooms) -> Server {
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let terms = terms(config);
-    let metrics = Arc::clone(&rooms.admin.metrics);
-    let listen = |name: &str, addresses: &[SocketAddr], threads: usize| Listening {
-        name: name.to_owned(),
-        addresses: addresses.to_vec(),
-        threads,
-    };
-    listen("origin", &origin.listen, workers).add(&mut server, rooms.service, terms, &metrics);
-    listen("admin", &[origin.admin_listen], 1).add(&mut server, rooms.admin, terms, &metrics);
+    let terms = Arc::new(ArcSwap::from_pointee(terms(config)));
+    let metrics = rooms.admin.metrics.clone();
+    let adapter = Adapter::new(rooms.service, Arc::clone(&terms), Arc::clone(&metrics))
+        .behind(Doors::new(origin), tls);
+    let served = origin.listen.iter().chain(&origin.tls.listen);
+    server.add_service(listening("origin", adapter, served, workers));
+    let admin = Adapter::new(rooms.admin, terms, metrics);
+    server.add_service(listening("admin", admin, [&origin.admin_listen].into_iter(), 1));
     server
 }
 
@@ -201,32 +214,26 @@ pub fn terms(config: &Config) -> Terms {
         write_timeout: Duration::from_secs(limits.write_timeout_s.into()),
         max_header_bytes: count(limits.max_header_bytes),
         max_headers: count(limits.max_headers),
+        max_connections: count(limits.max_connections),
+        max_streams: limits.max_streams,
+        handshake_timeout: Duration::from_secs(config.origin.tls.handshake_timeout_s.into()),
+        trusted_proxies: config.origin.trusted_proxies.clone(),
     }
 }
 
-/// One of Pingora's services before it is added.
-struct Listening {
-    name: String,
-    addresses: Vec<SocketAddr>,
+/// One of Pingora's services: an adapter on its listeners. TLS is the adapter's.
+fn listening<'a, A: Answers>(
+    name: &str,
+    adapter: Adapter<A>,
+    addresses: impl Iterator<Item = &'a SocketAddr>,
     threads: usize,
-}
-
-impl Listening {
-    fn add<A: Answers>(
-        self,
-        server: &mut Server,
-        answers: Arc<A>,
-        terms: Terms,
-        metrics: &Arc<Metrics>,
-    ) {
-        let adapter = Adapter::new(answers, terms, Arc::clone(metrics));
-        let mut service = listening::Service::new(self.name, adapter);
-        service.threads = Some(self.threads);
-        for address in self.addresses {
-            service.add_tcp(&address.to_string());
-        }
-        server.add_service(service);
+) -> listening::Service<Adapter<A>> {
+    let mut service = listening::Service::new(name.to_owned(), adapter);
+    service.threads = Some(threads);
+    for address in addresses {
+        service.add_tcp(&address.to_string());
     }
+    service
 }
 
 fn wait_until_listening(address: SocketAddr) -> Result<(), StartError> {
@@ -246,7 +253,9 @@ fn wait_until_listening(address: SocketAddr) -> Result<(), StartError> {
 fn announce(config: &Config) {
     let origin = &config.origin;
     let join = |words: Vec<String>| words.join(", ");
-    let listen = join(origin.listen.iter().map(|address| format!("http://{address}")).collect());
+    let plain = origin.listen.iter().map(|address| format!("http://{address}"));
+    let tls = origin.tls.listen.iter().map(|address| format!("https://{address}"));
+    let listen = join(plain.chain(tls).collect());
     let profiles = join(config.profiles.keys().map(ToString::to_string).collect());
     let metrics = format!("http://{}/metrics", origin.admin_listen);
     let store = config.store.url.to_string();
@@ -257,10 +266,30 @@ fn announce(config: &Config) {
     tracing::info!(listen, profiles, store, metrics, page, "serving");
 }
 
-/// Waits for the first signal, then for the last connection, the end of the grace, or another
-/// signal.
-fn drain(stopped: &Receiver<Stop>, grace_s: u32, metrics: &Metrics) {
-    let Ok(stop) = stopped.recv() else { return };
+/// Waits for the first signal, and looks after certificates meanwhile.
+fn wait(stopped: &Receiver<Stop>, config: &Config, tls: Option<&Tls>) -> Stop {
+    let settings = &config.origin.tls;
+    let mut watch = Watch::new(&settings.certificates);
+    let look_s = if tls.is_some() { settings.certificates_look_s } else { 0 };
+    loop {
+        let waited = match look_s {
+            0 => stopped.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            look_s => stopped.recv_timeout(Duration::from_secs(look_s.into())),
+        };
+        match (waited, tls) {
+            (Ok(stop), _) => return stop,
+            (Err(RecvTimeoutError::Timeout), Some(tls)) => {
+                if watch.changed(&settings.certificates) {
+                    tls.read_and_tell(settings);
+                }
+            }
+            (Err(_), _) => return Stop::Terminate,
+        }
+    }
+}
+
+/// Waits for the last connection, the end of the grace, or another signal.
+fn drain(stop: Stop, stopped: &Receiver<Stop>, grace_s: u32, metrics: &Metrics) {
     let grace_s = match stop {
         Stop::Terminate => grace_s,
         Stop::Interrupt => grace_s.min(limits::INTERRUPT_GRACE_S),
@@ -329,6 +358,8 @@ pub enum StartError {
     Profile(NotReady),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
+    /// A certificate cannot be shown.
+    Certificate(CertificateError),
     /// The system gives no thread.
     Thread(io::Error),
 }
@@ -358,6 +389,7 @@ impl fmt::Display for StartError {
                 "cannot open the access log {path}: {error}; make its folder writable, or set \
                  `origin.access_log` to \"stdout\" or \"off\""
             ),
+            Self::Certificate(error) => write!(f, "{error}"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }

@@ -9,7 +9,10 @@ use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use rustls::version::TLS13;
+
 use crate::common::{Client, Stored, VERSION};
+use crate::net::{Certificates, client_config, tls_to, until};
 
 /// A running origin.
 struct Running {
@@ -273,6 +276,52 @@ fn what_keeps_it_from_starting_is_said_with_a_remedy() {
         assert_eq!(code, Some(1), "{more}");
         assert!(stderr.contains(wanted), "{wanted} is not in {stderr}");
     }
+}
+
+#[test]
+fn certificates_are_looked_at_and_changed_while_it_runs() {
+    let (stored, files) = (Stored::with_movie(), Certificates::new());
+    let shown = files.write("shown", &["a.example"], 3);
+    let next = files.write("next", &["a.example"], 90);
+    let tls = free_address();
+    let (cert, key) = (shown.cert.display(), shown.key.display());
+    let settings = format!(
+        "[origin.tls]\nlisten = [\"{tls}\"]\ncertificates_look_s = 1\n\
+         certificates = [{{ cert = \"{cert}\", key = \"{key}\" }}]\n"
+    );
+    let config = config_file(&stored, &settings);
+    let (code, stdout, _) = outcome(&["check", "--config", &config]);
+    assert_eq!(code, Some(0));
+    let wanted =
+        format!("warning: `origin.tls.certificates`: {cert}: it expires in 3 days: renew it");
+    assert!(stdout.contains(&wanted), "{stdout}");
+
+    let running = Running::start(&stored, &settings);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let believed = |certificate| client_config(&[certificate], &["h2"], &[&TLS13]);
+    let (old, new) = (believed(&shown), believed(&next));
+    let connects = |config| runtime.block_on(tls_to(tls, config, "a.example")).is_ok();
+    assert!(connects(&old) && !connects(&new));
+    // First half of the change: a certificate without its key is not shown.
+    fs::copy(&next.cert, &shown.cert).unwrap();
+    let mut admin = Client::connect(running.admin);
+    let mut reads = |outcome: &str| {
+        let text = String::from_utf8(admin.ask("GET", "/metrics").body).unwrap();
+        text.contains(&format!("tls_certificate_reads_total{{outcome=\"{outcome}\"}}"))
+    };
+    until("the half is refused", || reads("refused"));
+    assert!(connects(&old) && !connects(&new));
+    fs::copy(&next.key, &shown.key).unwrap();
+    until("the whole is shown", || connects(&new) && !connects(&old));
+    let (code, stdout, _) = outcome(&["check", "--config", &config]);
+    assert!(code == Some(0) && !stdout.contains("expires"), "{stdout}");
+    drop(running);
+    fs::write(&shown.key, "no key").unwrap();
+    let wanted = format!("{key}: no PEM private key");
+    let (code, stdout, _) = outcome(&["check", "--config", &config]);
+    assert!(code == Some(1) && stdout.contains(&wanted), "{stdout}");
+    let (code, _, stderr) = outcome(&["--config", &config]);
+    assert!(code == Some(1) && stderr.contains(&wanted), "{stderr}");
 }
 
 #[test]

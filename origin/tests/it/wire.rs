@@ -2,70 +2,13 @@
 //! listeners; `binary` has those.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headwater_origin::adapter::{Adapter, Terms};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use headwater_origin::adapter::Terms;
 
-use crate::common::{Client, Origin, Stored};
-
-struct Wired {
-    address: SocketAddr,
-    origin: Origin,
-    stop: watch::Sender<bool>,
-    _runtime: Runtime,
-}
-
-const TERMS: Terms = Terms {
-    header_timeout: Duration::from_secs(20),
-    idle_timeout: Duration::from_secs(20),
-    write_timeout: Duration::from_secs(20),
-    max_header_bytes: 16_384,
-    max_headers: 64,
-};
-
-fn wired(stored: &Stored, terms: Terms) -> Wired {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let origin = stored.origin();
-    let metrics = Arc::clone(&origin.rooms.admin.metrics);
-    let adapter = Arc::new(Adapter::new(Arc::clone(&origin.rooms.service), terms, metrics));
-    let (stop, stopped) = watch::channel(false);
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    runtime.spawn(async move {
-        loop {
-            let (stream, remote) = listener.accept().await.unwrap();
-            let (adapter, stopped) = (Arc::clone(&adapter), stopped.clone());
-            tokio::spawn(async move { adapter.serve(stream, Some(remote.ip()), stopped).await });
-        }
-    });
-    Wired { address, origin, stop, _runtime: runtime }
-}
-
-impl Wired {
-    fn faults(&self, fault: &str) -> u64 {
-        self.origin.counted(&format!("connection_faults_total{{fault=\"{fault}\"}}"))
-    }
-
-    fn open(&self) -> i64 {
-        self.origin.metrics().connections_open.get()
-    }
-}
-
-/// Waits for something that happens in another thread.
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(10), "in vain: {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::common::{Client, Stored};
+use crate::net::{TERMS, until, wired};
 
 #[test]
 fn answers_are_framed_by_their_length_and_connections_kept() {
@@ -200,7 +143,7 @@ fn a_header_that_drips_in_is_cut_off() {
     assert!(cut && start.elapsed() >= Duration::from_secs(1));
     let mut silent = Client::connect(wired.address);
     assert!(silent.is_closed(), "a new connection owes its first header as soon");
-    assert_eq!(wired.faults("header_timeout"), 2);
+    until("both are counted", || wired.faults("header_timeout") == 2);
 }
 
 #[test]
@@ -216,7 +159,8 @@ fn a_kept_connection_may_be_silent_for_longer() {
     let start = Instant::now();
     assert!(client.is_closed());
     assert!(start.elapsed() >= Duration::from_millis(3900), "{:?}", start.elapsed());
-    assert_eq!((wired.faults("idle_timeout"), wired.faults("header_timeout")), (1, 0));
+    until("it is counted", || wired.faults("idle_timeout") == 1);
+    assert_eq!(wired.faults("header_timeout"), 0);
 }
 
 #[test]
@@ -264,4 +208,36 @@ fn on_a_stop_idle_connections_end_and_running_answers_finish() {
     let all = [&first[..], &rest].concat();
     assert!(all.ends_with(&stored.track("v720").segment(1)), "the running answer is whole");
     until("nothing is open", || wired.open() == 0);
+}
+
+#[test]
+fn with_a_successor_a_kept_connection_may_ask_once_more() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, TERMS);
+    let (mut kept, mut fresh) = (Client::connect(wired.address), Client::connect(wired.address));
+    assert_eq!(kept.ask("GET", "/healthz").header("connection"), "");
+    wired.handed_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    wired.stop.send(true).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    for client in [&mut kept, &mut fresh] {
+        let last = client.ask("GET", "/healthz");
+        assert_eq!((last.status, last.header("connection")), (200, "close"));
+        assert!(client.is_closed());
+    }
+    until("nothing is open", || wired.open() == 0);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_at_once() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, Terms { max_connections: 3, ..TERMS });
+    let mut open: Vec<_> = (0..3).map(|_| Client::connect(wired.address)).collect();
+    for client in &mut open {
+        assert_eq!(client.ask("GET", "/healthz").status, 200);
+    }
+    assert!(Client::connect(wired.address).is_closed());
+    until("it is counted", || wired.faults("too_many") == 1);
+    open.pop();
+    until("there is room again", || wired.open() == 2);
+    assert_eq!(Client::connect(wired.address).ask("GET", "/healthz").status, 200);
 }

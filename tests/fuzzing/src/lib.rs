@@ -16,6 +16,7 @@
 //! | [`config`] | a configuration file |
 //! | [`route`] | a path |
 //! | [`conditions`] | the values of Range, If-None-Match, If-Match, If-Range |
+//! | [`proxy`] | what a connection begins with: a PROXY header |
 //! | [`probe`] | ffprobe's JSON, then its lines of packets |
 //! | [`compact_token`] | what a compact token's signature covers; it is put right |
 //! | [`jwt`] | a JWT's header, a line break, its claims; the signature is put right |
@@ -34,13 +35,13 @@ pub use encoder::{probe, remux, said};
 pub use media::{fragment, movie, sample_entry};
 pub use stored::{config, heads, pointer};
 pub use token::{carriers, compact_token, jwks, jwt};
-pub use web::{conditions, route};
+pub use web::{conditions, proxy, route};
 
 /// A target: its name and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("carriers", carriers),
     ("compact_token", compact_token),
     ("conditions", conditions),
@@ -52,6 +53,7 @@ pub const TARGETS: [Target; 15] = [
     ("movie", movie),
     ("pointer", pointer),
     ("probe", probe),
+    ("proxy", proxy),
     ("remux", remux),
     ("route", route),
     ("said", said),

@@ -1,6 +1,7 @@
 //! What stands in a request.
 
 use headwater_origin::etag::EntityTag;
+use headwater_origin::proxy_protocol::{self, Parsed};
 use headwater_origin::range::{self, Selected};
 use headwater_origin::route::Route;
 
@@ -46,4 +47,29 @@ pub fn conditions(bytes: &[u8]) -> bool {
         assert!(tag.held_by(none_match), "what matches strongly matches weakly");
     }
     true
+}
+
+/// What a connection begins with. It is known at a bounded length what it is, a header's length is
+/// its own however much follows, and every part of it needs more.
+pub fn proxy(bytes: &[u8]) -> bool {
+    let parsed = proxy_protocol::parse(bytes);
+    match parsed {
+        Ok(Parsed::Whole(_, len_bytes)) => {
+            assert!(len_bytes <= bytes.len() && len_bytes <= 2048);
+            assert_eq!(proxy_protocol::parse(&bytes[..len_bytes]), parsed);
+            for end in 0..len_bytes {
+                assert_eq!(proxy_protocol::parse(&bytes[..end]), Ok(Parsed::NeedsMore));
+            }
+            true
+        }
+        Ok(Parsed::NeedsMore) => {
+            assert!(bytes.len() < 2048);
+            false
+        }
+        // What is refused stays refused, whatever comes.
+        Err(_) => {
+            assert!(proxy_protocol::parse(&[bytes, b"more\r\n"].concat()).is_err());
+            false
+        }
+    }
 }

@@ -1,0 +1,273 @@
+//! HTTP/2: the same answers as HTTP/1.1, and limits of its own.
+
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+
+use headwater_origin::adapter::Terms;
+use http::{Method, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::common::{Client, Stored};
+use crate::net::{TERMS, ask, ask_with, h2_over, read, until, wired};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A frame (RFC 9113 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn answers_are_those_of_http_1() {
+    let stored = Stored::with_movie_scaled(200);
+    let wired = wired(&stored, TERMS);
+    let base = wired.origin.base();
+    let segment = format!("{base}v720/1.m4s");
+    type Case<'a> = (&'a str, Method, &'a str, &'a [(&'a str, &'a str)]);
+    let cases: &[Case<'_>] = &[
+        ("whole", Method::GET, &segment, &[]),
+        ("head", Method::HEAD, &segment, &[]),
+        ("range", Method::GET, &segment, &[("range", "bytes=1000000-1999999")]),
+        ("outside", Method::GET, &segment, &[("range", "bytes=999999999-")]),
+        ("any tag", Method::GET, &segment, &[("if-none-match", "*")]),
+        ("preflight", Method::OPTIONS, &segment, &[("origin", "https://a.example")]),
+        ("method", Method::DELETE, &segment, &[]),
+        ("missing", Method::GET, "/clear/none/manifest.mpd", &[]),
+        ("unrouted", Method::HEAD, "/nothing", &[]),
+        ("master", Method::GET, "/clear/movie/master.m3u8", &[]),
+        ("health", Method::GET, "/healthz", &[]),
+        ("page", Method::GET, "/", &[]),
+        ("options of all", Method::OPTIONS, "*", &[]),
+    ];
+    let mut h1 = Client::connect(wired.address);
+    wired.runtime.block_on(async {
+        let h2 = wired.h2c().await;
+        for (name, method, path, headers) in cases {
+            let fields: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+            h1.send(&format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
+            let mut wanted = h1.read(*method == Method::HEAD);
+            if *path == "*" {
+                continue;
+            }
+            let mut got = ask_with(&h2, method.clone(), path, headers).await.unwrap();
+            for seen in [&mut wanted, &mut got] {
+                assert!(seen.headers.remove("date").is_some(), "{name}");
+            }
+            assert_eq!(got.status, wanted.status, "{name}");
+            assert_eq!(got.headers, wanted.headers, "{name}");
+            assert!(got.body == wanted.body, "{name}");
+        }
+    });
+    let sent = || wired.origin.counted("sent_bytes_total{kind=\"segment\"}");
+    let len = stored.track("v720").segment(1).len() as u64;
+    until("they are counted alike", || sent() >= 2 * (len + 1_000_000));
+    assert!(sent() < 2 * (len + 1_000_000) + 2_000, "bodies of refusals aside: {}", sent());
+}
+
+#[test]
+fn many_requests_share_a_connection_and_end_with_the_answers() {
+    let stored = Stored::with_movie_scaled(100);
+    let wired = wired(&stored, TERMS);
+    let base = wired.origin.base();
+    wired.runtime.block_on(async {
+        let client = wired.h2c().await;
+        // From here on the client knows how many it may have at a time.
+        assert_eq!(ask(&client, Method::GET, "/healthz").await.unwrap().status, 200);
+        let mut asked = tokio::task::JoinSet::new();
+        for i in 0..300 {
+            let (client, path) = (client.clone(), format!("{base}v360/{}.m4s", i % 4 + 1));
+            asked.spawn(async move { (i, ask(&client, Method::GET, &path).await.unwrap()) });
+        }
+        let wanted: Vec<_> = (1..=4).map(|n| stored.track("v360").segment(n)).collect();
+        while let Some(answered) = asked.join_next().await {
+            let (i, seen) = answered.unwrap();
+            assert!(seen.status == 200 && seen.body == wanted[i % 4], "{i}");
+        }
+    });
+    assert_eq!(wired.origin.counted("connections_total"), 1);
+    assert_eq!(wired.origin.counted("connection_protocols_total{protocol=\"h2\"}"), 1);
+    until("the count goes down", || wired.open() == 0);
+}
+
+#[test]
+fn bodies_of_requests_are_refused_and_other_streams_go_on() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, TERMS);
+    wired.runtime.block_on(async {
+        let client = wired.h2c().await;
+        for (method, status) in [(Method::POST, 405), (Method::GET, 413)] {
+            let request = Request::builder().method(method).uri("http://test/healthz");
+            let mut ready = client.clone().ready().await.unwrap();
+            let (answer, mut body) = ready.send_request(request.body(()).unwrap(), false).unwrap();
+            body.send_data(bytes::Bytes::from_static(b"a body"), false).unwrap();
+            assert_eq!(read(answer.await.unwrap()).await.unwrap().status, status);
+        }
+        assert_eq!(ask(&client, Method::GET, "/healthz").await.unwrap().status, 200);
+    });
+}
+
+#[test]
+fn authority_takes_the_place_of_host() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, TERMS);
+    wired.runtime.block_on(async {
+        let client = wired.h2c().await;
+        for (host, status) in [(None, 200), (Some("test"), 200), (Some("other"), 400)] {
+            let headers: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
+            let seen = ask_with(&client, Method::GET, "/healthz", &headers).await.unwrap();
+            assert_eq!(seen.status, status, "{host:?}");
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_takes_nothing_ends_while_others_go_on() {
+    let stored = Stored::with_movie_scaled(100);
+    let wired = wired(&stored, Terms { write_timeout: Duration::from_secs(1), ..TERMS });
+    let path = format!("{}v720/1.m4s", wired.origin.base());
+    wired.runtime.block_on(async {
+        let stream = TcpStream::connect(wired.address).await.unwrap();
+        // A window of its own for each stream, and room for all on the connection.
+        let mut builder = h2::client::Builder::new();
+        builder.initial_connection_window_size(1 << 24);
+        let (client, connection) = builder.handshake::<_, bytes::Bytes>(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::builder().uri(format!("http://test{path}"));
+        let (stuck, _) = client.clone().send_request(request.body(()).unwrap(), true).unwrap();
+        // Its window stays shut: nothing is released.
+        let mut stuck = stuck.await.unwrap().into_body();
+        let started = Instant::now();
+        while wired.stream_faults("write_timeout") == 0 {
+            assert_eq!(ask(&client, Method::GET, "/healthz").await.unwrap().status, 200);
+            assert!(started.elapsed() < Duration::from_secs(10), "never ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(started.elapsed() >= Duration::from_millis(900));
+        let ended = loop {
+            match stuck.data().await {
+                Some(Ok(_)) => {}
+                other => break other,
+            }
+        };
+        assert_eq!(ended.unwrap().unwrap_err().reason(), Some(h2::Reason::CANCEL));
+        assert_eq!(ask(&client, Method::GET, "/healthz").await.unwrap().status, 200);
+    });
+    assert_eq!(wired.faults("write_timeout"), 0, "the connection goes on");
+}
+
+#[test]
+fn a_connection_that_takes_nothing_ends() {
+    let stored = Stored::with_movie_scaled(2000);
+    let wired = wired(&stored, Terms { write_timeout: Duration::from_millis(1500), ..TERMS });
+    let path = format!("{}v720/1.m4s", wired.origin.base());
+    wired.runtime.block_on(async {
+        let stream = TcpStream::connect(wired.address).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+        let (mut client, mut connection) =
+            builder.handshake::<_, bytes::Bytes>(stream).await.unwrap();
+        let request = Request::builder().uri(format!("http://test{path}")).body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        // Driven until the answer begins, and never again.
+        tokio::select! {
+            _ = poll_fn(|cx| std::pin::Pin::new(&mut connection).poll(cx)) => {}
+            answer = answer => drop(answer.unwrap().into_body().data().await),
+        }
+        let started = Instant::now();
+        while wired.faults("write_timeout") == 0 {
+            assert!(started.elapsed() < Duration::from_secs(10), "never ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(connection);
+    });
+}
+
+#[test]
+fn silence_ends_a_connection_and_pings_are_silence() {
+    let stored = Stored::with_movie();
+    let terms = Terms {
+        header_timeout: Duration::from_millis(700),
+        idle_timeout: Duration::from_millis(1500),
+        ..TERMS
+    };
+    let wired = wired(&stored, terms);
+    wired.runtime.block_on(async {
+        // No preface; no settings; no request.
+        for sent in
+            [b"PRI * HT".to_vec(), PREFACE.to_vec(), [PREFACE, &frame(4, 0, 0, &[])].concat()]
+        {
+            let mut stream = TcpStream::connect(wired.address).await.unwrap();
+            stream.write_all(&sent).await.unwrap();
+            let started = Instant::now();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            let took = started.elapsed();
+            assert!(
+                took > Duration::from_millis(600) && took < Duration::from_secs(10),
+                "{took:?}"
+            );
+        }
+        until("all are counted", || wired.faults("header_timeout") == 3);
+
+        let stream = TcpStream::connect(wired.address).await.unwrap();
+        let (client, mut connection) = h2::client::handshake(stream).await.unwrap();
+        let mut ping_pong = connection.ping_pong().unwrap();
+        let driven = tokio::spawn(connection);
+        assert_eq!(ask(&client, Method::GET, "/healthz").await.unwrap().status, 200);
+        let started = Instant::now();
+        while ping_pong.ping(h2::Ping::opaque()).await.is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(10), "never ended");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(started.elapsed() >= Duration::from_millis(1400), "{:?}", started.elapsed());
+        drop(client);
+        assert!(driven.await.unwrap().is_ok(), "it is told that it may go");
+    });
+    until("it is counted", || wired.faults("idle_timeout") == 1);
+}
+
+#[test]
+fn on_a_stop_streams_finish_and_nothing_new_begins() {
+    let stored = Stored::with_movie_scaled(200);
+    let wired = wired(&stored, TERMS);
+    let path = format!("{}v720/1.m4s", wired.origin.base());
+    wired.runtime.block_on(async {
+        let (idle, busy) = (wired.h2c().await, wired.h2c().await);
+        assert_eq!(ask(&idle, Method::GET, "/healthz").await.unwrap().status, 200);
+        let request = Request::builder().uri(format!("http://test{path}")).body(()).unwrap();
+        let (answer, _) = busy.clone().send_request(request, true).unwrap();
+        let answer = answer.await.unwrap();
+        wired.stop.send(true).unwrap();
+        let ended = Instant::now() + Duration::from_secs(10);
+        while ask(&idle, Method::GET, "/healthz").await.is_ok() {
+            assert!(Instant::now() < ended, "an idle connection goes on");
+        }
+        assert!(read(answer).await.unwrap().body == stored.track("v720").segment(1));
+    });
+    until("nothing is open", || wired.open() == 0);
+}
+
+#[test]
+fn what_is_no_http_2_is_refused_and_counted() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, TERMS);
+    let settings = frame(4, 0, 0, &[]);
+    wired.runtime.block_on(async {
+        for (name, sent) in [
+            ("a header on stream 0", frame(1, 5, 0, &[0x82])),
+            ("an index out of the table", frame(1, 5, 1, &[0xff, 0xff, 0xff, 0x0f])),
+            ("a frame of 16 MB", vec![0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]),
+            ("data on no stream", frame(0, 0, 7, b"x")),
+        ] {
+            let mut stream = TcpStream::connect(wired.address).await.unwrap();
+            stream.write_all(&[PREFACE, &settings, &sent].concat()).await.unwrap();
+            let mut rest = Vec::new();
+            let read = stream.read_to_end(&mut rest);
+            assert!(tokio::time::timeout(Duration::from_secs(10), read).await.is_ok(), "{name}");
+        }
+        until("counted", || wired.faults("bad_request") == 4);
+        let other = h2_over(TcpStream::connect(wired.address).await.unwrap()).await;
+        assert_eq!(ask(&other, Method::GET, "/healthz").await.unwrap().status, 200);
+    });
+}
