@@ -50,6 +50,7 @@ pub mod profile;
 pub mod proxy_protocol;
 pub mod range;
 pub mod recent;
+pub mod reload;
 pub mod representation;
 pub mod respond;
 pub mod route;

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// where `clear` is the profile. Every key of the configuration can also be set by a variable:
 /// HEADWATER_ORIGIN__PAGE=true sets `page` in `[origin]`. SIGTERM ends running responses within
-/// `origin.grace_s`, Ctrl-C within two seconds.
+/// `origin.grace_s`, Ctrl-C within two seconds; SIGHUP reads the configuration again.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {
@@ -78,7 +78,9 @@ fn run_server(arguments: &Arguments) -> Outcome {
     if refused {
         return Err("the configuration cannot work; see above".into());
     }
-    server::run(&config)?;
+    let path = arguments.config.as_deref();
+    let load = || Config::load(path, environment()).map_err(|error| error.to_string());
+    server::run(&config, &load)?;
     Ok(ExitCode::SUCCESS)
 }
 

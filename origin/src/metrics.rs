@@ -74,6 +74,12 @@ pub struct Metrics {
     pub tls_certificate_expiry_seconds: IntGaugeVec,
     /// Attempts to read certificates.
     pub tls_certificate_reads: IntCounterVec,
+    /// Reloads of the configuration.
+    pub reloads: IntCounterVec,
+    /// Which configuration is in use.
+    pub config_info: IntGaugeVec,
+    /// Since when.
+    pub config_loaded_seconds: IntGauge,
     /// Lines that the access log had no room for.
     pub access_log_dropped: IntCounter,
 }
@@ -211,6 +217,20 @@ impl Metrics {
                 "tls_certificate_reads_total",
                 "Times the certificates' files were read; outcome is taken or refused",
                 &["outcome"],
+            ),
+            reloads: new.counters(
+                "reloads_total",
+                "Times the configuration was read again; outcome is applied, unchanged or refused",
+                &["outcome"],
+            ),
+            config_info: new.gauges(
+                "config_info",
+                "Always 1; the configuration in use, as the beginning of its SHA-256",
+                &["hash"],
+            ),
+            config_loaded_seconds: new.gauge(
+                "config_loaded_seconds",
+                "Unix time at which the configuration in use was read",
             ),
             access_log_dropped: new.counter(
                 "access_log_dropped_total",

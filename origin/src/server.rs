@@ -4,6 +4,7 @@
 //! SIGTERM, SIGQUIT   stop listening, end running responses within grace_s, exit
 //! SIGINT             the same within two seconds
 //! a second signal    exit at once
+//! SIGHUP             read the configuration and the certificates again; see `reload`
 //! ```
 //!
 //! Pingora always sleeps for its whole grace period. So it runs in a thread of its own, and the
@@ -18,7 +19,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use headwater_config::{Config, StoreUrl};
 use pingora_core::server::configuration::ServerConf;
@@ -37,6 +37,7 @@ use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::profile::{self, NotReady, Profiles};
 use crate::recent::Recent;
+use crate::reload::{Live, Load};
 use crate::service::Service;
 use crate::store::{FileStore, Guarded, S3Store, Store};
 use crate::titles::{self, Titles};
@@ -75,12 +76,44 @@ impl Rooms {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
     ) -> Result<Self, StartError> {
-        let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
         let titles = titles(config, Arc::clone(&store), &metrics);
-        let cache_bytes = mib(config.origin.cache.responses_mib);
-        let cache = ResponseCache::new(cache_bytes, Arc::clone(&metrics));
+        let cache = cache(config, &metrics);
+        let books = Arc::new(Books { metrics, access_log });
+        Self::around(config, store, titles, cache, books)
+    }
+
+    /// The rooms under another configuration. Store, books and caches stay, but for what was made
+    /// under rules that no longer hold: a response in the cache was admitted when it was made, and
+    /// a version was cut to every profile's segments when it was opened.
+    pub fn under(&self, old: &Config, new: &Config) -> Result<Self, StartError> {
+        let service = &self.service;
+        let books = Arc::clone(&service.books);
+        let lengths = |config: &Config| profile::segment_lengths_ms(&config.profiles);
+        let keeps_titles = lengths(old) == lengths(new) && old.origin.cache == new.origin.cache;
+        let titles = if keeps_titles {
+            Arc::clone(&service.titles)
+        } else {
+            titles(new, Arc::clone(&service.store), &books.metrics)
+        };
+        let cache = if old.profiles == new.profiles {
+            service.cache.clone()
+        } else {
+            cache(new, &books.metrics)
+        };
+        Self::around(new, Arc::clone(&service.store), titles, cache, books)
+    }
+
+    fn around(
+        config: &Config,
+        store: Arc<dyn Store>,
+        titles: Arc<Titles>,
+        cache: ResponseCache,
+        books: Arc<Books>,
+    ) -> Result<Self, StartError> {
+        let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
+        let metrics = &books.metrics;
         let admin = Admin {
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(metrics),
             cache: cache.clone(),
             titles: Arc::clone(&titles),
         };
@@ -90,7 +123,7 @@ impl Rooms {
             cache,
             store,
             page: config.origin.page.then(Page::embedded),
-            books: Arc::new(Books { metrics, access_log }),
+            books,
             edge: Edge::new(&config.origin),
             max_uri_bytes: count(config.origin.limits.max_uri_bytes),
             ready: Recent::new(limits::LOOK_TTL),
@@ -139,8 +172,13 @@ fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, Star
     Ok(Some(Arc::new(tls)))
 }
 
+fn cache(config: &Config, metrics: &Arc<Metrics>) -> ResponseCache {
+    ResponseCache::new(mib(config.origin.cache.responses_mib), Arc::clone(metrics))
+}
+
 /// Serves until a signal says stop and the running responses have ended or their time is up.
-pub fn run(config: &Config) -> Result<(), StartError> {
+/// A reload gets its configuration from `load`.
+pub fn run(config: &Config, load: Load<'_>) -> Result<(), StartError> {
     if let StoreUrl::File(folder) = &config.store.url
         && !folder.is_dir()
     {
@@ -153,7 +191,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let tls = tls(config, &rooms.admin.metrics)?;
     let books = Arc::clone(&rooms.service.books);
     let (stops, stopped) = channel();
-    let server = server(config, rooms, tls.clone());
+    let mut live = Live::new(config, rooms, tls.clone());
+    let server = server(config, &live, tls);
     // Left alone at the end: the process does not wait for Pingora's sleep.
     let _running = thread::Builder::new()
         .name("pingora".to_owned())
@@ -163,7 +202,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         wait_until_listening(*address)?;
     }
     announce(config);
-    let stop = wait(&stopped, config, tls.as_deref());
+    let stop = wait(&stopped, &mut live, load);
     drain(stop, &stopped, origin.grace_s, &books.metrics);
     books.access_log.finish(limits::ACCESS_LOG_PATIENCE);
     Ok(())
@@ -180,7 +219,7 @@ fn check_free<'a>(addresses: impl Iterator<Item = &'a SocketAddr>) -> Result<(),
     Ok(())
 }
 
-fn server(config: &Config, rooms: Rooms, tls: Option<Arc<Tls>>) -> Server {
+fn server(config: &Config, live: &Live, tls: Option<Arc<Tls>>) -> Server {
     let origin = &config.origin;
     let workers = match origin.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
@@ -194,13 +233,13 @@ fn server(config: &Config, rooms: Rooms, tls: Option<Arc<Tls>>) -> Server {
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let terms = Arc::new(ArcSwap::from_pointee(terms(config)));
-    let metrics = rooms.admin.metrics.clone();
-    let adapter = Adapter::new(rooms.service, Arc::clone(&terms), Arc::clone(&metrics))
+    let metrics = Arc::clone(&live.admin.load().metrics);
+    let (service, admin, terms) = (&live.service, &live.admin, &live.terms);
+    let adapter = Adapter::new(Arc::clone(service), Arc::clone(terms), Arc::clone(&metrics))
         .behind(Doors::new(origin), tls);
     let served = origin.listen.iter().chain(&origin.tls.listen);
     server.add_service(listening("origin", adapter, served, workers));
-    let admin = Adapter::new(rooms.admin, terms, metrics);
+    let admin = Adapter::new(Arc::clone(admin), Arc::clone(terms), metrics);
     server.add_service(listening("admin", admin, [&origin.admin_listen].into_iter(), 1));
     server
 }
@@ -266,30 +305,34 @@ fn announce(config: &Config) {
     tracing::info!(listen, profiles, store, metrics, page, "serving");
 }
 
-/// Waits for the first signal, and looks after certificates meanwhile.
-fn wait(stopped: &Receiver<Stop>, config: &Config, tls: Option<&Tls>) -> Stop {
-    let settings = &config.origin.tls;
-    let mut watch = Watch::new(&settings.certificates);
-    let look_s = if tls.is_some() { settings.certificates_look_s } else { 0 };
+/// Waits for the first signal that stops; reloads, and looks after certificates meanwhile.
+fn wait(stopped: &Receiver<Asked>, live: &mut Live, load: Load<'_>) -> Stop {
+    let mut watch = Watch::new(&live.config().origin.tls.certificates);
     loop {
-        let waited = match look_s {
-            0 => stopped.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            look_s => stopped.recv_timeout(Duration::from_secs(look_s.into())),
+        let look_s = live.config().origin.tls.certificates_look_s;
+        let waited = if live.tls().is_none() || look_s == 0 {
+            stopped.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            stopped.recv_timeout(Duration::from_secs(look_s.into()))
         };
-        match (waited, tls) {
-            (Ok(stop), _) => return stop,
-            (Err(RecvTimeoutError::Timeout), Some(tls)) => {
-                if watch.changed(&settings.certificates) {
+        match waited {
+            Ok(Asked::Stop(stop)) => return stop,
+            Ok(Asked::Reload) => live.reload(load),
+            Err(RecvTimeoutError::Timeout) => {
+                let settings = &live.config().origin.tls;
+                if let Some(tls) = live.tls()
+                    && watch.changed(&settings.certificates)
+                {
                     tls.read_and_tell(settings);
                 }
             }
-            (Err(_), _) => return Stop::Terminate,
+            Err(RecvTimeoutError::Disconnected) => return Stop::Terminate,
         }
     }
 }
 
 /// Waits for the last connection, the end of the grace, or another signal.
-fn drain(stop: Stop, stopped: &Receiver<Stop>, grace_s: u32, metrics: &Metrics) {
+fn drain(stop: Stop, stopped: &Receiver<Asked>, grace_s: u32, metrics: &Metrics) {
     let grace_s = match stop {
         Stop::Terminate => grace_s,
         Stop::Interrupt => grace_s.min(limits::INTERRUPT_GRACE_S),
@@ -302,12 +345,19 @@ fn drain(stop: Stop, stopped: &Receiver<Stop>, grace_s: u32, metrics: &Metrics) 
             tracing::info!("stopped: every response was sent");
             return;
         }
-        if Instant::now() >= stop_at || stopped.try_recv().is_ok() {
+        if Instant::now() >= stop_at || matches!(stopped.try_recv(), Ok(Asked::Stop(_))) {
             tracing::warn!(connections = open, "stopped: these were cut off");
             return;
         }
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stop(Stop),
+    Reload,
 }
 
 /// Which signal came.
@@ -318,32 +368,53 @@ enum Stop {
 }
 
 /// Tells Pingora and the main thread of signals.
-struct Signals(Sender<Stop>);
+struct Signals(Sender<Asked>);
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let listen = |kind| signal(kind).expect("signals can be listened to");
-        let mut terminate = listen(SignalKind::terminate());
-        let mut quit = listen(SignalKind::quit());
-        let mut interrupt = listen(SignalKind::interrupt());
-        let first = next(&mut terminate, &mut quit, &mut interrupt).await;
+        let mut listened = Listened::new();
         // The main thread may be gone already; then nobody needs to know.
-        let _ = self.0.send(first);
-        let stops = self.0.clone();
-        tokio::spawn(async move {
-            let _ = stops.send(next(&mut terminate, &mut quit, &mut interrupt).await);
-        });
+        loop {
+            let asked = listened.next().await;
+            let _ = self.0.send(asked);
+            if asked != Asked::Reload {
+                break;
+            }
+        }
+        let asks = self.0.clone();
+        tokio::spawn(async move { while asks.send(listened.next().await).is_ok() {} });
         // Both kinds end alike for Pingora; how long it takes is for the main thread to say.
         ShutdownSignal::GracefulTerminate
     }
 }
 
-async fn next(terminate: &mut Signal, quit: &mut Signal, interrupt: &mut Signal) -> Stop {
-    tokio::select! {
-        _ = terminate.recv() => Stop::Terminate,
-        _ = quit.recv() => Stop::Terminate,
-        _ = interrupt.recv() => Stop::Interrupt,
+/// The signals that mean something here.
+struct Listened {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Listened {
+    fn new() -> Self {
+        let listen = |kind| signal(kind).expect("signals can be listened to");
+        Self {
+            terminate: listen(SignalKind::terminate()),
+            quit: listen(SignalKind::quit()),
+            interrupt: listen(SignalKind::interrupt()),
+            hang_up: listen(SignalKind::hangup()),
+        }
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.quit.recv() => Asked::Stop(Stop::Terminate),
+            _ = self.interrupt.recv() => Asked::Stop(Stop::Interrupt),
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
     }
 }
 

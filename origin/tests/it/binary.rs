@@ -15,10 +15,10 @@ use crate::common::{Client, Stored, VERSION};
 use crate::net::{Certificates, client_config, tls_to, until};
 
 /// A running origin.
-struct Running {
+pub struct Running {
     child: Ending,
-    listen: SocketAddr,
-    admin: SocketAddr,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
     log: std::path::PathBuf,
 }
 
@@ -55,7 +55,7 @@ fn config_file(stored: &Stored, more: &str) -> String {
 }
 
 impl Running {
-    fn start(stored: &Stored, more: &str) -> Self {
+    pub fn start(stored: &Stored, more: &str) -> Self {
         let (listen, admin) = (free_address(), free_address());
         let log = stored.folder.path().join("access.log");
         let config = config_file(
@@ -83,11 +83,11 @@ impl Running {
         Self { child: Ending(child), listen, admin, log }
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::connect(self.listen)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.0.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }

@@ -11,6 +11,7 @@ mod edge;
 mod h2;
 mod net;
 mod proxy;
+mod reload;
 mod requests;
 mod sharing;
 mod tokens;
