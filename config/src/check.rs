@@ -83,6 +83,13 @@ impl Config {
             }
         }
         let has_tls = s3.endpoint.address().is_none_or(|address| address.starts_with("https://"));
+        if let Some(file) = s3.ca_file().filter(|_| !has_tls) {
+            found.warning(
+                "store.s3.ca_file",
+                format!("{} is not used: the endpoint is no https:// address", file.display()),
+                "make it one, or remove ca_file",
+            );
+        }
         if bucket.name().contains('.') && has_tls && !s3.path_style {
             found.warning(
                 "store.s3.path_style",
@@ -376,6 +383,15 @@ mod tests {
                     c.store.s3.stall_timeout_ms = 5_000;
                 },
                 "warning: `store.s3.stall_timeout_ms`: 5000 leaves no time for a second attempt within origin.store.read_timeout_ms = 5000; make it at most half of that",
+            ),
+            (
+                "an authority without TLS",
+                |c| {
+                    on_s3(c, "s3://bucket");
+                    c.store.s3.endpoint = "http://127.0.0.1:9000".parse().expect("an address");
+                    c.store.s3.ca_file = "/etc/ca.pem".into();
+                },
+                "warning: `store.s3.ca_file`: /etc/ca.pem is not used: the endpoint is no https:// address; make it one, or remove ca_file",
             ),
             (
                 "a dot under a certificate",

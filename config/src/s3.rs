@@ -2,6 +2,7 @@
 //! credentials come from the environment, as for every AWS tool.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct S3 {
     pub region: Region,
     /// Whether the bucket's name stands in the path instead of the host name.
     pub path_style: bool,
+    /// PEM file of the authorities that the server's certificate must come from; empty for the
+    /// system's.
+    pub ca_file: PathBuf,
     /// Milliseconds until a connection must stand.
     pub connect_timeout_ms: u32,
     /// Milliseconds until an answer must begin, for one attempt.
@@ -32,6 +36,14 @@ pub struct S3 {
     pub part_size_mib: u32,
     /// Parts of one upload that are sent at the same time.
     pub parallel_parts: u32,
+}
+
+impl S3 {
+    /// The authorities' file, where one is set.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        (!self.ca_file.as_os_str().is_empty()).then_some(&*self.ca_file)
+    }
 }
 
 /// Where an S3 store begins: a bucket and what stands before every key.
@@ -174,6 +186,7 @@ impl Default for S3 {
             endpoint: Endpoint::default(),
             region: Region::default(),
             path_style: false,
+            ca_file: PathBuf::new(),
             connect_timeout_ms: 1_000,
             attempt_timeout_ms: 2_000,
             stall_timeout_ms: 2_000,

@@ -39,17 +39,25 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     check_certificates(config, &mut found, out)?;
     let metrics = Arc::new(Metrics::new());
     let url = &config.store.url;
-    let store = server::store(config, &metrics);
-    if let Err(e) = store.probe().await {
-        found.errors += 1;
-        // What a bucket lacks its error says by itself.
-        let remedy = match url {
-            StoreUrl::File(_) => "; create the folder, let this user read it, or name another one",
-            StoreUrl::S3(_) => "",
-        };
-        writeln!(out, "error: `store.url` = {url}: {}{remedy}", e.detail)?;
-        return Ok(found);
-    }
+    let probed = match server::store(config, &metrics) {
+        Ok(store) => store.probe().await.map(|()| store),
+        Err(e) => Err(e),
+    };
+    let store = match probed {
+        Ok(store) => store,
+        Err(e) => {
+            found.errors += 1;
+            // What a bucket lacks its error says by itself.
+            let remedy = match url {
+                StoreUrl::File(_) => {
+                    "; create the folder, let this user read it, or name another one"
+                }
+                StoreUrl::S3(_) => "",
+            };
+            writeln!(out, "error: `store.url` = {url}: {}{remedy}", e.detail)?;
+            return Ok(found);
+        }
+    };
     let ids = match store.list_titles(limits::LISTED_TITLES).await {
         Ok(ids) => ids,
         Err(e) => {

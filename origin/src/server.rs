@@ -39,7 +39,7 @@ use crate::profile::{self, NotReady, Profiles};
 use crate::recent::Recent;
 use crate::reload::{Live, Load};
 use crate::service::Service;
-use crate::store::{FileStore, Guarded, S3Store, Store};
+use crate::store::{FileStore, Guarded, S3Store, Store, StoreError};
 use crate::titles::{self, Titles};
 use crate::tls::{CertificateError, Tls, Watch};
 
@@ -65,7 +65,7 @@ impl Rooms {
         let access_log = AccessLog::open(&config.origin.access_log, dropped).map_err(|error| {
             StartError::AccessLog(config.origin.access_log.clone().into(), error)
         })?;
-        let store = store(config, &metrics);
+        let store = store(config, &metrics).map_err(StartError::Store)?;
         Self::with_store(config, store, metrics, access_log)
     }
 
@@ -134,20 +134,23 @@ impl Rooms {
 }
 
 /// The configured store, behind its time limit and counters.
-pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Arc<dyn Store> {
+///
+/// # Errors
+/// Where what is needed to reach it cannot be read. The store itself is not asked.
+pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
     let reads = &config.origin.store;
     let max_reads = count(reads.max_concurrent_reads);
     let timeout = Duration::from_millis(reads.read_timeout_ms.into());
     let metrics = Arc::clone(metrics);
-    match &config.store.url {
+    Ok(match &config.store.url {
         StoreUrl::File(folder) => {
             Arc::new(Guarded::new(FileStore::new(folder.clone(), max_reads), timeout, metrics))
         }
         StoreUrl::S3(bucket) => {
-            let store = S3Store::new(bucket, &config.store.s3, max_reads);
+            let store = S3Store::new(bucket, &config.store.s3, max_reads)?;
             Arc::new(Guarded::new(store, timeout, metrics))
         }
-    }
+    })
 }
 
 /// The configured cache of titles.
@@ -427,6 +430,8 @@ pub enum StartError {
     NoFolder(PathBuf),
     /// A profile lacks a secret.
     Profile(NotReady),
+    /// What is needed to reach the store cannot be read.
+    Store(StoreError),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
     /// A certificate cannot be shown.
@@ -455,6 +460,7 @@ impl fmt::Display for StartError {
                 folder.display()
             ),
             Self::Profile(not_ready) => write!(f, "{not_ready}"),
+            Self::Store(error) => f.write_str(&error.detail),
             Self::AccessLog(path, error) => write!(
                 f,
                 "cannot open the access log {path}: {error}; make its folder writable, or set \

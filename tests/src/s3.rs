@@ -7,15 +7,20 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
-use crate::titles::Title;
+use crate::titles::{Title, copy_folder};
 use crate::{encoder, run, scratch};
 
 /// Who may use it.
@@ -39,14 +44,31 @@ impl Server {
     pub fn start() -> Self {
         let root = scratch::folder();
         fs::create_dir_all(root.path().join(BUCKET)).unwrap();
-        let address = serve(root.path());
+        let address = serve(root.path(), None);
         Self { root, address }
+    }
+
+    /// Starts one that holds a copy of a title and speaks TLS, by an authority that nobody else
+    /// knows; and that authority's certificate, as PEM.
+    pub fn with_tls(title: &Title) -> (Self, String) {
+        let root = scratch::folder();
+        fs::create_dir_all(root.path().join(BUCKET)).unwrap();
+        let (config, authority) = certified();
+        let address = serve(root.path(), Some(config));
+        let server = Self { root, address };
+        title.copy(&server.folder());
+        (server, authority)
     }
 
     /// Starts one that holds a copy of a title.
     pub fn with(title: &Title) -> Self {
+        Self::holding(&title.store)
+    }
+
+    /// Starts one that holds a copy of a folder's store.
+    pub fn holding(store: &Path) -> Self {
         let server = Self::start();
-        title.copy(&server.folder());
+        copy_folder(store, &server.folder());
         server
     }
 
@@ -116,11 +138,32 @@ pub fn outcome(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), text.concat())
 }
 
+/// A certificate for 127.0.0.1 from an authority of its own, and that authority.
+fn certified() -> (ServerConfig, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).expect("a certificate");
+    let issuer = rcgen::Issuer::new(params, key);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows them")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .expect("the key is the certificate's");
+    (config, authority.pem())
+}
+
 /// The service in a thread of its own.
-fn serve(root: &Path) -> SocketAddr {
+fn serve(root: &Path, tls: Option<ServerConfig>) -> SocketAddr {
     let mut service = S3ServiceBuilder::new(FileSystem::new(root).expect("the folder is there"));
     service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
     let service = service.build();
+    let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -128,8 +171,12 @@ fn serve(root: &Path) -> SocketAddr {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
-            let serving = http1::Builder::new();
-            tokio::spawn(serving.serve_connection(TokioIo::new(stream), service.clone()));
+            let (tls, service) = (tls.clone(), service.clone());
+            tokio::spawn(async move {
+                let Some(stream) = shaken(stream, tls).await else { return };
+                // A client that goes away is none of the server's business.
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
         }
     };
     std::thread::spawn(move || {
@@ -138,6 +185,16 @@ fn serve(root: &Path) -> SocketAddr {
     });
     address
 }
+
+/// The stream, behind TLS where it is wanted; none where the client does not trust it.
+async fn shaken(stream: TcpStream, tls: Option<TlsAcceptor>) -> Option<Box<dyn Stream>> {
+    let Some(tls) = tls else { return Some(Box::new(stream)) };
+    Some(Box::new(tls.accept(stream).await.ok()?))
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 fn files(folder: &Path, prefix: &str, keys: &mut Vec<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {

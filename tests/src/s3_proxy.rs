@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub struct Asked {
     pub target: String,
     /// The Range header.
     pub range: String,
+    /// The If-None-Match header.
+    pub if_none_match: String,
 }
 
 /// What a request does.
@@ -85,6 +87,9 @@ struct Shared {
     server: SocketAddr,
     plan: Mutex<Plan>,
     asked: Mutex<Vec<Asked>>,
+    /// Requests on their way now, and the most that ever were.
+    running: AtomicUsize,
+    most: AtomicUsize,
     open: Mutex<HashMap<u64, TcpStream>>,
     refusing: AtomicBool,
     stopped: AtomicBool,
@@ -99,6 +104,8 @@ impl Proxy {
             server,
             plan: Mutex::new(Box::new(|_| Fault::Pass)),
             asked: Mutex::default(),
+            running: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
             open: Mutex::default(),
             refusing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -142,6 +149,11 @@ impl Proxy {
     /// What was asked since the last call.
     pub fn taken(&self) -> Vec<Asked> {
         std::mem::take(&mut *lock(&self.shared.asked))
+    }
+
+    /// The most requests that were on their way at a time since the last call.
+    pub fn most_at_once(&self) -> usize {
+        self.shared.most.swap(0, Ordering::SeqCst)
     }
 }
 
@@ -197,6 +209,7 @@ impl Shared {
         server.set_nodelay(true)?;
         let (mut from_client, mut from_server) = (BufReader::new(client), BufReader::new(&server));
         while let Some(request) = Message::read(&mut from_client, false)? {
+            let _running = Running::of(self);
             let asked = request.asked();
             lock(&self.asked).push(asked.clone());
             let fault = (lock(&self.plan))(&asked);
@@ -259,6 +272,23 @@ impl Shared {
     }
 }
 
+/// Counts one request while it is on its way.
+struct Running<'a>(&'a Shared);
+
+impl<'a> Running<'a> {
+    fn of(shared: &'a Shared) -> Self {
+        let now = shared.running.fetch_add(1, Ordering::SeqCst) + 1;
+        shared.most.fetch_max(now, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A request or an answer, whole.
 struct Message {
     first: String,
@@ -301,7 +331,8 @@ impl Message {
         let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let has = |name: &str| query.split('&').any(|p| p.split('=').next() == Some(name));
-        let range = self.field("range").unwrap_or("").to_owned();
+        let field = |name| self.field(name).unwrap_or("").to_owned();
+        let (range, if_none_match) = (field("range"), field("if-none-match"));
         let kind = match method {
             "GET" if has("list-type") => Kind::List,
             "GET" if !range.is_empty() => Kind::Range,
@@ -314,7 +345,7 @@ impl Message {
             "DELETE" => Kind::Delete,
             other => panic!("{other} {target}: what is this?"),
         };
-        Asked { kind, target: target.to_owned(), range }
+        Asked { kind, target: target.to_owned(), range, if_none_match }
     }
 
     /// The head, with the body's true length.

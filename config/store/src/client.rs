@@ -14,12 +14,13 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{
     Builder, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient,
 };
-use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext};
 use headwater_config::{Bucket, S3};
 use tokio::sync::OnceCell;
 
-use crate::limits;
+use crate::error::{Error, Fault};
+use crate::{limits, tls};
 
 /// What a server other than AWS is told where no region is set: most take any.
 const ANY_REGION: &str = "us-east-1";
@@ -29,16 +30,21 @@ const ANY_REGION: &str = "us-east-1";
 pub(crate) struct Place {
     pub(crate) bucket: Bucket,
     pub(crate) settings: S3,
+    /// Whom the server's certificate must come from, where it is not the system's authorities.
+    trust: Option<TlsContext>,
     client: OnceCell<Client>,
 }
 
 impl Place {
-    pub(crate) fn new(bucket: &Bucket, settings: &S3) -> Self {
-        Self { bucket: bucket.clone(), settings: settings.clone(), client: OnceCell::new() }
+    pub(crate) fn new(bucket: &Bucket, settings: &S3) -> Result<Self, Error> {
+        let trust = settings.ca_file().map(tls::trust).transpose();
+        let trust = trust.map_err(|e| Error::new(Fault::Unavailable, bucket.name(), "", e))?;
+        let (bucket, settings) = (bucket.clone(), settings.clone());
+        Ok(Self { bucket, settings, trust, client: OnceCell::new() })
     }
 
     pub(crate) async fn client(&self) -> &Client {
-        self.client.get_or_init(|| make(&self.settings)).await
+        self.client.get_or_init(|| make(&self.settings, self.trust.clone())).await
     }
 
     /// A key of ours as the bucket's.
@@ -53,10 +59,10 @@ impl Place {
     }
 }
 
-async fn make(settings: &S3) -> Client {
+async fn make(settings: &S3, trust: Option<TlsContext>) -> Client {
     let (endpoint, region) = (settings.endpoint.address(), settings.region.name());
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http_client())
+        .http_client(http_client(None))
         .app_name(AppName::new("headwater").expect("letters make an app name"));
     if let Some(region) = region.or(endpoint.map(|_| ANY_REGION)) {
         loader = loader.region(Region::new(region.to_owned()));
@@ -68,6 +74,8 @@ async fn make(settings: &S3) -> Client {
         .with_initial_backoff(limits::FIRST_BACKOFF)
         .with_max_backoff(limits::LONGEST_BACKOFF);
     let mut config = Builder::from(&environment)
+        // Credentials come from elsewhere: from AWS, even where the bucket is not.
+        .http_client(http_client(trust))
         .force_path_style(settings.path_style)
         // Other servers do not know the checksums that the SDK adds by itself; every byte of ours
         // has its CRC32C in heads.
@@ -84,11 +92,12 @@ async fn make(settings: &S3) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Pools connections; rustls with ring, and the system's certificates.
-fn http_client() -> SharedHttpClient {
+/// Pools connections; rustls with ring, and the system's certificates where no others are named.
+fn http_client(trust: Option<TlsContext>) -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .pool_idle_timeout(limits::IDLE)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(trust.unwrap_or_default())
         .build_https()
 }
 

@@ -19,5 +19,7 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 pub const UPLOAD_BYTES_PER_S: u64 = 256 * 1024;
 /// Parts of one upload (Amazon S3 User Guide, "Multipart upload limits").
 pub const PARTS: u64 = 10_000;
+/// Bytes of `store.s3.ca_file`; all authorities that browsers know together are a quarter of it.
+pub const CA_FILE_BYTES: u64 = 1024 * 1024;
 /// Characters of a foreign error's text that are repeated.
 pub const CAUSE_CHARS: usize = 400;

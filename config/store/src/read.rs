@@ -43,9 +43,11 @@ pub struct Entry {
 
 impl Reader {
     /// The store in `bucket`. Nothing is asked for yet, credentials neither.
-    #[must_use]
-    pub fn new(bucket: &Bucket, settings: &S3) -> Self {
-        Self { place: Arc::new(Place::new(bucket, settings)) }
+    ///
+    /// # Errors
+    /// Where `ca_file` holds no authority.
+    pub fn new(bucket: &Bucket, settings: &S3) -> Result<Self, Error> {
+        Ok(Self { place: Arc::new(Place::new(bucket, settings)?) })
     }
 
     /// Exactly these bytes of an object, in one request; one more where the body breaks off.

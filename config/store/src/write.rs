@@ -29,9 +29,11 @@ pub enum Condition<'a> {
 
 impl Writer {
     /// The store in `bucket`. Nothing is asked for yet.
-    #[must_use]
-    pub fn new(bucket: &Bucket, settings: &S3) -> Self {
-        Self { reader: Reader::new(bucket, settings) }
+    ///
+    /// # Errors
+    /// As [`Reader::new`].
+    pub fn new(bucket: &Bucket, settings: &S3) -> Result<Self, Error> {
+        Ok(Self { reader: Reader::new(bucket, settings)? })
     }
 
     /// The same store, to read from.

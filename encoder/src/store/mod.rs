@@ -106,7 +106,7 @@ impl std::fmt::Debug for Lease {
 pub fn open(store: &config::Store) -> Result<Box<dyn Store>, Error> {
     match &store.url {
         StoreUrl::File(folder) => Ok(Box::new(FileStore::new(folder)?)),
-        StoreUrl::S3(bucket) => Ok(Box::new(S3Store::new(bucket, &store.s3))),
+        StoreUrl::S3(bucket) => Ok(Box::new(S3Store::new(bucket, &store.s3)?)),
     }
 }
 

@@ -32,8 +32,9 @@ pub struct S3Store {
 
 impl S3Store {
     /// A store in `bucket`. Nothing is asked for yet.
-    pub fn new(bucket: &Bucket, settings: &S3) -> Self {
-        Self { writer: s3::Writer::new(bucket, settings), leases: Mutex::default() }
+    pub fn new(bucket: &Bucket, settings: &S3) -> Result<Self, Error> {
+        let writer = s3::Writer::new(bucket, settings).map_err(|e| failed(&e))?;
+        Ok(Self { writer, leases: Mutex::default() })
     }
 
     /// The lease under which `key` is written, where one was taken.

@@ -25,9 +25,13 @@ pub struct S3Store {
 impl S3Store {
     /// The store in `bucket`, read by at most `max_concurrent_reads` at a time. Nothing is asked
     /// for yet; see [`Store::probe`].
-    pub fn new(bucket: &Bucket, settings: &S3, max_concurrent_reads: usize) -> Self {
+    pub fn new(
+        bucket: &Bucket,
+        settings: &S3,
+        max_concurrent_reads: usize,
+    ) -> Result<Self, StoreError> {
         let places = Semaphore::new(max_concurrent_reads);
-        Self { reader: s3::Reader::new(bucket, settings), places }
+        Ok(Self { reader: s3::Reader::new(bucket, settings)?, places })
     }
 
     async fn place(&self) -> SemaphorePermit<'_> {

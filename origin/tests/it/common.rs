@@ -231,7 +231,7 @@ impl Origin {
     pub fn new(config: &Config) -> Self {
         let metrics = Arc::new(Metrics::new());
         let log = AccessLog::open(&config.origin.access_log, metrics.access_log_dropped.clone());
-        let store = server::store(config, &metrics);
+        let store = server::store(config, &metrics).unwrap();
         Self { rooms: Rooms::with_store(config, store, metrics, log.unwrap()).unwrap() }
     }
 

@@ -213,6 +213,48 @@ fn cut_at(chosen: fn(usize, &Asked) -> bool) {
     assert_eq!(versions.len(), 4, "{versions:?}");
 }
 
+/// A server that ignores If-None-Match takes every lease: the object is looked at again, and the
+/// last who wrote it has it.
+#[test]
+fn without_conditional_writes_a_title_has_one_writer_too() {
+    let bench = Bench::new();
+    let lease = bench.server.folder().join("leases/film");
+    let is_lease = |asked: &Asked| asked.kind == Kind::Put && names(asked, "film");
+    // To a server that finds no object every If-None-Match holds.
+    let ignoring = lease.clone();
+    bench.proxy.inject(move |asked| {
+        if is_lease(asked) && asked.if_none_match == "*" {
+            let _ = fs::remove_file(&ignoring);
+        }
+        Fault::Pass
+    });
+    let (code, text) = bench.encode(small(), SMALL);
+    assert_eq!(code, Some(0), "{text}");
+    let asked = bench.proxy.taken();
+    let claims = asked.iter().filter(|a| is_lease(a) && a.if_none_match == "*").count();
+    assert_eq!(claims, 2, "the second tries whether the first one's condition was heeded");
+    assert!(!lease.exists(), "given back");
+    let before = bench.pointer();
+
+    // Another writes after our second write, and before we look again.
+    let ignoring = lease.clone();
+    let mut writes = 0;
+    bench.proxy.inject(move |asked| {
+        if is_lease(asked) {
+            writes += 1;
+            let _ = fs::remove_file(&ignoring);
+        } else if writes == 2 && names(asked, "film") {
+            fs::write(&ignoring, "{\"holder\":\"another\",\"beat\":0}").unwrap();
+        }
+        Fault::Pass
+    });
+    let (code, text) = bench.encode(small(), SMALL);
+    assert_eq!(code, Some(6), "{text}");
+    assert!(text.contains("is being encoded by another process"), "{text}");
+    assert!(bench.pointer() == before, "another title");
+    assert!(fs::read_to_string(&lease).unwrap().contains("another"), "not ours to remove");
+}
+
 #[test]
 fn one_writer_a_title_and_a_dead_one_is_waited_for() {
     let bench = Bench::new();
