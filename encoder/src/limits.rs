@@ -31,6 +31,8 @@ pub const CHANNELS: u32 = 8;
 pub const MOOF_BYTES: u64 = 1024 * 1024;
 /// Bytes of a moov of a fragmented file, which holds no samples.
 pub const MOOV_BYTES: u64 = 1024 * 1024;
+/// Reads and seeks that a second reader may need for ffmpeg's header; it takes some hundred.
+pub const OPINION_STEPS: u32 = 100_000;
 /// Bytes read at once when stored bytes are checked; a fragment is read whole.
 pub const READ_BYTES: u64 = 4 * 1024 * 1024;
 /// How long ffprobe may think about a source's header.

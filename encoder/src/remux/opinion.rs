@@ -1,16 +1,19 @@
 //! A second opinion: the crate `mp4` reads ffmpeg's header on its own, and what manifests will
 //! claim must be what it sees.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use headwater_packager::codec::SampleEntry;
 use mp4::{Mp4Reader, Mp4Track};
 
+use crate::limits::OPINION_STEPS;
+
 /// Compares `ours` with what the crate `mp4` reads from `start`, a file's ftyp and moov.
 pub fn agrees(start: &[u8], ours: &SampleEntry, timescale: u32) -> Result<(), String> {
     let len = u64::try_from(start.len()).expect("a length fits");
-    let reader = Mp4Reader::read_header(Cursor::new(start), len)
-        .map_err(|e| format!("a second reader cannot read the header: {e}"))?;
+    let reader =
+        Mp4Reader::read_header(Bounded { inner: Cursor::new(start), steps: OPINION_STEPS }, len)
+            .map_err(|e| format!("a second reader cannot read the header: {e}"))?;
     let mut tracks = reader.tracks().values();
     let (Some(track), None) = (tracks.next(), tracks.next()) else {
         return Err("a second reader expected one track".to_owned());
@@ -33,6 +36,37 @@ pub fn agrees(start: &[u8], ours: &SampleEntry, timescale: u32) -> Result<(), St
         ));
     }
     Ok(())
+}
+
+/// Bytes that end in an error once they were read too often: `mp4` 0.14 goes in circles where a
+/// box says that it is empty, in a meta box for example.
+struct Bounded<'a> {
+    inner: Cursor<&'a [u8]>,
+    steps: u32,
+}
+
+impl Bounded<'_> {
+    fn step(&mut self) -> io::Result<()> {
+        let left = self.steps.checked_sub(1);
+        self.steps = left.ok_or_else(|| {
+            io::Error::other(format!("it is not through after {OPINION_STEPS} steps"))
+        })?;
+        Ok(())
+    }
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.step()?;
+        self.inner.read(into)
+    }
+}
+
+impl Seek for Bounded<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.step()?;
+        self.inner.seek(to)
+    }
 }
 
 /// What both readers can say.
@@ -126,5 +160,24 @@ mod tests {
             assert!(error.starts_with("two readers disagree"), "{error}");
         }
         assert!(agrees(&start[..40], &ours, 24_000).is_err());
+    }
+
+    /// Found by fuzzing: this reading never ended.
+    #[test]
+    fn a_reader_that_goes_in_circles_is_stopped() {
+        let mut w = BoxWriter::default();
+        w.boxed(b"moov", |w| {
+            w.boxed(b"udta", |w| {
+                w.boxed(b"meta", |w| {
+                    w.zeros(4);
+                    w.boxed(b"hdlr", |w| w.zeros(25));
+                    // A box whose size is 0.
+                    w.zeros(16);
+                });
+            });
+        });
+        let sound = SampleEntry::Aac { object_type: 2, sample_rate: 48_000, channels: 2 };
+        let error = agrees(&w.into_bytes(), &sound, 48_000).unwrap_err();
+        assert!(error.ends_with("it is not through after 100000 steps"), "{error}");
     }
 }
