@@ -4,6 +4,7 @@
 
 mod access;
 mod binary;
+mod clients;
 mod common;
 mod damage;
 mod docs;
@@ -14,6 +15,7 @@ mod proxy;
 mod reload;
 mod requests;
 mod sharing;
+mod table;
 mod tokens;
 mod tls;
 mod wire;

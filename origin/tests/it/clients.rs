@@ -1,0 +1,112 @@
+//! Other people's HTTP clients: reqwest (on hyper), curl and nghttp (on nghttp2), seen alike.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::common::Seen;
+
+/// Header fields of a request; one may stand there twice.
+pub type Fields = Vec<(&'static str, String)>;
+
+/// A client of a listener.
+pub trait Ask {
+    /// Its name and the protocol that it speaks.
+    fn name(&self) -> String;
+    /// The answer to one request.
+    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen;
+}
+
+/// reqwest, one connection kept.
+pub struct Reqwest {
+    client: reqwest::blocking::Client,
+    base: String,
+}
+
+impl Reqwest {
+    pub fn http1(address: SocketAddr) -> Self {
+        let client = reqwest::blocking::Client::builder().no_proxy().http1_only();
+        Self { client: client.build().unwrap(), base: format!("http://{address}") }
+    }
+}
+
+impl Ask for Reqwest {
+    fn name(&self) -> String {
+        "reqwest HTTP/1.1".to_owned()
+    }
+
+    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let answer = request.send().unwrap();
+        assert_eq!(answer.version(), http::Version::HTTP_11);
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Seen::new(status, headers, answer.bytes().unwrap().to_vec())
+    }
+}
+
+/// curl, a process for each request.
+pub struct Curl {
+    arguments: &'static [&'static str],
+    version: &'static str,
+    base: String,
+}
+
+impl Curl {
+    pub fn http1(address: SocketAddr) -> Self {
+        let base = format!("http://{address}");
+        Self { arguments: &["--http1.1"], version: "HTTP/1.1", base }
+    }
+}
+
+impl Ask for Curl {
+    fn name(&self) -> String {
+        format!("curl {}", self.version)
+    }
+
+    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--include", "--path-as-is", "--noproxy", "*"]);
+        command.args(self.arguments);
+        match *method {
+            Method::HEAD => command.arg("--head"),
+            _ => command.args(["--request", method.as_str()]),
+        };
+        for (name, value) in fields {
+            command.arg("--header").arg(format!("{name}: {value}"));
+        }
+        let output = command.arg(format!("{}{path}", self.base)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{method} {path} {fields:?}: {said}");
+        let end = output.stdout.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let (head, body) = output.stdout.split_at(end + 4);
+        let head = std::str::from_utf8(head).unwrap();
+        let mut lines = head.lines();
+        let first = lines.next().unwrap();
+        let (version, rest) = first.split_once(' ').unwrap();
+        assert_eq!(version, self.version, "{first}");
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        Seen::new(rest[..3].parse().unwrap(), map_of(headers), body.to_vec())
+    }
+}
+
+fn map_of<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> HeaderMap {
+    let field = |(name, value): (&str, &str)| {
+        let name = HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes()).unwrap();
+        (name, HeaderValue::from_str(value).unwrap())
+    };
+    fields.map(field).collect()
+}
+
+/// Whether a program is here; says so if not, and that something was skipped for it.
+#[expect(clippy::print_stdout, reason = "what was skipped is counted by its line")]
+pub fn is_here(program: &str) -> bool {
+    let here = Command::new(program).arg("--version").output().is_ok();
+    if !here {
+        println!("skipped: {program} is not installed");
+    }
+    here
+}
