@@ -146,6 +146,8 @@ fn weight_bytes(key: &str, made: &Representation) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
@@ -154,6 +156,20 @@ mod tests {
 
     fn cache(capacity_bytes: u64) -> ResponseCache {
         ResponseCache::new(capacity_bytes, Arc::new(Metrics::new()))
+    }
+
+    /// A writer of the log into memory.
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     fn of(len: usize) -> Representation {
@@ -217,10 +233,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fill_that_breaks_off_is_a_fault_of_ours() {
+    async fn a_fill_that_breaks_off_is_a_fault_of_ours_and_the_log_says_why() {
         let cache = cache(1 << 20);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || Lines(Arc::clone(&writer)))
+            .finish();
+        let logging = tracing::subscriber::set_default(subscriber);
         let broken = cache.fill("/k", async { panic!("on purpose") }).await;
+        drop(logging);
         assert!(matches!(broken, Err(Failure::Internal(_))));
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("ERROR") && log.contains("a fill broke off"), "{log}");
         assert!(cache.fill("/k", async { Ok(of(1)) }).await.is_ok());
     }
 

@@ -40,7 +40,8 @@ impl Store for Slow {
         known: Option<&Stamp>,
     ) -> Result<Small, StoreError> {
         self.heads_reads.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let is_stuck = key.as_str().contains("/stuck/");
+        tokio::time::sleep(Duration::from_millis(if is_stuck { 60_000 } else { 50 })).await;
         self.store.read_small(key, max_bytes, known).await
     }
 
@@ -176,4 +177,22 @@ async fn a_store_that_does_not_answer_in_time_is_a_504_and_forgotten() {
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
     assert_eq!(metrics.store_errors.with_label_values(&["timeout"]).get(), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_titles_opens_many_at_once_and_leaves_out_what_is_stuck() {
+    let stored = Stored::with_movie();
+    // One by one these take 8 s, more than a list is waited for.
+    for n in 0..80 {
+        stored.publish(&format!("title-{n:02}"), VERSION, None);
+    }
+    stored.publish("stuck", VERSION, None);
+    let (service, _) = slow(&stored);
+    let request = request(Method::GET, "/titles.json", &[]);
+    let answer = service.answer(&request, Instant::now(), SystemTime::now()).await;
+    let list: serde_json::Value = serde_json::from_slice(&answer.body.parts().concat()).unwrap();
+    let ids: Vec<_> =
+        list.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 81, "{ids:?}");
+    assert!(ids.is_sorted() && !ids.contains(&"stuck"));
 }
