@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn from_the_right_for_as_long_as_proxies_are_trusted() {
         let xff = "x-forwarded-for";
-        let long = "203.0.113.1,".repeat(limits::FORWARDED_HOPS * 3) + "10.0.0.3";
+        let long = "1.1.1.1,".repeat(limits::FORWARDED_HOPS * 3) + "203.0.113.1,10.0.0.3";
         // Who is connected, X-Forwarded-For line by line, who asked.
         let cases: &[(&str, &[&str], &str)] = &[
             (PROXY, &[], PROXY),

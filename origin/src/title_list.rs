@@ -52,8 +52,9 @@ pub async fn make(
     let ends_at = tokio::time::Instant::now() + limits::LIST_TIME;
     let listing = stream::iter(ids)
         .map(|id| timeout_at(ends_at, list_one(titles, profiles, id, now)))
-        .buffered(limits::LISTED_AT_ONCE);
-    let listed: Vec<_> = listing.filter_map(async |one| one.ok().flatten()).collect().await;
+        .buffer_unordered(limits::LISTED_AT_ONCE);
+    let mut listed: Vec<_> = listing.filter_map(async |one| one.ok().flatten()).collect().await;
+    listed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let json = serde_json::to_vec(&listed).expect("plain data into memory");
     Ok(Representation::of_text("application/json", json))
 }

@@ -16,6 +16,7 @@
 //! | [`config`] | a configuration file |
 //! | [`route`] | a path |
 //! | [`conditions`] | the values of Range, If-None-Match, If-Match, If-Range |
+//! | [`forwarded`] | who is connected, then the values of X-Forwarded-For, Forwarded, CDN-Loop, Accept-Encoding, traceparent |
 //! | [`proxy`] | what a connection begins with: a PROXY header |
 //! | [`probe`] | ffprobe's JSON, then its lines of packets |
 //! | [`compact_token`] | what a compact token's signature covers; it is put right |
@@ -35,17 +36,18 @@ pub use encoder::{probe, remux, said};
 pub use media::{fragment, movie, sample_entry};
 pub use stored::{config, heads, pointer};
 pub use token::{carriers, compact_token, jwks, jwt};
-pub use web::{conditions, proxy, route};
+pub use web::{conditions, forwarded, proxy, route};
 
 /// A target: its name and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("carriers", carriers),
     ("compact_token", compact_token),
     ("conditions", conditions),
     ("config", config),
+    ("forwarded", forwarded),
     ("fragment", fragment),
     ("heads", heads),
     ("jwks", jwks),
