@@ -22,7 +22,7 @@ pub struct Running {
     log: std::path::PathBuf,
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

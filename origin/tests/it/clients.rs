@@ -14,6 +14,10 @@ pub type Fields = Vec<(&'static str, String)>;
 pub trait Ask {
     /// Its name and the protocol that it speaks.
     fn name(&self) -> String;
+    /// Whether it gives a body as it came: some take a coding off.
+    fn shows_coded(&self) -> bool {
+        true
+    }
     /// The answer to one request.
     fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen;
 }
@@ -60,11 +64,26 @@ impl Curl {
         let base = format!("http://{address}");
         Self { arguments: &["--http1.1"], version: "HTTP/1.1", base }
     }
+
+    pub fn h2c(address: SocketAddr) -> Self {
+        let base = format!("http://{address}");
+        Self { arguments: &["--http2-prior-knowledge"], version: "HTTP/2", base }
+    }
+
+    pub fn http1_over_tls(address: SocketAddr) -> Self {
+        let base = format!("https://{address}");
+        Self { arguments: &["--insecure", "--http1.1"], version: "HTTP/1.1", base }
+    }
+
+    pub fn h2_over_tls(address: SocketAddr) -> Self {
+        let base = format!("https://{address}");
+        Self { arguments: &["--insecure", "--http2"], version: "HTTP/2", base }
+    }
 }
 
 impl Ask for Curl {
     fn name(&self) -> String {
-        format!("curl {}", self.version)
+        format!("curl {} {}", self.version, self.base)
     }
 
     fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
@@ -90,6 +109,60 @@ impl Ask for Curl {
         assert_eq!(version, self.version, "{first}");
         let headers = lines.filter_map(|line| line.split_once(": "));
         Seen::new(rest[..3].parse().unwrap(), map_of(headers), body.to_vec())
+    }
+}
+
+/// nghttp, two processes for each request: one for the header, one for the body.
+pub struct Nghttp {
+    base: String,
+}
+
+impl Nghttp {
+    pub fn h2c(address: SocketAddr) -> Self {
+        Self { base: format!("http://{address}") }
+    }
+
+    pub fn h2_over_tls(address: SocketAddr) -> Self {
+        Self { base: format!("https://{address}") }
+    }
+
+    fn output(&self, how: &[&str], method: &Method, path: &str, fields: &Fields) -> Vec<u8> {
+        let mut command = Command::new("nghttp");
+        command.args(how).arg(format!("--header=:method: {method}"));
+        // It would accept gzip of its own accord.
+        if !fields.iter().any(|(name, _)| *name == "accept-encoding") {
+            command.arg("--header=accept-encoding: identity");
+        }
+        for (name, value) in fields {
+            command.arg(format!("--header={name}: {value}"));
+        }
+        let output = command.arg(format!("{}{path}", self.base)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{method} {path} {fields:?}: {said}");
+        output.stdout
+    }
+}
+
+impl Ask for Nghttp {
+    fn name(&self) -> String {
+        format!("nghttp {}", self.base)
+    }
+
+    fn shows_coded(&self) -> bool {
+        false
+    }
+
+    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
+        let said = self.output(&["--verbose", "--null-out"], method, path, fields);
+        let said = String::from_utf8_lossy(&said);
+        let received = said
+            .lines()
+            .filter_map(|line| line.split_once("] recv (stream_id=")?.1.split_once(") "));
+        let received: Vec<_> = received.map(|(_, field)| field).collect();
+        let status = received.iter().find_map(|field| field.strip_prefix(":status: ")).unwrap();
+        let headers = received.iter().filter(|field| !field.starts_with(':'));
+        let headers = map_of(headers.filter_map(|field| field.split_once(": ")));
+        Seen::new(status.parse().unwrap(), headers, self.output(&[], method, path, fields))
     }
 }
 
