@@ -27,8 +27,8 @@ pub struct Encoder {
     /// its first output grow, and ffprobe when it writes nothing. Slow presets at large sizes look
     /// ahead for long before their first frame.
     pub stall_s: u32,
-    /// Hours that a version surely stays after another took its place: players in mid-title need
-    /// it, and no manifest may live longer in caches. Nothing deletes versions yet.
+    /// Hours that a version surely stays after another took its place, or its title was deleted:
+    /// players in mid-title need it, and no manifest may live longer in caches.
     pub version_grace_h: u32,
     /// Renditions, none above the source's size. What the source cannot fill is left out.
     pub ladder: Vec<Rung>,

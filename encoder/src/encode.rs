@@ -17,6 +17,7 @@ use crate::probe::Probe;
 use crate::publish;
 use crate::remux::{self, Made};
 use crate::report::{Meter, Report, Stage};
+use crate::retention::{self, Terms};
 use crate::source::{self, Selected};
 use crate::store::{self, Store};
 use crate::work::{self, Job, Work};
@@ -82,7 +83,7 @@ async fn encode_alone(
 ) -> Result<Published, Error> {
     let started = Instant::now();
     // A pointer that cannot be replaced is told of before the work, not after.
-    publish::pointer(store, &request.title).await?;
+    let before = publish::pointer(store, &request.title).await?;
     let tools = Tools::new(config);
     let prepared = prepare(&request.input, &tools, config, report, cancel).await?;
     let duration_ms = prepared.plan.grid.duration_ms();
@@ -109,6 +110,10 @@ async fn encode_alone(
     if let Err(e) = cleaned {
         report.notice(&format!("not cleaned up: {e}; the next encode takes back what is not live"));
     }
+    if made.is_ok() {
+        let displaced = before.and_then(|pointer| pointer.live);
+        retire(store, &request.title, displaced, config, report.as_ref()).await;
+    }
     report.end();
     Ok(Published {
         title: request.title.clone(),
@@ -117,6 +122,41 @@ async fn encode_alone(
         duration_ms,
         took_s: started.elapsed().as_secs_f64(),
     })
+}
+
+/// After a publication: the version before begins its grace, and those at its end are removed.
+/// What fails here is tried again by the next encode of the title, or by `sweep`.
+async fn retire(
+    store: &dyn Store,
+    title: &TitleId,
+    displaced: Option<VersionId>,
+    config: &Encoder,
+    report: &dyn Report,
+) {
+    let terms = Terms { now_ms: unix_ms(), grace_ms: grace_ms(config) };
+    let retired = async {
+        if let Some(version) = displaced {
+            retention::displace(store, title, version, terms).await?;
+        }
+        retention::retain(store, title, terms).await
+    };
+    match retired.await {
+        Ok(removed) => removed.iter().for_each(|version| {
+            report.notice(&format!("removed {version}, displaced for longer than version_grace_h"));
+        }),
+        Err(e) => report.notice(&format!("old versions stay for now: {e}")),
+    }
+}
+
+/// How long a displaced version stays, in milliseconds.
+pub fn grace_ms(config: &Encoder) -> u64 {
+    u64::from(config.version_grace_h) * 3_600_000
+}
+
+/// The wall clock, in milliseconds.
+pub fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A source that was looked at, and what is to be made of it.

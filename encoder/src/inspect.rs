@@ -20,6 +20,8 @@ pub struct Stored {
     pub title: TitleId,
     /// The version that unversioned URLs lead to.
     pub live: Option<VersionId>,
+    /// Whether it was deleted: no viewer finds it, and its versions go after their grace.
+    pub is_deleted: bool,
     /// Why the pointer that would say so cannot be read.
     pub pointer_damage: Option<Error>,
     /// Every version, the oldest first; `Err` says why its heads cannot be opened.
@@ -51,14 +53,16 @@ pub async fn inspect(store: &dyn Store, title: &TitleId) -> Result<Stored, Error
     if pointer.is_none() && pointer_damage.is_none() && versions.is_empty() {
         return Err(Error::new(Kind::NotFound, format!("there is no title {title} in the store")));
     }
+    let is_deleted = pointer.as_ref().is_some_and(|pointer| pointer.deleted);
     let live = pointer.and_then(|pointer| pointer.live);
-    Ok(Stored { title: title.clone(), live, pointer_damage, versions })
+    Ok(Stored { title: title.clone(), live, is_deleted, pointer_damage, versions })
 }
 
 impl Stored {
     /// For people.
     pub fn to_text(&self) -> String {
-        let mut text = format!("title {}\n", self.title);
+        let deleted = if self.is_deleted { ", deleted" } else { "" };
+        let mut text = format!("title {}{deleted}\n", self.title);
         if let Some(damage) = &self.pointer_damage {
             text += &format!("damaged: {damage}\n");
         }
@@ -95,7 +99,8 @@ impl Stored {
             .collect();
         let damage = self.pointer_damage.as_ref().map(Error::to_string);
         json!({
-            "title": self.title, "live": self.live, "pointer_error": damage, "versions": versions,
+            "title": self.title, "live": self.live, "deleted": self.is_deleted,
+            "pointer_error": damage, "versions": versions,
         })
     }
 }

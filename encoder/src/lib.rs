@@ -28,6 +28,7 @@ pub mod probe;
 pub mod publish;
 pub mod remux;
 pub mod report;
+pub mod retention;
 pub mod sample;
 pub mod scan;
 pub mod source;

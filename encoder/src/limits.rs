@@ -35,6 +35,8 @@ pub const MOOV_BYTES: u64 = 1024 * 1024;
 pub const OPINION_STEPS: u32 = 100_000;
 /// Bytes read at once when stored bytes are checked; a fragment is read whole.
 pub const READ_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of the note that says since when a version is displaced.
+pub const NOTE_BYTES: usize = 1024;
 /// How long ffprobe may think about a source's header.
 pub const PROBE_TIME: Duration = Duration::from_secs(120);
 /// Media seconds that are decoded again to find where a damaged source is damaged.

@@ -11,6 +11,7 @@ use headwater_encoder::encode::{self, Published, Request};
 use headwater_encoder::error::{Error, Kind};
 use headwater_encoder::ffmpeg::Tools;
 use headwater_encoder::report::{self, Meter, Report, Stage, print_json, print_line};
+use headwater_encoder::retention::{self, Terms};
 use headwater_encoder::sample::{self, Sample};
 use headwater_encoder::{audit, inspect, publish, store};
 use headwater_packager::ids::{TitleId, VersionId};
@@ -33,6 +34,8 @@ Examples:
   headwater-encoder encode film.mp4 --title film --json | jq .percent
   headwater-encoder inspect film
   headwater-encoder verify film
+  headwater-encoder delete film
+  headwater-encoder sweep
   headwater-encoder sample test.mp4 --seconds 60
 
 Exit codes:
@@ -56,6 +59,11 @@ enum Command {
     Inspect(Inspect),
     /// Read every stored byte of a title again and compare it with its checksum
     Verify(Verify),
+    /// Delete a title: nobody finds it any more, and its objects go after encoder.version_grace_h
+    Delete(Delete),
+    /// Remove displaced versions and deleted titles whose grace is over, of the whole store; for a
+    /// daily timer. `encode` does the same for its own title
+    Sweep(Sweep),
     /// Make a test film: running time, frame number as a bar code, a beep each second
     Sample(MakeSample),
 }
@@ -113,6 +121,29 @@ struct Verify {
 }
 
 #[derive(Args)]
+struct Delete {
+    /// The title's id
+    title: TitleId,
+    /// Remove its objects at once: who is watching is cut off. Caches still hold what they hold
+    #[arg(long)]
+    now: bool,
+    /// The store [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Sweep {
+    /// The store [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
 struct MakeSample {
     /// The file to make, an MP4
     out: PathBuf,
@@ -138,6 +169,8 @@ impl Command {
             Self::Encode(args) => &args.common,
             Self::Inspect(args) => &args.common,
             Self::Verify(args) => &args.common,
+            Self::Delete(args) => &args.common,
+            Self::Sweep(args) => &args.common,
             Self::Sample(args) => &args.common,
         }
     }
@@ -175,6 +208,8 @@ async fn run(command: &Command) -> Result<(), Error> {
         Command::Encode(args) => encode(args, config, &report, &cancel).await,
         Command::Inspect(args) => inspect(args, &config).await,
         Command::Verify(args) => verify(args, &config, &report, &cancel).await,
+        Command::Delete(args) => delete(args, &config).await,
+        Command::Sweep(args) => sweep(args, &config, &cancel).await,
         Command::Sample(args) => sample(args, &config, &report, &cancel).await,
     };
     report.end();
@@ -336,6 +371,74 @@ async fn verify(
         ));
     }
     Ok(())
+}
+
+async fn delete(args: &Delete, config: &Config) -> Result<(), Error> {
+    let store = store::open(&chosen(args.store.as_ref(), config))?;
+    let title = &args.title;
+    let grace_ms = if args.now { 0 } else { encode::grace_ms(&config.encoder) };
+    let terms = Terms { now_ms: encode::unix_ms(), grace_ms };
+    let lease = store.lease(title).await?;
+    let deleted = retention::delete(store.as_ref(), title, terms).await;
+    lease.give_back().await;
+    let removed = deleted?;
+    if args.common.json {
+        print_json(&json!({"event": "result", "title": title, "removed": removed}));
+    } else if args.now {
+        print_line(&format!("deleted {title}, and everything that was stored of it"));
+    } else {
+        print_line(&format!(
+            "deleted {title}; who is watching it goes on, and `headwater-encoder sweep` removes its \
+             objects after {} h",
+            config.encoder.version_grace_h
+        ));
+    }
+    Ok(())
+}
+
+async fn sweep(args: &Sweep, config: &Config, cancel: &Cancel) -> Result<(), Error> {
+    let store = store::open(&chosen(args.store.as_ref(), config))?;
+    let store = store.as_ref();
+    let grace_ms = encode::grace_ms(&config.encoder);
+    let (mut removed, mut failed) = (0, 0);
+    for title in retention::unsettled(store).await? {
+        cancel.check()?;
+        match sweep_one(store, &title, grace_ms).await {
+            Ok(versions) => {
+                removed += versions.len();
+                for version in versions {
+                    if args.common.json {
+                        let said = json!({"event": "removed", "title": title, "version": version});
+                        print_json(&said);
+                    } else {
+                        print_line(&format!("removed {title} {version}"));
+                    }
+                }
+            }
+            Err(e) => {
+                failed += 1;
+                eprintln!("{title}: left as it is: {e}");
+            }
+        }
+    }
+    if args.common.json {
+        print_json(&json!({"event": "result", "removed": removed, "failed": failed}));
+    } else {
+        print_line(&format!("{removed} versions removed, {failed} titles left as they are"));
+    }
+    Ok(())
+}
+
+async fn sweep_one(
+    store: &dyn store::Store,
+    title: &TitleId,
+    grace_ms: u64,
+) -> Result<Vec<VersionId>, Error> {
+    let lease = store.lease(title).await?;
+    let terms = Terms { now_ms: encode::unix_ms(), grace_ms };
+    let retained = retention::retain(store, title, terms).await;
+    lease.give_back().await;
+    retained
 }
 
 async fn sample(

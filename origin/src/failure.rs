@@ -53,6 +53,8 @@ pub enum Failure {
     FormatNotOffered,
     /// The store holds something that contradicts itself.
     SourceDamaged(Cause),
+    /// An object that heads name is not there: damage, unless the whole version was removed.
+    MediaMissing(Cause),
     /// The store cannot be reached, failed or broke off.
     StoreUnavailable(Cause),
     /// The store refuses this service.
@@ -201,7 +203,7 @@ impl Failure {
                 Level::DEBUG,
                 Seconds,
             ),
-            Self::SourceDamaged(_) => (
+            Self::SourceDamaged(_) | Self::MediaMissing(_) => (
                 502,
                 "source_damaged",
                 "the stored title is damaged; the service's log says where",
@@ -276,6 +278,7 @@ impl Failure {
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Self::SourceDamaged(cause)
+            | Self::MediaMissing(cause)
             | Self::StoreUnavailable(cause)
             | Self::StoreDenied(cause)
             | Self::StoreThrottled(cause)
@@ -287,7 +290,7 @@ impl Failure {
     /// Tells the operator: a line in the service's log, and damage in its counter. Called where
     /// the fault is found, once for all requests that wait for the same thing.
     pub fn report(&self, metrics: &Metrics) {
-        if let Self::SourceDamaged(cause) = self {
+        if let Self::SourceDamaged(cause) | Self::MediaMissing(cause) = self {
             metrics.damage.with_label_values(&[cause.part.as_str()]).inc();
         }
         let row = self.row();

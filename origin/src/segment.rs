@@ -7,7 +7,7 @@ use headwater_packager::title::{Title, Track};
 use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::slices::Slices;
-use crate::store::{Key, Store};
+use crate::store::{Fault, Key, Store};
 
 /// Reads what a plan names, one read for each object, and checks every fragment.
 pub async fn read(
@@ -25,10 +25,11 @@ pub async fn read(
                 format!("a segment of {} bytes, at most {}", plan.len_bytes, limits::SEGMENT_BYTES);
             return Err(damaged(&key, detail));
         }
-        let bytes = store
-            .read_range(&key, read.bytes.clone())
-            .await
-            .map_err(|e| e.into_failure(Part::Media, key.as_str()))?;
+        let bytes =
+            store.read_range(&key, read.bytes.clone()).await.map_err(|e| match e.fault {
+                Fault::NotFound => Failure::MediaMissing(cause(&key, e.detail)),
+                _ => e.into_failure(Part::Media, key.as_str()),
+            })?;
         plan::verify(track, read, &bytes).map_err(|damage| damaged(&key, damage.to_string()))?;
         parts.push(bytes);
     }
@@ -36,5 +37,9 @@ pub async fn read(
 }
 
 fn damaged(key: &Key, detail: String) -> Failure {
-    Failure::SourceDamaged(Cause { part: Part::Media, key: key.to_string(), detail })
+    Failure::SourceDamaged(cause(key, detail))
+}
+
+fn cause(key: &Key, detail: String) -> Cause {
+    Cause { part: Part::Media, key: key.to_string(), detail }
 }

@@ -267,13 +267,32 @@ impl Service {
                     let (facts, none) = (&planned.facts, Slices::empty());
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
-                self.cache.fill(path, planned.read(Arc::clone(&self.store))).await
+                self.cache.fill(path, self.media(planned, asked.title.clone(), version)).await
             }
         };
         about.cache = CacheUse::MISS;
         let (made, used) = filling?;
         about.cache = used;
         self.kept(request, path, &made, lifetime).await
+    }
+
+    /// Reads a segment. One whose object is gone is damage; but where the heads are gone too, the
+    /// version was removed since it was opened, and is unknown from now on.
+    fn media(
+        &self,
+        planned: Planned,
+        title: TitleId,
+        version: VersionId,
+    ) -> impl Future<Output = Result<Representation, Failure>> + Send + 'static {
+        let (store, titles) = (Arc::clone(&self.store), Arc::clone(&self.titles));
+        async move {
+            match planned.read(store).await {
+                Err(Failure::MediaMissing(_)) if titles.is_removed(&title, version).await => {
+                    Err(Failure::UnknownVersion)
+                }
+                read => read,
+            }
+        }
     }
 
     /// The answer with a representation that lies under `key` in the response cache.

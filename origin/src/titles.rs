@@ -159,6 +159,15 @@ impl Titles {
         }
     }
 
+    /// Looks again whether the store still has a version that was opened, and forgets it if not.
+    pub async fn is_removed(&self, title: &TitleId, version: VersionId) -> bool {
+        let removed = matches!(self.read_heads(title, version).await, Ok(None));
+        if removed {
+            self.versions.invalidate(&(title.clone(), version)).await;
+        }
+        removed
+    }
+
     /// Sets the gauges.
     pub async fn measure(&self) {
         self.versions.run_pending_tasks().await;

@@ -18,4 +18,5 @@ mod sharing;
 mod table;
 mod tokens;
 mod tls;
+mod versions;
 mod wire;
