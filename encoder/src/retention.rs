@@ -308,7 +308,8 @@ mod tests {
         assert_eq!(delete(&bench.store, &bench.title, at(24)).await.unwrap(), [V1]);
         assert_eq!(bench.retain(33).await, []);
         assert_eq!(bench.retain(34).await, [V2]);
-        assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 0, "nothing is left");
+        let titles = bench.folder.path().join(stored::TITLES_PREFIX);
+        assert_eq!(std::fs::read_dir(titles).unwrap().count(), 0, "nothing is left");
 
         bench.publish(V1).await;
         let now = Terms { grace_ms: 0, ..at(50) };

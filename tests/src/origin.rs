@@ -55,12 +55,17 @@ impl Origin {
     /// Starts an origin with a configuration that names no address, and does not wait for it to
     /// be ready, only to listen.
     pub fn launch(toml: &str, env: &[(&str, &str)]) -> Self {
+        Self::launch_binary(&binaries::origin(), toml, env)
+    }
+
+    /// The same with a binary that may be another release's.
+    pub fn launch_binary(binary: &Path, toml: &str, env: &[(&str, &str)]) -> Self {
         let folder = scratch::folder();
         let (port, admin_port) = free_ports();
         let config = folder.path().join("headwater.toml");
         fs::write(&config, toml).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
-        let process = run::command(binaries::origin())
+        let process = run::command(binary)
             .arg("--config")
             .arg(&config)
             .env("HEADWATER_ORIGIN__LISTEN", format!("[\"127.0.0.1:{port}\"]"))
@@ -79,6 +84,11 @@ impl Origin {
     /// Its client.
     pub fn web(&self) -> &Web {
         &self.web
+    }
+
+    /// Where it listens, `host:port`.
+    pub fn address(&self) -> String {
+        self.web.url("").trim_start_matches("http://").to_owned()
     }
 
     /// What it wrote so far: its own log and the access log.

@@ -15,6 +15,11 @@ pub fn skip(why: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
+/// Says that a test shows less than it could, without counting a skip.
+pub fn note(what: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "note: {what}");
+}
+
 /// A file of the folder `shared` beside the repository, or a counted skip.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);

@@ -137,9 +137,11 @@ impl Store for FileStore {
                 Err(e) if is_absent(&e) => {}
                 removed => removed?,
             }
-            // Folders are no objects: the last one takes its folder with it.
+            // Folders are no objects: the last one takes its folder with it. `titles/` itself stays:
+            // without it an origin takes the disk for gone, and serves what it last knew.
             let mut folder = folder_of(path);
-            while folder != root && fs::remove_dir(folder).is_ok() {
+            let stays = |folder: &Path| folder == root || folder_of(folder) == root;
+            while !stays(folder) && fs::remove_dir(folder).is_ok() {
                 folder = folder_of(folder);
             }
             Ok(())
@@ -274,7 +276,9 @@ mod tests {
             assert_eq!(store.list("titles/a/").await.unwrap(), wanted, "and no temporary files");
             super::super::delete_all(&store, "titles/a/v/").await.unwrap();
             store.delete(key).await.unwrap();
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no empty folders");
+            let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap()).collect();
+            assert_eq!(left.len(), 1, "no empty folders");
+            assert_eq!(fs::read_dir(left[0].path()).unwrap().count(), 0, "but titles/");
         });
     }
 
