@@ -72,6 +72,12 @@ impl Nginx {
         self.wait("its old worker ends", || ended() > workers);
     }
 
+    /// Removes what is cached under a tag, with the script of docs/cdn.
+    pub fn purge_tag(&self, tag: &str) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cdn/purge-tag");
+        run::succeed(run::command(script).arg(self.folder.path().join("cache")).arg(tag));
+    }
+
     /// Forgets everything that is cached.
     pub fn forget(&self) {
         files(&self.folder.path().join("cache"))

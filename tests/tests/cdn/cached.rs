@@ -139,3 +139,30 @@ fn one_title_is_purged_and_no_other() {
     of_film.iter().for_each(|path| assert_eq!(how(path), "MISS", "{path}"));
     all().for_each(|path| assert_eq!(how(path), "HIT", "{path}"));
 }
+
+#[test]
+fn a_tag_is_purged_and_no_other() {
+    let store = scratch::folder();
+    let (film, pal) = (Rate::Film.title().copy(store.path()), Rate::Pal.title().copy(store.path()));
+    let toml = format!("[store]\nurl = \"file://{}\"\n", store.path().display());
+    let toml = origin::toml(&toml, &Settings::default())
+        .replace("[origin]\n", "[origin]\ncache_tags = [\"cache-tag\"]\n");
+    let origin = Origin::launch(&toml, &[]);
+    let Some(nginx) = Nginx::start([&origin, &origin], None) else { return };
+    let of_film = segments(nginx.web(), &film.master());
+    let of_pal = segments(nginx.web(), &pal.master());
+    let how = |path: &str| nginx.web().get(path).header("x-cache").unwrap().to_owned();
+    let all = || of_film.iter().chain(&of_pal);
+    all().for_each(|path| assert_eq!(how(path), "MISS", "{path}"));
+    // Neither a part of a tag nor a tag in another letter.
+    for tag in ["title-fil", "itle-film", "title-filmx", "title-f.lm"] {
+        nginx.purge_tag(tag);
+    }
+    all().for_each(|path| assert_eq!(how(path), "HIT", "{path}"));
+    nginx.purge_tag("title-film");
+    of_pal.iter().for_each(|path| assert_eq!(how(path), "HIT", "{path}"));
+    of_film.iter().for_each(|path| assert_eq!(how(path), "MISS", "{path}"));
+    nginx.purge_tag(&format!("version-{}", pal.version));
+    of_film.iter().for_each(|path| assert_eq!(how(path), "HIT", "{path}"));
+    of_pal.iter().for_each(|path| assert_eq!(how(path), "MISS", "{path}"));
+}
