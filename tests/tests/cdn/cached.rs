@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use headwater_tests::hls::Master;
+use headwater_tests::hls::{Master, Media};
 use headwater_tests::nginx::Nginx;
 use headwater_tests::origin::{self, Origin, Settings};
 use headwater_tests::scratch;
@@ -19,7 +19,7 @@ fn segments_asked(origin: &Origin) -> f64 {
 
 fn segments(web: &Web, master: &str) -> Vec<String> {
     let master = Master::fetch(web, master);
-    master.all_media(web).iter().flat_map(|media| media.segment_paths()).collect()
+    master.all_media(web).iter().flat_map(Media::segment_paths).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The origin behind a shared cache: nginx with the file of docs/cdn, real titles, two nodes.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 mod cached;
 mod nodes;

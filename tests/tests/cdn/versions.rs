@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use headwater_packager::stored;
 use headwater_tests::encoder;
-use headwater_tests::hls::Master;
+use headwater_tests::hls::{Master, Media};
 use headwater_tests::origin::{Origin, Settings};
 use headwater_tests::run;
 use headwater_tests::scratch;
@@ -18,8 +18,8 @@ fn urls(web: &Web, title: &Title) -> Vec<String> {
     let master = Master::fetch(web, &title.master());
     let media = master.all_media(web);
     let mut all: Vec<_> = media.iter().map(|media| media.path.clone()).collect();
-    all.extend(media.iter().map(|media| media.init_path()));
-    all.extend(media.iter().flat_map(|media| media.segment_paths()));
+    all.extend(media.iter().map(Media::init_path));
+    all.extend(media.iter().flat_map(Media::segment_paths));
     all
 }
 
