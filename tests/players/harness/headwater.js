@@ -104,15 +104,29 @@ async function encoder(args) {
   }
 }
 
-/** Starts an origin on a free port, with segments of 6 s in profile `clear` and of 2 s in `short`. */
-export async function startOrigin(storeUrl) {
+/** Starts an S3 server that holds a copy of a store's folder: `reached` is what `startOrigin` takes. */
+export async function startBucket(storeUrl) {
+  const server = spawn(binary('test-s3'), [fileURLToPath(storeUrl)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let said = '';
+  for await (const text of server.stdout) {
+    said += text;
+    if (said.endsWith('\n')) break;
+  }
+  return { reached: JSON.parse(said), stop: () => server.stdin.end() };
+}
+
+/**
+ * Starts an origin on a free port, with segments of 6 s in profile `clear` and of 2 s in `short`.
+ * @param {string | {store: string, env: Record<string, string>}} where a store's URL, or what `startBucket` says of its own
+ */
+export async function startOrigin(where) {
+  const { store, env } = typeof where === 'string' ? { store: `[store]\nurl = "${where}"`, env: {} } : where;
   const folder = await mkdtemp(join(tmpdir(), 'headwater-origin-'));
   const [port, adminPort] = [await freePort(), await freePort()];
   const config = join(folder, 'origin.toml');
   await writeFile(
     config,
-    `[store]
-url = "${storeUrl}"
+    `${store}
 [origin]
 listen = ["127.0.0.1:${port}"]
 admin_listen = "127.0.0.1:${adminPort}"
@@ -124,7 +138,10 @@ grace_s = 0
 segment_ms = 2000
 `,
   );
-  const child = spawn(binary('origin'), ['--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(binary('origin'), ['--config', config], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   let said = '';
   child.stderr.on('data', (text) => (said = (said + text).slice(-4000)));
   const gone = new Promise((resolve) => child.once('exit', resolve));
