@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_FIELD_NAME_BYTES;
 use crate::secret::SecretSource;
+use crate::tokens::TokenKeyId;
 
 /// `[profiles.<name>.access]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -19,6 +20,8 @@ pub struct Access {
     /// Where the secrets are that open the profile, each by itself: several while one is changed
     /// for another.
     pub cdn_secrets: Vec<SecretSource>,
+    /// Keys whose tokens are taken; every key's where none is named.
+    pub token_keys: Vec<TokenKeyId>,
 }
 
 /// Who decides which viewers may have a profile's responses.

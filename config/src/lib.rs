@@ -26,6 +26,7 @@ mod schema;
 mod secret;
 mod store;
 mod tls;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,7 @@ pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};
 pub use tls::{Certificate, Tls, TlsVersion};
+pub use tokens::{Audience, CountryField, TokenKey, TokenKeyId, TokenName, Tokens};
 
 /// Everything an operator decides, for all binaries: each reads the sections it needs.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]

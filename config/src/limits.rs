@@ -25,6 +25,13 @@ pub const MAX_PREFIX_BYTES: usize = 512;
 /// Bytes of a region's name.
 pub const MAX_REGION_BYTES: usize = 64;
 
+/// Bytes of a token key's id; the origin has the same bound.
+pub const MAX_TOKEN_KEY_ID_BYTES: usize = 64;
+/// Bytes of the name of a cookie or query parameter.
+pub const MAX_TOKEN_NAME_BYTES: usize = 32;
+/// Bytes of an audience's name; the origin has the same bound.
+pub const MAX_AUDIENCE_BYTES: usize = 128;
+
 /// Allowed values of every number in the configuration. `*` stands for any name, `[]` for any
 /// entry of a list.
 pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
@@ -57,6 +64,10 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.limits.max_connections", 1..=1_048_576),
     // A browser opens about 100; each costs memory until it ends.
     ("origin.limits.max_streams", 1..=1_024),
+    // As certificates: 0 reads keys once.
+    ("origin.tokens.look_s", 0..=86_400),
+    // Longer, and an expiry says little.
+    ("origin.tokens.skew_s", 0..=300),
     ("origin.store.read_timeout_ms", 10..=600_000),
     ("origin.store.max_concurrent_reads", 1..=65_536),
     // Shorter segments cost more requests than media; longer ones make seeks and switches slow.
@@ -87,6 +98,9 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("profiles.*.formats", 1..=2),
     // A secret and its successor; each request is compared with all of them.
     ("profiles.*.access.cdn_secrets", 0..=8),
+    ("profiles.*.access.token_keys", 0..=64),
+    ("origin.tokens.keys", 0..=64),
+    ("origin.tokens.jwks", 0..=16),
     ("encoder.ladder", 1..=16),
 ];
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tokens::Tokens;
+
 use crate::limits::MAX_NODE_NAME_BYTES;
 use crate::{Network, Tls};
 
@@ -46,6 +48,8 @@ pub struct Origin {
     pub limits: Limits,
     /// How the store is read.
     pub store: StoreReads,
+    /// What viewers show to protected profiles.
+    pub tokens: Tokens,
 }
 
 /// `[origin.cache]`: sizes in MiB of bytes really pinned, lifetimes in milliseconds.
@@ -224,6 +228,7 @@ impl Default for Origin {
             cache: Cache::default(),
             limits: Limits::default(),
             store: StoreReads::default(),
+            tokens: Tokens::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use headwater_config::{Config, Severity, StoreUrl};
 use headwater_packager::ids::TitleId;
 
+use crate::access::tokens::Tokens;
 use crate::failure::{Failure, Part};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -67,6 +68,10 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
         }
     };
     let rooms = server::titles(config, store, &metrics);
+    if let Err(error) = Tokens::open(&config.origin.tokens) {
+        found.errors += 1;
+        writeln!(out, "error: `origin.tokens`: {error}")?;
+    }
     let profiles = match Profiles::new(&config.profiles) {
         Ok(profiles) => profiles,
         Err(not_ready) => {

@@ -1,6 +1,7 @@
 //! Accounts for one answer: from the request's arrival until the last byte was given to the
 //! connection, or the connection was gone. Then, exactly once, metrics and access log.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 
 use headwater_packager::ids::{TitleId, VersionId};
 
+use crate::access::carrier;
 use crate::access_log::{AccessLog, Line};
 use crate::client::{Client, Trust};
 use crate::exchange::Request;
@@ -29,6 +31,8 @@ pub struct Delivery {
     caller: Caller,
     method: Method,
     uri: Uri,
+    /// The path, where it holds what no log may.
+    redacted: Option<String>,
     user_agent: Option<HeaderValue>,
     /// What the service found out about the request on its way.
     pub about: About,
@@ -108,6 +112,10 @@ impl Delivery {
             caller,
             method: request.method.clone(),
             uri: request.uri.clone(),
+            redacted: match carrier::redacted(request.uri.path()) {
+                Cow::Owned(path) => Some(path),
+                Cow::Borrowed(_) => None,
+            },
             user_agent: request.headers.get(http::header::USER_AGENT).cloned(),
             about: About::default(),
             status: None,
@@ -159,7 +167,7 @@ impl Delivery {
             remote: self.remote,
             client: self.caller.client.address,
             method: self.method.as_str(),
-            path: self.uri.path(),
+            path: self.redacted.as_deref().unwrap_or_else(|| self.uri.path()),
             status: status.as_u16(),
             sent_bytes: self.sent_bytes,
             duration_us: u64::try_from(taken.as_micros()).unwrap_or(u64::MAX),

@@ -159,13 +159,10 @@ impl Failure {
             Self::UnknownProfile => {
                 (404, "unknown_profile", "no such profile", Level::DEBUG, Seconds)
             }
-            Self::AccessRefused(_) => (
-                403,
-                "access_refused",
-                "this is not served to whoever asks here",
-                Level::DEBUG,
-                Never,
-            ),
+            Self::AccessRefused(refusal) => {
+                let (status, error, detail) = refusal.told().row();
+                (status, error, detail, Level::DEBUG, Never)
+            }
             Self::UnknownTitle => {
                 (404, "unknown_title", "no such title in this profile", Level::DEBUG, Seconds)
             }
@@ -260,6 +257,10 @@ impl Failure {
             Self::UnknownTitle,
             Self::NothingLive,
             Self::AccessRefused(Refusal::CdnSecretMissing),
+            Self::AccessRefused(Refusal::TokenMissing),
+            Self::AccessRefused(Refusal::Expired),
+            Self::AccessRefused(Refusal::SignatureWrong),
+            Self::AccessRefused(Refusal::TitleRefused),
             Self::UnknownVersion,
             Self::UnknownRev,
             Self::UnknownTrack,

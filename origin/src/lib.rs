@@ -62,4 +62,5 @@ pub mod store;
 pub mod title_list;
 pub mod titles;
 pub mod tls;
+pub mod token_tool;
 pub mod trace;

@@ -59,6 +59,10 @@ pub const SEQS: u64 = 100_000;
 pub const INTERRUPT_GRACE_S: u32 = 2;
 /// Characters of an access token; a longer text is none.
 pub const TOKEN_BYTES: usize = 2048;
+/// Keys that tokens may be signed with.
+pub const TOKEN_KEYS: usize = 256;
+/// Tokens of public keys that are remembered once their signatures were found good.
+pub const VERIFIED_TOKENS: u64 = 10_000;
 /// Bytes of a key's id.
 pub const KEY_ID_BYTES: usize = 64;
 /// Bytes of a content key's label in a token.

@@ -1,11 +1,13 @@
 //! The `headwater-origin` binary: reads its arguments, then checks or serves.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use headwater_config::{CONFIG_VARIABLE, Config, Severity, environment};
+use headwater_origin::token_tool::{Explain, Sign};
 use headwater_origin::{check, server};
 use tracing_subscriber::EnvFilter;
 
@@ -36,14 +38,21 @@ enum Command {
     /// Reads the configuration, opens the store and each live title, reports and exits:
     /// 0 if it can serve, 1 if something must be mended.
     Check,
+    /// Makes a token, or a URL with one; docs/tokens.md says what it can say.
+    Sign(Sign),
+    /// Says what a token allows, and why a request with it would be refused: 0 if it is good,
+    /// 1 if not.
+    ExplainToken(Explain),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     headwater_store::install_provider();
     let outcome = match arguments.command {
-        Some(Command::Check) => run_check(&arguments),
-        None => run_server(&arguments),
+        Some(Command::Check) => run_check(arguments.config.as_deref()),
+        Some(Command::Sign(sign)) => run_sign(arguments.config.as_deref(), sign),
+        Some(Command::ExplainToken(explain)) => run_explain(arguments.config.as_deref(), explain),
+        None => run_server(arguments.config.as_deref()),
     };
     outcome.unwrap_or_else(|problem| {
         let _ = writeln!(io::stderr(), "headwater-origin: {problem}");
@@ -53,8 +62,22 @@ fn main() -> ExitCode {
 
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
-fn run_check(arguments: &Arguments) -> Outcome {
-    let config = Config::load(arguments.config.as_deref(), environment())?;
+fn run_sign(config: Option<&Path>, sign: Sign) -> Outcome {
+    let config = Config::load(config, environment())?;
+    writeln!(io::stdout(), "{}", sign.run(&config, SystemTime::now())?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_explain(config: Option<&Path>, explain: Explain) -> Outcome {
+    let config = Config::load(config, environment())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let (told, good) = runtime.block_on(explain.run(&config, SystemTime::now()))?;
+    write!(io::stdout(), "{told}")?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_check(config: Option<&Path>) -> Outcome {
+    let config = Config::load(config, environment())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = io::stdout().lock();
     let found = runtime.block_on(check::check(&config, &mut out))?;
@@ -62,8 +85,8 @@ fn run_check(arguments: &Arguments) -> Outcome {
     Ok(if found.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_server(arguments: &Arguments) -> Outcome {
-    let config = Config::load(arguments.config.as_deref(), environment())?;
+fn run_server(config: Option<&Path>) -> Outcome {
+    let config = Config::load(config, environment())?;
     log_to_stderr(config.origin.log_level.as_str());
     let mut refused = false;
     for finding in config.check() {

@@ -136,8 +136,7 @@ impl Metrics {
             ),
             refusals: new.counters(
                 "refusals_total",
-                "Requests refused for want of access; reason is cdn_secret_missing, \
-                 cdn_secret_wrong, cdn_secret_repeated or tokens_unsupported",
+                "Requests refused for want of access, by the reason",
                 &["reason"],
             ),
             cache_lookups: new.counters(

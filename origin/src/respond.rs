@@ -42,6 +42,8 @@ static EXPOSED: HeaderValue = HeaderValue::from_static(
     "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, X-Request-Id",
 );
 static EVERYBODY: HeaderValue = HeaderValue::from_static("*");
+/// Fetch 4.8: the wildcard does not stand for Authorization, nor for anything where cookies go.
+static ANY_FIELD: HeaderValue = HeaderValue::from_static("*, Authorization, Range");
 static BYTES: HeaderValue = HeaderValue::from_static("bytes");
 static GZIP: HeaderValue = HeaderValue::from_static("gzip");
 static BY_CODING: HeaderValue = HeaderValue::from_static("accept-encoding");
@@ -159,6 +161,10 @@ pub fn with_failure(request: &Request, failure: &Failure) -> Reply {
     if row.believed == Believed::AskAgain {
         headers.insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
     }
+    // RFC 9110 15.5.2, RFC 6750 3.
+    if row.status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     match failure {
         Failure::MethodRefused => {
             headers.insert(header::ALLOW, METHODS.clone());
@@ -218,7 +224,7 @@ pub fn allow_pages(headers: &mut HeaderMap, origins: &CorsOrigins, request: &Req
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
     if request.method == Method::OPTIONS {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, EVERYBODY.clone());
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ANY_FIELD.clone());
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S.clone());
         return;
     }

@@ -19,6 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use headwater_config::{Config, StoreUrl};
 use pingora_core::server::configuration::ServerConf;
@@ -26,6 +27,8 @@ use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch}
 use pingora_core::services::listening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::access::SecretError;
+use crate::access::tokens::Tokens;
 use crate::access_log::AccessLog;
 use crate::adapter::{Adapter, Answers, Doors, Terms};
 use crate::admin::Admin;
@@ -111,6 +114,7 @@ impl Rooms {
         books: Arc<Books>,
     ) -> Result<Self, StartError> {
         let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
+        let tokens = Tokens::open(&config.origin.tokens).map_err(StartError::Tokens)?;
         let metrics = &books.metrics;
         let admin = Admin {
             metrics: Arc::clone(metrics),
@@ -119,6 +123,7 @@ impl Rooms {
         };
         let service = Service {
             profiles,
+            tokens: Arc::new(tokens),
             titles,
             cache,
             store,
@@ -195,6 +200,7 @@ pub fn run(config: &Config, load: Load<'_>) -> Result<(), StartError> {
     let books = Arc::clone(&rooms.service.books);
     let (stops, stopped) = channel();
     let mut live = Live::new(config, rooms, tls.clone());
+    look_at_keys(Arc::clone(&live.service))?;
     let server = server(config, &live, tls);
     // Left alone at the end: the process does not wait for Pingora's sleep.
     let _running = thread::Builder::new()
@@ -209,6 +215,28 @@ pub fn run(config: &Config, load: Load<'_>) -> Result<(), StartError> {
     drain(stop, &stopped, origin.grace_s, &books.metrics);
     books.access_log.finish(limits::ACCESS_LOG_PATIENCE);
     Ok(())
+}
+
+/// Reads the keys of tokens again and again, as the configuration in use says, for as long as the
+/// process lives.
+fn look_at_keys(service: Arc<ArcSwap<Service>>) -> Result<(), StartError> {
+    let look = move || {
+        loop {
+            let look_s = service.load().tokens.look_s();
+            thread::sleep(Duration::from_secs(look_s.max(1).into()));
+            if look_s == 0 {
+                continue;
+            }
+            let tokens = Arc::clone(&service.load().tokens);
+            match tokens.reload() {
+                Ok(true) => tracing::info!(keys = tokens.listed(), "the keys of tokens changed"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the keys of tokens stay as they were"),
+            }
+        }
+    };
+    let started = thread::Builder::new().name("token-keys".to_owned()).spawn(look);
+    started.map(drop).map_err(StartError::Thread)
 }
 
 /// Whether all these can be listened on at once: each is held until the last one is, so that two
@@ -432,6 +460,8 @@ pub enum StartError {
     Profile(NotReady),
     /// What is needed to reach the store cannot be read.
     Store(StoreError),
+    /// A key of tokens cannot be had.
+    Tokens(SecretError),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
     /// A certificate cannot be shown.
@@ -461,6 +491,7 @@ impl fmt::Display for StartError {
             ),
             Self::Profile(not_ready) => write!(f, "{not_ready}"),
             Self::Store(error) => f.write_str(&error.detail),
+            Self::Tokens(error) => write!(f, "`origin.tokens`: {error}"),
             Self::AccessLog(path, error) => write!(
                 f,
                 "cannot open the access log {path}: {error}; make its folder writable, or set \

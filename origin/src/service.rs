@@ -14,6 +14,9 @@ use headwater_config::{CorsOrigins, Format};
 use headwater_packager::ids::{TitleId, VersionId};
 use http::{Method, header};
 
+use crate::access::carrier;
+use crate::access::gate::{Moment, Of, Visit};
+use crate::access::tokens::Tokens;
 use crate::cache::ResponseCache;
 use crate::cache_status::CACHE_STATUS;
 use crate::cdn_loop;
@@ -41,6 +44,8 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 pub struct Service {
     /// Delivery policies.
     pub profiles: Profiles,
+    /// What viewers of protected profiles show.
+    pub tokens: Arc<Tokens>,
     /// Pointers and opened versions.
     pub titles: Arc<Titles>,
     /// Responses in memory.
@@ -62,7 +67,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Answers one request that arrived `now`; the wall clock's `at` is for the log alone.
+    /// Answers one request that arrived `now`; the wall clock's `at` is for the log and for what
+    /// tokens say of time.
     pub async fn answer(&self, request: &Request, now: Instant, at: SystemTime) -> Answer {
         let caller = Caller::of(request, &self.edge.trust);
         let request_id = caller.request_id.clone();
@@ -73,7 +79,7 @@ impl Service {
         let reply = match &route {
             Ok(route) => {
                 let about = &mut delivery.about;
-                let reply = self.serve(request, route, now, about).await;
+                let reply = self.serve(request, route, Moment::new(now, at), about).await;
                 reply.map(|reply| self.with_cache_status(reply, about.cache))
             }
             Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight()),
@@ -105,19 +111,26 @@ impl Service {
             return Err(Failure::UrlTooLong);
         }
         cdn_loop::check(request, self.edge.name.as_str())?;
-        Route::parse(request.uri.path()).map_err(|not_routed| match not_routed {
+        let (token, path) = carrier::split(request.uri.path());
+        let route = Route::parse(path).map_err(|not_routed| match not_routed {
             NotRouted::Malformed(why) => Failure::MalformedUrl(why),
             NotRouted::Unknown => Failure::UnknownPath,
-        })
+        })?;
+        // Nothing but what a profile serves has a second spelling, with a token.
+        if token.is_some() && route.profile().is_none() {
+            return Err(Failure::UnknownPath);
+        }
+        Ok(route)
     }
 
     async fn serve(
         &self,
         request: &Request,
         route: &Route<'_>,
-        now: Instant,
+        moment: Moment,
         about: &mut About,
     ) -> Result<Reply, Failure> {
+        let now = moment.now;
         match request.method {
             Method::GET | Method::HEAD | Method::OPTIONS => {}
             _ => return Err(Failure::MethodRefused),
@@ -136,13 +149,13 @@ impl Service {
             Route::Ready => self.readiness(request, now).await,
             Route::Live { profile, title, manifest } => {
                 about.title = Some(title.clone());
-                let asked = self.asked(request, profile, title)?;
+                let asked = self.asked(request, route, profile, title, moment).await?;
                 self.live(request, &asked, *manifest, now, about).await
             }
             Route::Versioned { profile, title, version, rev, resource } => {
                 about.title = Some(title.clone());
                 about.version = Some(*version);
-                let asked = self.asked(request, profile, title)?;
+                let asked = self.asked(request, route, profile, title, moment).await?;
                 if *rev != asked.profile.rev {
                     return Err(Failure::UnknownRev);
                 }
@@ -152,15 +165,20 @@ impl Service {
     }
 
     /// What is asked for, by somebody who may have it as far as the request alone can tell.
-    fn asked<'a>(
+    async fn asked<'a>(
         &'a self,
-        request: &Request,
+        request: &'a Request,
+        route: &Route<'_>,
         name: &'a str,
         title: &'a TitleId,
+        moment: Moment,
     ) -> Result<Asked<'a>, Failure> {
         let profile = self.profiles.named(name).ok_or(Failure::UnknownProfile)?;
-        profile.access.admit(request)?;
-        Ok(Asked { profile_name: name, profile, title })
+        let (_, path) = carrier::split(request.uri.path());
+        let (trust, access, of) = (&self.edge.trust, &profile.access, Of::route(route));
+        let visit = Visit { request, trust, path, profile: name, access, title, of };
+        visit.admit(&self.tokens, &self.titles, moment).await?;
+        Ok(Asked { profile_name: name, profile, title, path })
     }
 
     /// A manifest of the live version; what it refers to is bound to that version.
@@ -181,7 +199,7 @@ impl Service {
         about.version = Some(version);
         let prefix = format!("{version}.{}/", asked.profile.rev);
         // Paths hold no '@', so this is no other resource's key.
-        let key = format!("{}@{prefix}", request.uri.path());
+        let key = format!("{}@{prefix}", asked.path);
         let lifetime = &asked.profile.manifest_lifetime;
         if let Some(kept) = self.cache.kept(&key).await {
             about.cache = CacheUse::Hit;
@@ -233,7 +251,7 @@ impl Service {
         about: &mut About,
     ) -> Result<Reply, Failure> {
         asked.check_offers(resource)?;
-        let path = request.uri.path();
+        let path = asked.path;
         let lifetime = asked.lifetime_of(resource);
         if let Some(kept) = self.cache.kept(path).await {
             about.cache = CacheUse::Hit;
@@ -390,6 +408,8 @@ struct Asked<'a> {
     profile_name: &'a str,
     profile: &'a Profile,
     title: &'a TitleId,
+    /// The path without a token: what is cached is the same for every viewer.
+    path: &'a str,
 }
 
 impl Asked<'_> {

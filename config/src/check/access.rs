@@ -5,8 +5,10 @@ use super::Findings;
 use crate::{Access, Config, EnforcedBy, Name, Profile, TitleRule};
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
+    check_keys(config, found);
     for (name, profile) in &config.profiles {
         check_one(name, &profile.access, found);
+        check_token_keys(config, name, &profile.access, found);
     }
     let is_public = |profile: &Profile| profile.access.enforced_by == EnforcedBy::None;
     let (public, protected): (Vec<_>, Vec<_>) =
@@ -33,20 +35,53 @@ fn check_one(name: &Name, access: &Access, found: &mut Findings) {
     match access.enforced_by {
         EnforcedBy::Cdn if access.cdn_secrets.is_empty() => found.error(
             key("cdn_secrets"),
-            "enforced_by = \"cdn\" without a secret: nothing tells the CDN from anybody else".to_owned(),
+            "enforced_by = \"cdn\" without a secret: nothing tells the CDN from anybody else"
+                .to_owned(),
             "name a secret that the CDN sends, such as [\"file:/run/secrets/cdn\"]",
         ),
         EnforcedBy::None | EnforcedBy::Origin if !access.cdn_secrets.is_empty() => found.error(
             key("cdn_secrets"),
-            format!("enforced_by = \"{}\" looks at no secret of a CDN", access.enforced_by.as_str()),
+            format!(
+                "enforced_by = \"{}\" looks at no secret of a CDN",
+                access.enforced_by.as_str()
+            ),
             "write enforced_by = \"cdn\", or remove the secrets",
         ),
-        EnforcedBy::Origin => found.error(
-            key("enforced_by"),
-            "\"origin\" needs tokens to look at, and no kind of token is configured: nobody could be admitted".to_owned(),
-            "write \"cdn\" and let the CDN check its viewers, or \"none\"",
-        ),
-        EnforcedBy::None | EnforcedBy::Cdn => {}
+        EnforcedBy::None | EnforcedBy::Cdn | EnforcedBy::Origin => {}
+    }
+}
+
+fn check_keys(config: &Config, found: &mut Findings) {
+    let keys = &config.origin.tokens.keys;
+    for (at, key) in keys.iter().enumerate() {
+        if keys[..at].iter().any(|other| other.id == key.id) {
+            found.error(
+                "origin.tokens.keys",
+                format!("two keys are called {}", key.id),
+                "give each an id of its own: tokens say by it which one signed them",
+            );
+        }
+    }
+}
+
+fn check_token_keys(config: &Config, name: &Name, access: &Access, found: &mut Findings) {
+    let tokens = &config.origin.tokens;
+    if access.enforced_by == EnforcedBy::Origin && tokens.keys.is_empty() && tokens.jwks.is_empty()
+    {
+        found.error(
+            format!("profiles.{name}.access.enforced_by"),
+            "\"origin\" wants a token from everybody, and no key is configured: nobody could be admitted".to_owned(),
+            "name keys in origin.tokens, or write \"cdn\" and let the CDN check its viewers",
+        );
+    }
+    let known = |id: &crate::TokenKeyId| tokens.keys.iter().any(|key| key.id == *id);
+    // What a set of public keys holds is not known here.
+    if let Some(id) = access.token_keys.iter().find(|id| !known(id) && tokens.jwks.is_empty()) {
+        found.error(
+            format!("profiles.{name}.access.token_keys"),
+            format!("no key is called {id}"),
+            "write an id of origin.tokens.keys",
+        );
     }
 }
 
@@ -111,14 +146,40 @@ mod tests {
                 "error: `profiles.p.access.cdn_secrets`: enforced_by = \"{who}\" looks at no secret of a CDN; write enforced_by = \"cdn\", or remove the secrets"
             )
         };
-        let no_token = "error: `profiles.p.access.enforced_by`: \"origin\" needs tokens to look at, and no kind of token is configured: nobody could be admitted; write \"cdn\" and let the CDN check its viewers, or \"none\"";
+        let no_token = "error: `profiles.p.access.enforced_by`: \"origin\" wants a token from everybody, and no key is configured: nobody could be admitted; name keys in origin.tokens, or write \"cdn\" and let the CDN check its viewers";
         assert_eq!(of("none", "[]"), [""; 0]);
         assert_eq!(of("cdn", one), [""; 0]);
         assert_eq!(of("cdn", two), [""; 0]);
         assert_eq!(of("cdn", "[]"), [no_secret]);
         assert_eq!(of("none", one), [unused("none")]);
-        assert_eq!(of("origin", one), [unused("origin")]);
+        assert_eq!(of("origin", one), [unused("origin"), no_token.to_owned()]);
         assert_eq!(of("origin", "[]"), [no_token]);
+    }
+
+    #[test]
+    fn keys_of_tokens() {
+        let of = |keys: &str, jwks: &str, token_keys: &str| {
+            found(&format!(
+                "[origin.tokens]\nkeys = {keys}\njwks = {jwks}\n[profiles.p.access]\nenforced_by = \"origin\"\ntoken_keys = {token_keys}\n"
+            ))
+        };
+        let a = "[{ id = \"a\", secret = \"env:A\" }]";
+        let twice = "[{ id = \"a\", secret = \"env:A\" }, { id = \"a\", secret = \"env:B\" }]";
+        assert_eq!(of(a, "[]", "[]"), [""; 0]);
+        assert_eq!(of(a, "[]", "[\"a\"]"), [""; 0]);
+        assert_eq!(of("[]", "[\"file:/run/jwks\"]", "[\"b\"]"), [""; 0]);
+        assert_eq!(
+            of(a, "[]", "[\"b\"]"),
+            [
+                "error: `profiles.p.access.token_keys`: no key is called b; write an id of origin.tokens.keys"
+            ]
+        );
+        assert_eq!(
+            of(twice, "[]", "[]"),
+            [
+                "error: `origin.tokens.keys`: two keys are called a; give each an id of its own: tokens say by it which one signed them"
+            ]
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@
 
 use super::base64url;
 use super::key::{Key, Keys, MAC_BYTES, Secret};
-use super::policy::{Only, Policy, Renewal, Span};
+use super::policy::{Only, Policy, Span};
 use super::refusal::{Claim, Refusal};
 use super::scope::PathScope;
 
@@ -40,7 +40,6 @@ mod tag {
     pub(super) const AUDIENCES: u8 = 11;
     pub(super) const SESSION: u8 = 12;
     pub(super) const ENFORCER: u8 = 13;
-    pub(super) const RENEWAL: u8 = 14;
 }
 
 /// The policy of a token that one of `keys` signed. Nothing but the key's id is looked at before
@@ -111,7 +110,6 @@ fn claims(policy: &Policy, mut put: impl FnMut(u8, &[u8])) {
         audiences,
         session,
         enforcer,
-        renewal,
     } = policy;
     let mut put_text = |tag, text: Option<String>| {
         if let Some(text) = text {
@@ -133,11 +131,6 @@ fn claims(policy: &Policy, mut put: impl FnMut(u8, &[u8])) {
     audiences.text().iter().for_each(|text| put(tag::AUDIENCES, text.as_bytes()));
     session.iter().for_each(|id| put(tag::SESSION, id.as_str().as_bytes()));
     enforcer.iter().for_each(|who| put(tag::ENFORCER, who.as_str().as_bytes()));
-    if let Some(Renewal { lifetime_s, ends_s }) = renewal {
-        let mut value = lifetime_s.to_be_bytes().to_vec();
-        value.extend_from_slice(&ends_s.to_be_bytes());
-        put(tag::RENEWAL, &value);
-    }
 }
 
 fn paths_text(paths: &Only<PathScope>, of_kind: impl Fn(&PathScope) -> bool) -> Option<String> {
@@ -164,12 +157,6 @@ fn set(policy: &mut Policy, tag: u8, value: &[u8]) -> Result<(), Refusal> {
             policy.session = Some(id.map_err(|_| Refusal::ClaimMalformed(Claim::Session))?);
         }
         tag::ENFORCER => policy.enforcer = Some(text(value, Claim::Enforcer)?.parse()?),
-        tag::RENEWAL => {
-            let (lifetime_s, ends_s) =
-                value.split_at_checked(4).ok_or(Refusal::ClaimMalformed(Claim::Renewal))?;
-            let lifetime_s = number(lifetime_s, Claim::Renewal)?;
-            policy.renewal = Some(Renewal { lifetime_s, ends_s: number(ends_s, Claim::Renewal)? });
-        }
         _ => return Err(Refusal::ClaimUnsupported),
     }
     Ok(())

@@ -7,7 +7,7 @@
 //! exp nbf aud                                       RFC 7519; exp is required
 //! hw_profiles hw_titles hw_paths hw_urls            lists of texts, or one text
 //! hw_labels hw_networks hw_countries
-//! hw_max_height hw_renew_s hw_renew_until           whole numbers
+//! hw_max_height                                     a whole number
 //! hw_session hw_enforced_by                         texts
 //! iss sub iat jti, x_*                              inform, and are passed over
 //! ```
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::base64url;
 use super::key::{Keys, Secret};
-use super::policy::{Only, Policy, Renewal, Span};
+use super::policy::{Only, Policy, Span};
 use super::refusal::{Claim, Refusal};
 use super::scope::{NotInScope, PathScope};
 
@@ -77,7 +77,6 @@ pub fn sign(policy: &Policy, secret: &Secret) -> String {
 
 fn claims(policy: &mut Policy, members: &Members) -> Result<(), Refusal> {
     let mut expires_s = None;
-    let (mut renew_s, mut renew_until_s) = (None, None);
     for (name, value) in &members.0 {
         match name.as_str() {
             // What ends it is rounded down, what begins it is rounded up.
@@ -99,20 +98,11 @@ fn claims(policy: &mut Policy, members: &Members) -> Result<(), Refusal> {
                 policy.session = Some(id.map_err(|_| Refusal::ClaimMalformed(Claim::Session))?);
             }
             "hw_enforced_by" => policy.enforcer = Some(text(value, Claim::Enforcer)?.parse()?),
-            "hw_renew_s" => renew_s = Some(count(value, Claim::Renewal)?),
-            "hw_renew_until" => {
-                renew_until_s = Some(time_s(value, f64::floor, Claim::Renewal)?);
-            }
             "iss" | "sub" | "iat" | "jti" => {}
             other if other.starts_with("x_") => {}
             _ => return Err(Refusal::ClaimUnsupported),
         }
     }
-    policy.renewal = match (renew_s, renew_until_s) {
-        (None, None) => None,
-        (Some(lifetime_s), Some(ends_s)) => Some(Renewal { lifetime_s, ends_s }),
-        _ => return Err(Refusal::ClaimMalformed(Claim::Renewal)),
-    };
     policy.span.expires_s = expires_s.ok_or(Refusal::ClaimMissing(Claim::Expires))?;
     Ok(())
 }
@@ -132,7 +122,6 @@ fn claims_set(policy: &Policy) -> Value {
         audiences,
         session,
         enforcer,
-        renewal,
     } = policy;
     let mut set = serde_json::Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -159,8 +148,6 @@ fn claims_set(policy: &Policy) -> Value {
     put("hw_countries", values(countries));
     put("hw_session", session.as_ref().map(|id| id.as_str().into()));
     put("hw_enforced_by", enforcer.map(|who| who.as_str().into()));
-    put("hw_renew_s", renewal.map(|renewal| renewal.lifetime_s.into()));
-    put("hw_renew_until", renewal.map(|renewal| renewal.ends_s.into()));
     Value::Object(set)
 }
 

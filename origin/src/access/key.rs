@@ -220,8 +220,8 @@ impl fmt::Display for BadKey {
 
 /// The text of a file or variable that holds a shared secret: hexadecimal digits, with white space
 /// around them at most. Overwritten when dropped.
-pub fn secret_bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let digits = text.trim().as_bytes();
+pub fn secret_bytes(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let digits = text.trim_ascii();
     // Room for all of them at once: a vector that grows leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len().div_ceil(2)));
     for pair in digits.chunks(2) {

@@ -3,7 +3,7 @@
 //! ```text
 //! none     everybody
 //! cdn      who shows the CDN's secret; its viewers are the CDN's to check
-//! origin   nobody yet: no kind of token exists, and what cannot be checked is refused
+//! origin   who shows a token that is good for what is asked for
 //! ```
 //!
 //! OPTIONS is answered before: a preflight carries nothing that could be checked.
@@ -12,6 +12,7 @@ pub mod base64url;
 pub mod carrier;
 pub mod cdn;
 pub mod compact;
+pub mod gate;
 pub mod jwks;
 pub mod jwt;
 pub mod key;
@@ -19,16 +20,18 @@ pub mod policy;
 pub mod refusal;
 pub mod scope;
 mod secret;
+pub mod tokens;
 
 use std::fmt;
 
 use headwater_config::{Access as Settings, EnforcedBy, SecretSource};
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue,
+};
 
-use crate::exchange::Request;
-use crate::failure::Failure;
 use cdn::Cdn;
+use key::KeyId;
 pub use refusal::Refusal;
 
 /// How one profile is protected.
@@ -36,10 +39,10 @@ pub use refusal::Refusal;
 pub enum Access {
     /// Not at all.
     Public,
-    /// By the CDN.
-    Cdn(Cdn),
-    /// By this service.
-    Origin,
+    /// By the CDN; tokens that come along are of these keys, or of any if there is none.
+    Cdn(Cdn, Vec<KeyId>),
+    /// By this service; tokens are of these keys, or of any if there is none.
+    Origin(Vec<KeyId>),
 }
 
 /// A secret that cannot be had. Never holds the secret.
@@ -54,28 +57,27 @@ pub struct SecretError {
 impl Access {
     /// Reads what the settings name.
     pub fn open(settings: &Settings) -> Result<Self, SecretError> {
+        let id = |id: &headwater_config::TokenKeyId| id.as_str().parse().expect("the same bounds");
+        let keys = || settings.token_keys.iter().map(id).collect();
         Ok(match settings.enforced_by {
             EnforcedBy::None => Self::Public,
-            EnforcedBy::Cdn => Self::Cdn(Cdn::open(&settings.cdn_header, &settings.cdn_secrets)?),
-            EnforcedBy::Origin => Self::Origin,
+            EnforcedBy::Cdn => {
+                Self::Cdn(Cdn::open(&settings.cdn_header, &settings.cdn_secrets)?, keys())
+            }
+            EnforcedBy::Origin => Self::Origin(keys()),
         })
-    }
-
-    /// Lets a request pass, or refuses it.
-    pub fn admit(&self, request: &Request) -> Result<(), Failure> {
-        let outcome = match self {
-            Self::Public => Ok(()),
-            Self::Cdn(cdn) => cdn.admit(&request.headers),
-            Self::Origin => Err(Refusal::TokensUnsupported),
-        };
-        outcome.map_err(Failure::AccessRefused)
     }
 
     /// Keeps shared caches from storing what was answered to one viewer, whatever the answer: the
     /// last thing that is done to a header.
     pub fn seal(&self, headers: &mut HeaderMap) {
-        if !matches!(self, Self::Origin) {
+        if !matches!(self, Self::Origin(_)) {
             return;
+        }
+        // Fetch 3.2.5: pages send cookies where one of them is named, never where all are.
+        if headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin != "*") {
+            let allowed = HeaderValue::from_static("true");
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
         }
         // RFC 9213: a targeted field would be believed before Cache-Control.
         headers.remove("cdn-cache-control");
@@ -117,16 +119,19 @@ mod tests {
             let before = headers.clone();
             Access::Public.seal(&mut headers);
             assert_eq!(headers, before);
-            Access::Origin.seal(&mut headers);
+            Access::Origin(Vec::new()).seal(&mut headers);
             assert_eq!(headers[CACHE_CONTROL], wanted);
             assert!(!headers.contains_key("cdn-cache-control"));
         }
     }
 
     #[test]
-    fn what_cannot_be_checked_is_refused() {
-        let settings = Settings { enforced_by: EnforcedBy::Origin, ..Settings::default() };
-        let refused = Access::open(&settings).unwrap().admit(&Request::default());
-        assert_eq!(refused, Err(Failure::AccessRefused(Refusal::TokensUnsupported)));
+    fn cookies_are_sent_by_pages_that_are_named() {
+        for (origin, allowed) in [("https://shop.example", true), ("*", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static(origin));
+            Access::Origin(Vec::new()).seal(&mut headers);
+            assert_eq!(headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS), allowed, "{origin}");
+        }
     }
 }

@@ -48,8 +48,6 @@ pub struct Policy {
     pub session: Option<SessionId>,
     /// Who has to enforce it.
     pub enforcer: Option<Enforcer>,
-    /// How its session may be renewed.
-    pub renewal: Option<Renewal>,
 }
 
 /// A list of which one entry must fit; `Any` where the token has no such claim.
@@ -69,15 +67,6 @@ pub struct Span {
     pub not_before_s: Option<u64>,
     /// First second after it. Every token ends.
     pub expires_s: u64,
-}
-
-/// A sliding session: tokens that follow this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Renewal {
-    /// Seconds that each of them lives.
-    pub lifetime_s: u32,
-    /// First second after the last of them, since 1970.
-    pub ends_s: u64,
 }
 
 /// Who holds viewers to their tokens.
@@ -145,7 +134,6 @@ impl Policy {
             audiences: Only::Any,
             session: None,
             enforcer: None,
-            renewal: None,
         }
     }
 
@@ -166,7 +154,6 @@ impl Policy {
             audiences,
             session,
             enforcer,
-            renewal: _,
         } = self;
         span.permits(now_s, skew_s)?;
         hold(asked.keys.is_empty() || asked.keys.contains(key), Refusal::KeyRefused)?;
@@ -191,12 +178,6 @@ impl Policy {
     /// Whether the answer depends on which track a file belongs to.
     pub fn asks_for_the_track(&self) -> bool {
         self.max_height.is_some()
-    }
-
-    /// Whether it names whole URLs and nothing below a folder.
-    pub fn names_single_urls(&self) -> bool {
-        let Only::These(paths) = &self.paths else { return false };
-        paths.iter().all(|path| matches!(path, PathScope::Url(_)))
     }
 }
 

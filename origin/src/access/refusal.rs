@@ -23,8 +23,6 @@ pub enum Refusal {
     CdnSecretWrong,
     /// Several such fields: which of them the CDN sent cannot be known.
     CdnSecretRepeated,
-    /// The profile wants tokens, and none are looked at yet.
-    TokensUnsupported,
     /// No token came, where one is needed.
     TokenMissing,
     /// More than one came.
@@ -100,8 +98,6 @@ pub enum Claim {
     Session,
     /// Who enforces.
     Enforcer,
-    /// How the session is renewed.
-    Renewal,
 }
 
 /// How much is told.
@@ -126,7 +122,6 @@ impl Refusal {
             Self::CdnSecretMissing => "cdn_secret_missing",
             Self::CdnSecretWrong => "cdn_secret_wrong",
             Self::CdnSecretRepeated => "cdn_secret_repeated",
-            Self::TokensUnsupported => "tokens_unsupported",
             Self::TokenMissing => "token_missing",
             Self::TwoTokens => "two_tokens",
             Self::TokenMalformed(_) => "token_malformed",
@@ -156,10 +151,9 @@ impl Refusal {
     /// What the sender is told.
     pub fn told(self) -> Told {
         match self {
-            Self::CdnSecretMissing
-            | Self::CdnSecretWrong
-            | Self::CdnSecretRepeated
-            | Self::TokensUnsupported => Told::AccessRefused,
+            Self::CdnSecretMissing | Self::CdnSecretWrong | Self::CdnSecretRepeated => {
+                Told::AccessRefused
+            }
             Self::TokenMissing => Told::Missing,
             Self::Expired => Told::Expired,
             Self::TwoTokens
@@ -187,6 +181,21 @@ impl Refusal {
     }
 }
 
+impl Told {
+    /// Status, name and what the client can do.
+    pub fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::AccessRefused => {
+                (403, "access_refused", "this is not served to whoever asks here")
+            }
+            Self::Missing => (401, "token_missing", "a token is needed"),
+            Self::Expired => (401, "token_expired", "the token's time is over; get another one"),
+            Self::Invalid => (401, "token_invalid", "this is no token that is taken here"),
+            Self::NotPermitted => (403, "not_permitted", "the token is not for this"),
+        }
+    }
+}
+
 impl Claim {
     /// The word for people.
     pub fn as_str(self) -> &'static str {
@@ -203,7 +212,6 @@ impl Claim {
             Self::Audiences => "audiences",
             Self::Session => "session",
             Self::Enforcer => "enforcer",
-            Self::Renewal => "renewal",
         }
     }
 }
@@ -215,7 +223,6 @@ impl fmt::Display for Refusal {
             Self::CdnSecretMissing => "the CDN's header field is missing",
             Self::CdnSecretWrong => "the CDN's header field has another value",
             Self::CdnSecretRepeated => "the CDN's header field stands twice",
-            Self::TokensUnsupported => "no tokens are looked at yet",
             Self::TokenMissing => "the profile wants a token, and none came",
             Self::TwoTokens => "send one token, in one place",
             Self::TokenMalformed(why) => why,

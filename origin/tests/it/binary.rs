@@ -36,7 +36,7 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// Exit code, standard output and standard error of a run that must end by itself.
-fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
     let (stdout, stderr) = (tempfile::NamedTempFile::new(), tempfile::NamedTempFile::new());
     let (stdout, stderr) = (stdout.unwrap(), stderr.unwrap());
     let mut command = command(arguments);
@@ -47,7 +47,7 @@ fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
     (code, text(stdout), text(stderr))
 }
 
-fn config_file(stored: &Stored, more: &str) -> String {
+pub fn config_file(stored: &Stored, more: &str) -> String {
     let path = stored.folder.path().join("origin.toml");
     let store = stored.folder.path();
     fs::write(&path, format!("store.url = {store:?}\n{more}")).unwrap();

@@ -1,7 +1,7 @@
 //! What holds for every token.
 
 use headwater_origin::access::key::{Key, Keys, Secret};
-use headwater_origin::access::policy::{Asked, Enforcer, Only, Policy, Renewal, Span};
+use headwater_origin::access::policy::{Asked, Enforcer, Only, Policy, Span};
 use headwater_origin::access::scope::PathScope;
 use headwater_origin::access::{base64url, compact, jwt};
 use proptest::collection::vec;
@@ -104,7 +104,6 @@ prop_compose! {
         audiences in only(word("[a-z:/]{1,9}")),
         session in option::of(word("[a-z0-9-]{1,9}")),
         enforcer in option::of(prop_oneof![Just(Enforcer::Origin), Just(Enforcer::Cdn)]),
-        renewal in option::of((any::<u32>(), any::<u64>())),
     ) -> Policy {
         // Both dialects name folders before URLs.
         if let Only::These(paths) = &mut paths {
@@ -115,7 +114,6 @@ prop_compose! {
             profiles, titles, paths, max_height, labels,
             span: Span { not_before_s: span.0, expires_s: span.1 },
             networks, countries, audiences, session, enforcer,
-            renewal: renewal.map(|(lifetime_s, ends_s)| Renewal { lifetime_s, ends_s }),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! running origin.
 
 mod hostile;
-mod issue;
+pub mod issue;
+mod issuers;
 mod laws;
 mod scopes;
 mod vectors;
