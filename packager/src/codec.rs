@@ -64,6 +64,17 @@ impl SampleEntry {
     }
 }
 
+/// The boxes inside a sample entry, a whole box: its payload behind the fields of its kind.
+pub fn inner_boxes(entry: &[u8]) -> Result<&[u8], Error> {
+    let entry = boxes::children(entry)
+        .next()
+        .ok_or_else(|| Error::damaged("stsd", "no sample entry"))??;
+    let fields = if &entry.kind == b"avc1" { VISUAL_BYTES } else { AUDIO_BYTES };
+    entry.payload.get(fields..).ok_or_else(|| {
+        Error::damaged(boxes::name(entry.kind), format!("only {} bytes", entry.payload.len()))
+    })
+}
+
 fn parse_avc1(entry: Boxed<'_>) -> Result<SampleEntry, Error> {
     let mut r = Reader::new(entry.payload, "avc1");
     r.take(24); // reserved, data_reference_index, pre_defined

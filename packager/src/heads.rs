@@ -5,7 +5,7 @@
 //! JSON length, row length       two u32
 //! JSON head                     tracks, codecs, objects: [`Head`]
 //! init segments                 one for each track, in the JSON's order
-//! rows                          [`Row`], 20 bytes each, track after track
+//! rows                          [`Row`], 22 bytes each, track after track
 //! CRC32C of all before          u32
 //! ```
 //! Numbers are big-endian. A longer row is a later release's: what follows the known fields is
@@ -120,10 +120,13 @@ pub struct Row {
     pub moof_bytes: u16,
     /// How many samples.
     pub samples: u16,
+    /// Entries of all its samples' encryption maps ([`crate::subsample`]), as many under every
+    /// scheme; 0 where samples are encrypted whole.
+    pub map_entries: u16,
 }
 
 /// Bytes of a [`Row`] as stored.
-pub const ROW_BYTES: usize = 20;
+pub const ROW_BYTES: usize = 22;
 
 impl Row {
     /// The stored form.
@@ -135,6 +138,7 @@ impl Row {
         bytes[12..16].copy_from_slice(&self.crc32c.to_be_bytes());
         bytes[16..18].copy_from_slice(&self.moof_bytes.to_be_bytes());
         bytes[18..20].copy_from_slice(&self.samples.to_be_bytes());
+        bytes[20..22].copy_from_slice(&self.map_entries.to_be_bytes());
         bytes
     }
 
@@ -149,6 +153,7 @@ impl Row {
             crc32c: word(12),
             moof_bytes: half(16),
             samples: half(18),
+            map_entries: half(20),
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Position {
     pub ticks: u64,
     /// Bytes of fragments.
     pub bytes: u64,
+    /// Samples, which number the IVs of encrypted ones.
+    pub samples: u32,
 }
 
 impl Title {
@@ -184,6 +186,9 @@ impl Track {
             at = at.after(row);
         }
         self.positions.push(at);
+        if at.samples == u32::MAX {
+            return Err(Error::too_large("rows", "2^32 samples or more".to_owned()));
+        }
         let seconds = at.ticks / u64::from(self.head.timescale);
         if seconds > limits::TITLE_SECONDS {
             return Err(Error::too_large("rows", format!("{seconds} s of media")));
@@ -303,6 +308,7 @@ impl Position {
         Self {
             ticks: self.ticks + u64::from(row.duration_ticks),
             bytes: self.bytes + u64::from(row.size_bytes),
+            samples: self.samples.saturating_add(u32::from(row.samples)),
         }
     }
 }
@@ -348,7 +354,10 @@ impl Layout {
             return Err(Error::damaged("heads", format!("JSON head of {json_len} bytes")));
         }
         if !(heads::ROW_BYTES..=1024).contains(&row_bytes) {
-            return Err(Error::damaged("heads", format!("rows of {row_bytes} bytes")));
+            return Err(Error::damaged(
+                "heads",
+                format!("rows of {row_bytes} bytes: expected at least {}", heads::ROW_BYTES),
+            ));
         }
         let inits_at = heads::PREAMBLE_BYTES + json_len;
         let head = serde_json::from_slice(&bytes[heads::PREAMBLE_BYTES..inits_at])

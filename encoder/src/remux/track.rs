@@ -8,7 +8,9 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use headwater_packager::bmff::fragment::{self, MDAT_HEADER_BYTES, Sample};
+use headwater_packager::bmff::protection;
 use headwater_packager::heads::{ROW_BYTES, Row};
+use headwater_packager::subsample::{Finder, Tail};
 
 use super::index;
 use crate::error::Error;
@@ -18,6 +20,7 @@ pub struct TrackWriter {
     path: PathBuf,
     out: BufWriter<File>,
     init: Vec<u8>,
+    finder: Finder,
     timescale: u32,
     media_offset_bytes: u64,
     len_bytes: u64,
@@ -47,6 +50,10 @@ impl TrackWriter {
     ) -> Result<Self, Error> {
         let any = Row { duration_ticks: 1, size_bytes: 1, ..Row::from_bytes(&[0; ROW_BYTES]) };
         let place = index(timescale, (0..fragments).map(|_| any))?;
+        let entry = protection::sample_entry(&init);
+        let finder = entry
+            .and_then(Finder::new)
+            .map_err(|e| Error::tool(format!("{}: {e}", path.display())))?;
         let file = File::create(path).map_err(|e| Error::storage(path.display(), e))?;
         let mut writer = Self {
             path: path.to_owned(),
@@ -54,6 +61,7 @@ impl TrackWriter {
             media_offset_bytes: len_u64(&init) + len_u64(&place),
             len_bytes: len_u64(&init) + len_u64(&place),
             init,
+            finder,
             timescale,
             decode_ticks: 0,
             rows: Vec::new(),
@@ -71,6 +79,9 @@ impl TrackWriter {
         let duration_ticks: u64 = samples.iter().map(|s| u64::from(s.duration_ticks)).sum();
         let size_bytes = len_u64(&head) + len_u64(payload);
         let moof_bytes = len_u64(&head) - u64::from(MDAT_HEADER_BYTES);
+        let map_entries = self
+            .map_entries(samples, payload)
+            .map_err(|what| Error::tool(format!("fragment {sequence}: {what}")))?;
         let too_large = |what: &str| Error::tool(format!("fragment {sequence}: {what} too large"));
         self.rows.push(Row {
             duration_ticks: u32::try_from(duration_ticks).map_err(|_| too_large("duration"))?,
@@ -79,12 +90,30 @@ impl TrackWriter {
             crc32c: crc32c::crc32c_append(crc32c::crc32c(&head), payload),
             moof_bytes: u16::try_from(moof_bytes).map_err(|_| too_large("moof"))?,
             samples: u16::try_from(samples.len()).map_err(|_| too_large("sample count"))?,
+            map_entries: u16::try_from(map_entries).map_err(|_| too_large("encryption maps"))?,
         });
         let written = self.out.write_all(&head).and_then(|()| self.out.write_all(payload));
         written.map_err(|e| self.storage(e))?;
         self.decode_ticks += duration_ticks;
         self.len_bytes += size_bytes;
         Ok(())
+    }
+
+    /// Entries of the samples' encryption maps. Nothing is encrypted here; whoever protects this
+    /// fragment when it is asked for knows its length from them.
+    fn map_entries(&self, samples: &[Sample], payload: &[u8]) -> Result<usize, String> {
+        let mut map = Vec::new();
+        let mut rest = payload;
+        for (k, sample) in samples.iter().enumerate() {
+            let size = usize::try_from(sample.size_bytes).expect("u32 fits");
+            let (bytes, after) = rest
+                .split_at_checked(size)
+                .ok_or_else(|| format!("sample {k}: {} of {size} bytes", rest.len()))?;
+            let found = self.finder.map(bytes, Tail::Aligned, &mut map);
+            found.map_err(|e| format!("sample {k}: {e}"))?;
+            rest = after;
+        }
+        Ok(map.len())
     }
 
     /// Writes the index into its place.

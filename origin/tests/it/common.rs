@@ -101,6 +101,7 @@ fn track(
             crc32c: crc32c::crc32c(bytes),
             moof_bytes: MOOF_BYTES,
             samples: 50,
+            map_entries: 0,
         })
         .collect();
     let mut objects = Vec::new();

@@ -7,3 +7,4 @@ pub mod boxes;
 pub mod fragment;
 pub mod index;
 pub mod movie;
+pub mod protection;

@@ -34,11 +34,15 @@ pub struct Made {
 
 pub const VERSION: VersionId = VersionId::from_u128(0x01939c2e_7f00_7abc_8def_0123456789ab);
 
+/// What stands before the media in an object here.
+pub const BEFORE_MEDIA: &[u8] = b"ftyp, moov and sidx stand here";
+
 pub fn make(specs: &[TrackSpec]) -> Made {
     let mut writer = HeadsWriter::new("made-up".parse().unwrap(), VERSION, 1);
     let mut objects = Vec::new();
     for spec in specs {
-        let (head, rows, bytes) = make_track(spec);
+        let payloads: Vec<_> = spec.fragments.iter().zip(1..).map(noise).collect();
+        let (head, rows, bytes) = make_track(spec, &payloads, |_| 0);
         writer.track(head, b"init of this track", &rows).unwrap();
         objects.push(bytes);
     }
@@ -46,8 +50,30 @@ pub fn make(specs: &[TrackSpec]) -> Made {
     Made { title: Title::open(&heads).unwrap(), heads, objects }
 }
 
-fn make_track(spec: &TrackSpec) -> (TrackHead, Vec<Row>, Vec<Bytes>) {
-    const BEFORE_MEDIA: &[u8] = b"ftyp, moov and sidx stand here";
+/// A title of one track with these bytes of each sample of each fragment.
+pub fn make_of(
+    spec: &TrackSpec,
+    init: &[u8],
+    payloads: &[Vec<Vec<u8>>],
+    map_entries: impl Fn(&[u8]) -> usize,
+) -> Made {
+    let mut writer = HeadsWriter::new("made-up".parse().unwrap(), VERSION, 1);
+    let (head, rows, bytes) = make_track(spec, payloads, map_entries);
+    writer.track(head, init, &rows).unwrap();
+    let heads = Bytes::from(writer.finish());
+    Made { title: Title::open(&heads).unwrap(), heads, objects: vec![bytes] }
+}
+
+fn noise((samples, sequence): (&Vec<Sample>, u64)) -> Vec<Vec<u8>> {
+    let mut bytes = (0..).map(|b: u64| (b.wrapping_mul(31) + sequence).to_le_bytes()[0]);
+    samples.iter().map(|s| bytes.by_ref().take(s.size_bytes as usize).collect()).collect()
+}
+
+fn make_track(
+    spec: &TrackSpec,
+    payloads: &[Vec<Vec<u8>>],
+    map_entries: impl Fn(&[u8]) -> usize,
+) -> (TrackHead, Vec<Row>, Vec<Bytes>) {
     let mut rows = Vec::new();
     let mut objects = Vec::new();
     let mut heads: Vec<ObjectHead> = Vec::new();
@@ -58,10 +84,8 @@ fn make_track(spec: &TrackSpec) -> (TrackHead, Vec<Row>, Vec<Bytes>) {
         let sequence = u32::try_from(i + 1).unwrap();
         let mut bytes = fragment::write(sequence, decode_ticks, samples).unwrap();
         let moof_bytes = u16::try_from(bytes.len() - 8).unwrap();
-        let payload: u64 = samples.iter().map(|s| u64::from(s.size_bytes)).sum();
-        bytes.extend(
-            (0..payload).map(|b| (b.wrapping_mul(31) + u64::from(sequence)).to_le_bytes()[0]),
-        );
+        bytes.extend(payloads[i].concat());
+        let entries: usize = payloads[i].iter().map(|sample| map_entries(sample)).sum();
         let duration: u64 = samples.iter().map(|s| u64::from(s.duration_ticks)).sum();
         decode_ticks += duration;
         rows.push(Row {
@@ -71,6 +95,7 @@ fn make_track(spec: &TrackSpec) -> (TrackHead, Vec<Row>, Vec<Bytes>) {
             crc32c: crc32c::crc32c(&bytes),
             moof_bytes,
             samples: u16::try_from(samples.len()).unwrap(),
+            map_entries: u16::try_from(entries).unwrap(),
         });
         object.extend_from_slice(&bytes);
         held += 1;

@@ -93,7 +93,7 @@ fn preambles() {
     assert_eq!(at(7, b"2").to_string(), "heads: made by a later release");
     assert_eq!(at(7, b"2").kind(), Kind::Unsupported);
     assert!(at(8, &[0xff; 4]).to_string().starts_with("heads: JSON head of"));
-    assert_eq!(at(12, &[0, 0, 0, 19]).to_string(), "heads: rows of 19 bytes");
+    assert_eq!(at(12, &[0, 0, 0, 19]).to_string(), "heads: rows of 19 bytes: expected at least 22");
     assert_eq!(refusal(&Bytes::new()).to_string(), "heads: only 0 bytes");
     let huge = Bytes::from(vec![0; limits::HEADS_BYTES + 1]);
     assert_eq!(refusal(&huge).kind(), Kind::TooLarge);
@@ -120,7 +120,7 @@ fn a_later_release_may_lengthen_rows() {
     let heads = good();
     let rows = heads.len() - 4 - 10 * ROW_BYTES;
     let mut longer = heads[..rows].to_vec();
-    longer[12..16].copy_from_slice(&24u32.to_be_bytes());
+    longer[12..16].copy_from_slice(&26u32.to_be_bytes());
     for row in heads[rows..heads.len() - 4].chunks(ROW_BYTES) {
         longer.extend_from_slice(row);
         longer.extend_from_slice(b"new.");

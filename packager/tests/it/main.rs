@@ -6,5 +6,6 @@ mod common;
 mod goldens;
 mod heads;
 mod laws;
+mod protect;
 mod readers;
 mod rules;

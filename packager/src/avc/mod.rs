@@ -1,5 +1,11 @@
 //! AVC in ISOBMFF (ISO/IEC 14496-15 5.3): avcC, and NAL units in length-prefixed samples.
 
+mod parameter_sets;
+mod slice;
+
+pub use parameter_sets::{Pps, Sps};
+pub use slice::ParameterSets;
+
 use crate::error::Error;
 use crate::wire::Reader;
 
@@ -9,6 +15,8 @@ const IDR_SLICE: u8 = 5;
 const NON_IDR_SLICE: u8 = 1;
 /// nal_unit_type of a sequence parameter set.
 const SPS: u8 = 7;
+/// nal_unit_type of coded slice data partitions, of profiles that no player of films has.
+const PARTITIONS: std::ops::RangeInclusive<u8> = 2..=4;
 
 /// AVCDecoderConfigurationRecord (14496-15 5.3.3.1), as far as manifests and checks need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +65,57 @@ impl Config {
     }
 }
 
+impl ParameterSets {
+    /// Reads every parameter set of an avcC box's payload.
+    pub fn parse(avcc: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader::new(avcc, "avcC");
+        r.take(5);
+        let count = r.u8() & 0x1f;
+        let sps = sets(&mut r, count, Sps::parse)?;
+        let count = r.u8();
+        let pps = sets(&mut r, count, Pps::parse)?;
+        Ok(Self { sps, pps })
+    }
+}
+
+fn sets<T>(
+    r: &mut Reader<'_>,
+    count: u8,
+    parse: impl Fn(&[u8]) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    let one = |_| {
+        let len = r.u16();
+        let nal = r.take(usize::from(len));
+        r.finish()?;
+        parse(nal)
+    };
+    (0..count).map(one).collect()
+}
+
+/// What a NAL unit means to encryption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NalKind {
+    /// A coded slice: what follows its header is encrypted.
+    Slice,
+    /// Anything else stays in the clear.
+    Other,
+}
+
+/// The kind of a NAL unit by its first byte.
+pub fn nal_kind(nal: &[u8]) -> Result<NalKind, Error> {
+    match nal.first().map(|header| header & 0x1f) {
+        Some(IDR_SLICE | NON_IDR_SLICE) => Ok(NalKind::Slice),
+        Some(kind) if PARTITIONS.contains(&kind) => {
+            Err(Error::unsupported("sample", "slices in data partitions (extended profile)"))
+        }
+        _ => Ok(NalKind::Other),
+    }
+}
+
 /// Whether a sample's first slice is of an IDR picture, so that decoding can start at it with
 /// nothing before it and no leading picture after it.
 pub fn is_idr(sample: &[u8], config: Config) -> Result<bool, Error> {
-    for nal in nal_units(sample, config) {
+    for nal in nal_units(sample, config.nal_length_bytes) {
         match nal?.first().map(|header| header & 0x1f) {
             Some(IDR_SLICE) => return Ok(true),
             Some(slice) if (NON_IDR_SLICE..IDR_SLICE).contains(&slice) => return Ok(false),
@@ -70,14 +125,14 @@ pub fn is_idr(sample: &[u8], config: Config) -> Result<bool, Error> {
     Err(Error::damaged("sample", "no coded slice in it"))
 }
 
-/// The NAL units of a sample, without their lengths.
-fn nal_units(sample: &[u8], config: Config) -> impl Iterator<Item = Result<&[u8], Error>> {
+/// The NAL units of a sample, without the `length_bytes` of length before each.
+pub fn nal_units(sample: &[u8], length_bytes: usize) -> impl Iterator<Item = Result<&[u8], Error>> {
     let mut rest = sample;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let nal = rest.split_at_checked(config.nal_length_bytes).and_then(|(len, after)| {
+        let nal = rest.split_at_checked(length_bytes).and_then(|(len, after)| {
             let len = len.iter().fold(0usize, |len, &b| len << 8 | usize::from(b));
             after.split_at_checked(len)
         });

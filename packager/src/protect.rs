@@ -1,0 +1,322 @@
+//! Protected media: from a clear segment's source bytes to encrypted ones (ISO/IEC 23001-7).
+//!
+//! The lengths of everything are known from heads alone. A segment's bytes are made in two passes:
+//! the first finds what is encrypted and writes new moofs, the second encrypts the payload where it
+//! lies, all samples of the segment together.
+
+use bytes::{Bytes, BytesMut};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::bmff::fragment::{self, MDAT_HEADER_BYTES};
+use crate::bmff::movie::Defaults;
+use crate::bmff::protection::{self, Aux, AuxShape, Encryption, Subsample};
+use crate::encrypt::{BLOCK_BYTES, Chain, Cipher, ContentKey, Counted};
+use crate::error::Error;
+use crate::heads::Row;
+use crate::ids::{TrackId, VersionId};
+use crate::subsample::{Finder, Tail};
+use crate::title::Track;
+use crate::wire::BoxWriter;
+
+/// Encrypted and skipped blocks of a video sample's pattern under cbcs (23001-7 10.4.2).
+const PATTERN: (u8, u8) = (1, 9);
+
+/// How samples are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// AES-CTR of all slice data, an IV for each sample (10.1).
+    Cenc,
+    /// AES-CBC of one block in ten of slice data, one IV for the track (10.4).
+    Cbcs,
+}
+
+impl Scheme {
+    /// scheme_type of schm.
+    pub fn fourcc(self) -> [u8; 4] {
+        match self {
+            Self::Cenc => *b"cenc",
+            Self::Cbcs => *b"cbcs",
+        }
+    }
+
+    fn aux(self, is_video: bool) -> AuxShape {
+        AuxShape { ivs: self == Self::Cenc, maps: is_video }
+    }
+
+    fn tail(self) -> Tail {
+        match self {
+            Self::Cenc => Tail::Aligned,
+            Self::Cbcs => Tail::Left,
+        }
+    }
+
+    /// Bytes of a fragment's moof.
+    pub fn moof_bytes(self, is_video: bool, row: Row) -> u64 {
+        let added = self.aux(is_video).added_bytes(row.samples.into(), row.map_entries.into());
+        u64::from(row.moof_bytes) + added as u64
+    }
+
+    /// Bytes of a fragment.
+    pub fn fragment_bytes(self, is_video: bool, row: Row) -> u64 {
+        self.moof_bytes(is_video, row) + u64::from(row.size_bytes) - u64::from(row.moof_bytes)
+    }
+}
+
+/// A key of one track, ready to encrypt with.
+#[derive(Debug)]
+pub struct Protector {
+    scheme: Scheme,
+    key_id: [u8; 16],
+    is_video: bool,
+    finder: Finder,
+    cipher: Cipher,
+    iv: [u8; BLOCK_BYTES],
+}
+
+impl Protector {
+    /// A protector of `track` of `version` under `key`. Its IVs follow from these alone, so every
+    /// node and every restart makes the same bytes, and no other track or version under the same
+    /// key meets them (but by a chance of 2^-64).
+    pub fn new(
+        scheme: Scheme,
+        key: &ContentKey,
+        key_id: [u8; 16],
+        version: VersionId,
+        track: &Track,
+    ) -> Result<Self, Error> {
+        let entry = protection::sample_entry(track.init())?;
+        Ok(Self {
+            scheme,
+            key_id,
+            is_video: track.is_video(),
+            finder: Finder::new(entry)?,
+            cipher: Cipher::new(key),
+            iv: derived_iv(scheme, key, version, track.id()),
+        })
+    }
+
+    /// The init segment; `pssh` are whole boxes.
+    pub fn init(&self, track: &Track, pssh: &[u8]) -> Result<Bytes, Error> {
+        let constant_iv = (self.scheme == Scheme::Cbcs).then_some(self.iv);
+        let patterned = self.scheme == Scheme::Cbcs && self.is_video;
+        let encryption = Encryption {
+            scheme: self.scheme.fourcc(),
+            key_id: self.key_id,
+            pattern: if patterned { PATTERN } else { (0, 0) },
+            constant_iv,
+        };
+        protection::init(track.init(), &encryption, pssh).map(Bytes::from)
+    }
+
+    /// Encrypts consecutive fragments of `track` from `first` on, whose checked bytes are `clear`,
+    /// and gives them as slices in order: each a moof with the mdat's header, then a payload.
+    ///
+    /// An error means that heads and media contradict each other.
+    pub fn fragments(
+        &self,
+        track: &Track,
+        first: u32,
+        mut clear: BytesMut,
+    ) -> Result<Vec<Bytes>, Error> {
+        let mut segment = Segment::new(self, track.position(first).samples);
+        let mut at = 0;
+        let mut fragment = first;
+        while at < clear.len() && fragment < track.fragments() {
+            let row = track.row(fragment);
+            let end = at + usize::try_from(row.size_bytes).expect("u32 fits");
+            let whole = clear.get(at..end).ok_or_else(|| {
+                let left = clear.len() - at;
+                Error::damaged(
+                    "segment",
+                    format!("{left} bytes of fragment {fragment}: expected {}", row.size_bytes),
+                )
+            })?;
+            segment.fragment(whole, at, row).map_err(|e| e.within(&format!("{fragment}")))?;
+            at = end;
+            fragment += 1;
+        }
+        segment.encrypt(&mut clear);
+        Ok(segment.slices(clear))
+    }
+}
+
+/// 16 bytes that belong to a key, scheme, version and track, and to nothing else.
+fn derived_iv(
+    scheme: Scheme,
+    key: &ContentKey,
+    version: VersionId,
+    track: &TrackId,
+) -> [u8; BLOCK_BYTES] {
+    let mut prf =
+        Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length is taken");
+    prf.update(b"headwater iv/1");
+    prf.update(&scheme.fourcc());
+    prf.update(&version.as_u128().to_be_bytes());
+    // The last part, so its length need not stand before it.
+    prf.update(track.as_str().as_bytes());
+    let digest = prf.finalize().into_bytes();
+    std::array::from_fn(|i| digest[i])
+}
+
+/// A segment between the two passes.
+struct Segment<'a> {
+    by: &'a Protector,
+    /// Which sample of the track comes next.
+    sample: u32,
+    heads: BoxWriter,
+    map: Vec<Subsample>,
+    work: Work,
+    fragments: Vec<Made>,
+}
+
+/// What the second pass does.
+enum Work {
+    Cbc(Vec<Chain>),
+    Ctr(Vec<Counted>),
+}
+
+/// A fragment's lengths and places.
+struct Made {
+    head_bytes: usize,
+    clear_head_bytes: usize,
+    payload_bytes: usize,
+}
+
+impl<'a> Segment<'a> {
+    fn new(by: &'a Protector, sample: u32) -> Self {
+        let work = match by.scheme {
+            Scheme::Cbcs => Work::Cbc(Vec::new()),
+            Scheme::Cenc => Work::Ctr(Vec::new()),
+        };
+        let (map, fragments) = (Vec::new(), Vec::new());
+        Self { by, sample, heads: BoxWriter::default(), map, work, fragments }
+    }
+
+    /// The first pass over one fragment, which starts at `at` of the segment's clear bytes.
+    fn fragment(&mut self, whole: &[u8], at: usize, row: Row) -> Result<(), Error> {
+        let moof_bytes = usize::from(row.moof_bytes);
+        let header_bytes = usize::try_from(MDAT_HEADER_BYTES).expect("a constant");
+        let clear_head_bytes = moof_bytes + header_bytes;
+        let (moof, mdat) = whole.split_at_checked(moof_bytes).unwrap_or((whole, &[]));
+        let payload = mdat.get(header_bytes..).unwrap_or(&[]);
+        // tfhd and trun of our own form need no defaults from trex.
+        let parsed = fragment::parse(moof, Defaults::default())?;
+        let sizes = || parsed.samples.iter().map(|sample| sample.size_bytes);
+        if parsed.payload_bytes() != payload.len() as u64
+            || parsed.samples.len() != usize::from(row.samples)
+        {
+            return Err(Error::damaged(
+                "moof",
+                format!(
+                    "{} samples of {} bytes in all: expected {} of {}",
+                    parsed.samples.len(),
+                    parsed.payload_bytes(),
+                    row.samples,
+                    payload.len()
+                ),
+            ));
+        }
+        let maps_from = self.map.len();
+        let mut ends = Vec::with_capacity(parsed.samples.len());
+        let mut start = 0;
+        for (number, size) in (self.sample..).zip(sizes()) {
+            let end = start + usize::try_from(size).expect("u32 fits");
+            let map_from = self.map.len();
+            self.by.finder.map(&payload[start..end], self.by.scheme.tail(), &mut self.map)?;
+            let place = at + clear_head_bytes + start;
+            self.work.add(place, end - start, number, self.by.is_video, &self.map[map_from..]);
+            ends.push(self.map.len());
+            start = end;
+        }
+        if self.map.len() - maps_from != usize::from(row.map_entries) {
+            return Err(Error::damaged(
+                "rows",
+                format!(
+                    "{} entries of encryption maps: expected {}",
+                    row.map_entries,
+                    self.map.len() - maps_from
+                ),
+            ));
+        }
+        let head_from = self.heads.len_bytes();
+        let shape = self.by.scheme.aux(self.by.is_video);
+        let (map, salt, first) = (&self.map, self.by.iv, self.sample);
+        let aux = ends.iter().enumerate().map(|(i, &end)| Aux {
+            iv: sample_iv(salt, first.saturating_add(u32::try_from(i).expect("16 bits"))),
+            map: &map[if i == 0 { maps_from } else { ends[i - 1] }..end],
+        });
+        protection::moof(&mut self.heads, moof, shape, &aux)?;
+        self.heads.slice(&mdat[..header_bytes]);
+        self.sample = self.sample.saturating_add(row.samples.into());
+        self.fragments.push(Made {
+            head_bytes: self.heads.len_bytes() - head_from,
+            clear_head_bytes,
+            payload_bytes: payload.len(),
+        });
+        Ok(())
+    }
+
+    /// The second pass.
+    fn encrypt(&mut self, bytes: &mut [u8]) {
+        let Protector { cipher, iv, .. } = self.by;
+        match &self.work {
+            Work::Cbc(chains) => cipher.cbc(*iv, bytes, chains.iter().copied()),
+            Work::Ctr(ranges) => cipher.ctr(salt(*iv), bytes, ranges.iter().copied()),
+        }
+    }
+
+    fn slices(self, bytes: BytesMut) -> Vec<Bytes> {
+        let mut heads = Bytes::from(self.heads.into_bytes());
+        let mut bytes = bytes.freeze();
+        let mut slices = Vec::with_capacity(2 * self.fragments.len());
+        for made in self.fragments {
+            slices.push(heads.split_to(made.head_bytes));
+            bytes = bytes.slice(made.clear_head_bytes..);
+            slices.push(bytes.split_to(made.payload_bytes));
+        }
+        slices
+    }
+}
+
+/// The first half of a track's IV is that of every counter block.
+fn salt(iv: [u8; BLOCK_BYTES]) -> u64 {
+    u64::from_be_bytes(std::array::from_fn(|i| iv[i]))
+}
+
+/// A sample's IV under cenc: salt, the sample's number, then 32 bits that count blocks. A sample
+/// has fewer than 2^32 blocks, so no two samples' counters meet.
+fn sample_iv(iv: [u8; BLOCK_BYTES], sample: u32) -> [u8; BLOCK_BYTES] {
+    (u128::from(salt(iv)) << 64 | u128::from(sample) << 32).to_be_bytes()
+}
+
+impl Work {
+    /// Adds a sample of `len` bytes at `start`, encrypted by its map or whole.
+    fn add(&mut self, start: usize, len: usize, number: u32, mapped: bool, map: &[Subsample]) {
+        let mut counter = u64::from(number) << 32;
+        let mut range = |start, len_bytes: usize, stride: usize| match self {
+            Self::Cbc(chains) => chains.push(Chain {
+                start,
+                blocks: (len_bytes / BLOCK_BYTES).div_ceil(stride),
+                stride_bytes: stride * BLOCK_BYTES,
+            }),
+            Self::Ctr(ranges) => {
+                ranges.push(Counted { start, len_bytes, counter });
+                counter += (len_bytes / BLOCK_BYTES) as u64;
+            }
+        };
+        if !mapped {
+            return range(start, len, 1);
+        }
+        let stride = usize::from(PATTERN.0 + PATTERN.1);
+        let mut at = start;
+        for entry in map {
+            at += usize::from(entry.clear_bytes);
+            let protected = usize::try_from(entry.protected_bytes).expect("u32 fits");
+            if protected > 0 {
+                range(at, protected, stride);
+            }
+            at += protected;
+        }
+    }
+}

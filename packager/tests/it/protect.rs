@@ -1,0 +1,339 @@
+//! Protection against a decryptor of a few lines, written from ISO/IEC 23001-7 and reading nothing
+//! but the boxes that a player reads.
+
+use aes::Aes128;
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use bytes::{Bytes, BytesMut};
+use headwater_packager::bmff::boxes;
+use headwater_packager::bmff::fragment::{self, Sample};
+use headwater_packager::bmff::movie::{Defaults, Init, InitMedia, write_init};
+use headwater_packager::encrypt::ContentKey;
+use headwater_packager::protect::{Protector, Scheme};
+use headwater_packager::subsample::{Finder, Tail};
+use headwater_packager::title::{Title, Track};
+use headwater_packager::wire::BoxWriter;
+use proptest::prelude::*;
+
+use crate::common::{self, TrackSpec, VERSION};
+
+const KEY: [u8; 16] = *b"sixteen byte key";
+const KEY_ID: [u8; 16] = [0x1d; 16];
+
+/// An avc1 entry whose parameter sets make slice headers short, with boxes nobody here knows.
+fn avc1() -> Vec<u8> {
+    // profile 66, level 30; ids 0; frame_num 4 bits; order type 2; 1 reference; 1x1; frames only.
+    const SPS: [u8; 6] = [0x67, 66, 0xc0, 30, 0b1101_1010, 0b0111_1001];
+    // ids 0; CAVLC; no groups; 1 reference each; no weights; QP 0; no deblocking control.
+    const PPS: [u8; 4] = [0x68, 0b1100_1110, 0b0011_1000, 0b0100_0000];
+    let mut w = BoxWriter::default();
+    w.boxed(b"avc1", |w| {
+        w.zeros(24);
+        w.u16(16);
+        w.u16(16);
+        w.zeros(50);
+        w.boxed(b"avcC", |w| {
+            w.slice(&[1, 66, 0xc0, 30, 0xff, 0xe1, 0, 6]);
+            w.slice(&SPS);
+            w.slice(&[1, 0, 4]);
+            w.slice(&PPS);
+        });
+        w.boxed(b"colr", |w| w.slice(b"nclx stays as it is"));
+    });
+    w.into_bytes()
+}
+
+fn mp4a() -> Vec<u8> {
+    let mut w = BoxWriter::default();
+    w.boxed(b"mp4a", |w| {
+        w.zeros(28);
+        w.full_box(b"esds", 0, 0, |w| {
+            w.slice(&[3, 22, 0, 1, 0, 4, 17, 0x40, 0x15, 0, 0, 0, 0, 1, 0xf4, 0, 0, 1, 0xf4, 0]);
+            w.slice(&[5, 2, 0x11, 0x90]);
+        });
+    });
+    w.into_bytes()
+}
+
+/// One sample's bytes: NAL units of a kind and a length, or plain noise for sound.
+#[derive(Clone, Debug)]
+enum Made {
+    Picture(Vec<(bool, usize)>),
+    Sound(usize),
+}
+
+impl Made {
+    fn bytes(&self, seed: u64) -> Vec<u8> {
+        // Bytes of noise hold no three zeros in a row.
+        let noise =
+            |len: usize| (0..len as u64).map(move |i| ((i * 31 + seed) % 250 + 1).to_le_bytes()[0]);
+        match self {
+            Self::Sound(len) => noise(*len).collect(),
+            Self::Picture(nals) => nals
+                .iter()
+                .flat_map(|&(slice, len)| {
+                    let head: &[u8] = if slice { &[0x65, 0x88, 0x84, 0xaa] } else { &[6] };
+                    let nal: Vec<u8> = head.iter().copied().chain(noise(len)).collect();
+                    let len = u32::try_from(nal.len()).unwrap();
+                    len.to_be_bytes().into_iter().chain(nal).collect::<Vec<_>>()
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A title of one track of real samples, and its clear object without what stands before media.
+fn title(fragments: &[Vec<Made>], video: bool) -> (Title, Bytes) {
+    titled(fragments, video, 0)
+}
+
+/// The same, whose heads count `more` entries too many for each sample.
+fn titled(fragments: &[Vec<Made>], video: bool, more: usize) -> (Title, Bytes) {
+    let entry = if video { avc1() } else { mp4a() };
+    let finder = Finder::new(&entry).unwrap();
+    let media = if video { InitMedia::Video { width: 16, height: 16 } } else { InitMedia::Audio };
+    let init = write_init(&Init {
+        timescale: 48_000,
+        media,
+        language: *b"und",
+        sample_entry: &entry,
+        edit_media_time: None,
+    });
+    let payloads: Vec<Vec<Vec<u8>>> = fragments
+        .iter()
+        .map(|samples| samples.iter().zip(1..).map(|(made, seed)| made.bytes(seed)).collect())
+        .collect();
+    let spec = |samples: &Vec<Vec<u8>>| -> Vec<Sample> {
+        let mut shaped = common::samples(u32::try_from(samples.len()).unwrap(), 1024, 0, 0);
+        for (sample, bytes) in shaped.iter_mut().zip(samples) {
+            sample.size_bytes = u32::try_from(bytes.len()).unwrap();
+        }
+        shaped
+    };
+    let track = TrackSpec {
+        fragments: payloads.iter().map(spec).collect(),
+        ..if video {
+            common::video("v1", 16, (25, 1), &[1], 1)
+        } else {
+            common::audio("a-en", None, (25, 1), &[1])
+        }
+    };
+    let made = common::make_of(&track, &init, &payloads, |sample| {
+        let mut map = Vec::new();
+        finder.map(sample, Tail::Aligned, &mut map).unwrap();
+        map.len() + more
+    });
+    (made.title, made.objects[0][0].slice(common::BEFORE_MEDIA.len()..))
+}
+
+/// What a player does: reads saiz, saio and senc where there are any, and tenc of the init.
+fn decrypt(init: &[u8], fragment: &[u8]) -> Vec<Vec<u8>> {
+    let tenc = find(init, b"tenc");
+    let (pattern, iv_bytes, constant) = (tenc[5], tenc[7], &tenc[24..]);
+    assert_eq!(tenc[8..24], KEY_ID);
+    let parsed = fragment::parse(fragment, Defaults::default()).unwrap();
+    let moof = boxes::need(fragment, b"moof", "fragment").unwrap();
+    let traf = boxes::need(moof.payload, b"traf", "moof").unwrap();
+    let child = |kind| boxes::find(traf.payload, kind).unwrap().map(|found| found.payload);
+    let mut aux: Vec<&[u8]> = vec![&[]; parsed.samples.len()];
+    if let (Some(saiz), Some(saio)) = (child(b"saiz"), child(b"saio")) {
+        let count = u32::from_be_bytes(saiz[5..9].try_into().unwrap()) as usize;
+        assert_eq!(count, parsed.samples.len());
+        let at = u32::from_be_bytes(saio[8..12].try_into().unwrap()) as usize;
+        let senc = child(b"senc").expect("senc stands with saiz");
+        let mut rest = &fragment[at..];
+        assert_eq!(rest.as_ptr(), senc[8..].as_ptr(), "saio points at the first sample in senc");
+        for (i, aux) in aux.iter_mut().enumerate() {
+            let size = if saiz[4] == 0 { saiz[9 + i] } else { saiz[4] };
+            (*aux, rest) = rest.split_at(size.into());
+        }
+        assert_eq!(senc.len() - 8, aux.iter().map(|aux| aux.len()).sum::<usize>());
+    } else {
+        assert!(child(b"senc").is_none());
+    }
+    let mut at = parsed.data_offset as usize;
+    let decrypted = parsed.samples.iter().zip(aux).map(|(sample, aux)| {
+        let mut bytes = fragment[at..at + sample.size_bytes as usize].to_vec();
+        at += bytes.len();
+        let (iv, map) = aux.split_at(iv_bytes.into());
+        let mut ranges = Vec::new();
+        let mut start = 0;
+        for entry in map.get(2..).unwrap_or(&[]).chunks(6) {
+            start += usize::from(u16::from_be_bytes([entry[0], entry[1]]));
+            let len = u32::from_be_bytes(entry[2..].try_into().unwrap()) as usize;
+            ranges.push(start..start + len);
+            start += len;
+        }
+        if map.is_empty() {
+            ranges.push(0..bytes.len());
+            start = bytes.len();
+        }
+        assert_eq!(start, bytes.len(), "the map covers the sample");
+        let aes = Aes128::new(&KEY.into());
+        if constant.is_empty() {
+            let first = u128::from_be_bytes(iv.try_into().unwrap());
+            // One stream over all protected bytes of the sample.
+            let places: Vec<usize> = ranges.into_iter().flatten().collect();
+            for (counter, block) in (first..).zip(places.chunks(16)) {
+                let mut stream = counter.to_be_bytes().into();
+                aes.encrypt_block(&mut stream);
+                block.iter().zip(stream).for_each(|(&place, key)| bytes[place] ^= key);
+            }
+        } else {
+            assert_eq!(constant[0], 16);
+            let stride = if pattern == 0 { 1 } else { (pattern >> 4) + (pattern & 15) };
+            for range in ranges {
+                let mut last: [u8; 16] = constant[1..].try_into().unwrap();
+                let blocks = range.clone().step_by(16).filter(|at| at + 16 <= range.end);
+                for at in blocks.step_by(stride.into()) {
+                    let sealed: [u8; 16] = bytes[at..at + 16].try_into().unwrap();
+                    let mut block = sealed.into();
+                    aes.decrypt_block(&mut block);
+                    for i in 0..16 {
+                        bytes[at + i] = block[i] ^ last[i];
+                    }
+                    last = sealed;
+                }
+            }
+        }
+        bytes
+    });
+    decrypted.collect()
+}
+
+/// The payload of the first box of this type, however deep.
+fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> &'a [u8] {
+    let at = bytes.windows(4).position(|window| window == kind).expect("the box is there");
+    let size = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap()) as usize;
+    &bytes[at + 4..at - 4 + size]
+}
+
+fn protector(scheme: Scheme, track: &Track) -> Protector {
+    Protector::new(scheme, &ContentKey::new(KEY), KEY_ID, VERSION, track).unwrap()
+}
+
+fn samples_of(media: &[u8], track: &Track, i: u32) -> Vec<Vec<u8>> {
+    let from = usize::try_from(track.position(i).bytes).unwrap();
+    let fragment = &media[from..];
+    let parsed = fragment::parse(fragment, Defaults::default()).unwrap();
+    let mut at = parsed.data_offset as usize;
+    let cut = parsed.samples.iter().map(|sample| {
+        let end = at + sample.size_bytes as usize;
+        let bytes = fragment[at..end].to_vec();
+        at = end;
+        bytes
+    });
+    cut.collect()
+}
+
+fn any_fragments() -> impl Strategy<Value = (bool, Vec<Vec<Made>>)> {
+    let nal = (any::<bool>(), prop_oneof![9 => 0..400usize, 1 => 65_500..65_540usize]);
+    let picture = prop::collection::vec(nal, 1..6).prop_map(Made::Picture);
+    let sound = (0..400usize).prop_map(Made::Sound);
+    let of =
+        |made: BoxedStrategy<Made>| prop::collection::vec(prop::collection::vec(made, 1..12), 1..4);
+    prop_oneof![
+        of(picture.boxed()).prop_map(|fragments| (true, fragments)),
+        of(sound.boxed()).prop_map(|fragments| (false, fragments)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Decrypted is clear, sample for sample; lengths are those that heads promise; what is
+    /// protected differs; a fragment made alone is the same as in company.
+    #[test]
+    fn decrypted_is_clear((video, fragments) in any_fragments()) {
+        let (title, media) = title(&fragments, video);
+        let track = &title.tracks()[0];
+        for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+            let protector = protector(scheme, track);
+            let init = protector.init(track, b"").unwrap();
+            let slices = protector.fragments(track, 0, BytesMut::from(&media[..])).unwrap();
+            prop_assert_eq!(slices.len(), 2 * fragments.len());
+            for (i, slices) in (0..).zip(slices.chunks(2)) {
+                let fragment = slices.concat();
+                let row = track.row(i);
+                prop_assert_eq!(fragment.len() as u64, scheme.fragment_bytes(video, row));
+                let moof = slices[0].len() as u64 - 8;
+                prop_assert_eq!(moof, scheme.moof_bytes(video, row));
+                prop_assert_eq!(decrypt(&init, &fragment), samples_of(&media, track, i));
+                let from = usize::try_from(track.position(i).bytes).unwrap();
+                let alone = BytesMut::from(&media[from..from + row.size_bytes as usize]);
+                let alone = protector.fragments(track, i, alone).unwrap();
+                prop_assert_eq!(alone.concat(), fragment);
+            }
+        }
+    }
+
+    /// cenc: no counter block is ever used for two blocks of a track.
+    #[test]
+    fn counters_of_samples_never_meet(sizes in prop::collection::vec(0..2_000_000u64, 1..200)) {
+        let mut last_end = 0u128;
+        for (sample, size) in sizes.iter().enumerate() {
+            let first = (sample as u128) << 32;
+            prop_assert!(first >= last_end);
+            last_end = first + u128::from(size.div_ceil(16));
+        }
+        // What makes it hold: a sample is smaller than 2^36 bytes, for its size has 32 bits.
+        prop_assert!(u64::from(u32::MAX).div_ceil(16) < 1 << 32);
+    }
+}
+
+#[test]
+fn an_init_keeps_what_it_held() {
+    let (title, _) = title(&[vec![Made::Picture(vec![(true, 40)])]], true);
+    let track = &title.tracks()[0];
+    let pssh = b"\0\0\0\x0cpsshmade";
+    let init = protector(Scheme::Cbcs, track).init(track, pssh).unwrap();
+    assert!(init.windows(19).any(|window| window == b"nclx stays as it is"));
+    assert!(init.ends_with(pssh));
+    assert_eq!(find(&init, b"frma"), b"avc1");
+    assert_eq!(find(&init, b"schm")[4..], *b"cbcs\0\x01\0\0");
+    assert_eq!(init.windows(4).filter(|window| window == b"avc1").count(), 1, "in frma alone");
+    // Every box still fills its parent.
+    let moov = boxes::need(&init, b"moov", "init").unwrap();
+    assert_eq!(headwater_packager::bmff::movie::parse(moov.payload).unwrap().len(), 1);
+}
+
+#[test]
+fn tracks_versions_and_schemes_have_ivs_of_their_own() {
+    let fragments = [vec![Made::Sound(64)]];
+    let (title, media) = title(&fragments, false);
+    let track = &title.tracks()[0];
+    let key = ContentKey::new(KEY);
+    let other = "01939c2e-7f00-7abc-8def-0123456789ac".parse().unwrap();
+    let seals = [(Scheme::Cenc, VERSION), (Scheme::Cenc, other), (Scheme::Cbcs, VERSION)];
+    let mut payloads: Vec<Bytes> = seals
+        .iter()
+        .map(|&(scheme, version)| {
+            let protector = Protector::new(scheme, &key, KEY_ID, version, track).unwrap();
+            let mut slices = protector.fragments(track, 0, BytesMut::from(&media[..])).unwrap();
+            slices.pop().unwrap()
+        })
+        .collect();
+    payloads.sort();
+    payloads.dedup();
+    assert_eq!(payloads.len(), 3);
+}
+
+#[test]
+fn heads_and_media_that_contradict_each_other_are_damage() {
+    let fragments = [vec![Made::Picture(vec![(true, 40)])]];
+    let refusal = |title: &Title, media: BytesMut| {
+        let track = &title.tracks()[0];
+        protector(Scheme::Cenc, track).fragments(track, 0, media).unwrap_err().to_string()
+    };
+    let (title, media) = title(&fragments, true);
+    let short = BytesMut::from(&media[..media.len() - 1]);
+    let wanted = "segment: 155 bytes of fragment 0: expected 156";
+    assert_eq!(refusal(&title, short), wanted);
+    let mut no_slice = BytesMut::from(&media[..]);
+    let nal = no_slice.len() - 44;
+    no_slice[nal] = 0x62;
+    let wanted = "0/sample: slices in data partitions (extended profile)";
+    assert_eq!(refusal(&title, no_slice), wanted);
+    let (miscounted, media) = titled(&fragments, true, 1);
+    let wanted = "0/rows: 2 entries of encryption maps: expected 1";
+    assert_eq!(refusal(&miscounted, BytesMut::from(&media[..])), wanted);
+}
