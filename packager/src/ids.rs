@@ -68,39 +68,77 @@ impl FromStr for VersionId {
 
     /// Takes the canonical text alone: lower case, hyphens in place. One version, one URL.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let bad = || {
+        uuid_bits(text).map(Self).ok_or_else(|| {
             Error::invalid("version", format!("{text:.60?} is not a lower-case hyphenated UUID"))
-        };
-        if text.len() != 36 {
-            return Err(bad());
-        }
-        let mut bits = 0u128;
-        for (i, byte) in text.bytes().enumerate() {
-            let digit = match byte {
-                b'-' if HYPHENS.contains(&i) => continue,
-                _ if HYPHENS.contains(&i) => return Err(bad()),
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return Err(bad()),
-            };
-            bits = bits << 4 | u128::from(digit);
-        }
-        Ok(Self(bits))
+        })
     }
+}
+
+/// The bits of a UUID in lower case with its hyphens.
+fn uuid_bits(text: &str) -> Option<u128> {
+    if text.len() != 36 {
+        return None;
+    }
+    let mut bits = 0u128;
+    for (i, byte) in text.bytes().enumerate() {
+        let digit = match byte {
+            b'-' if HYPHENS.contains(&i) => continue,
+            _ if HYPHENS.contains(&i) => return None,
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => return None,
+        };
+        bits = bits << 4 | u128::from(digit);
+    }
+    Some(bits)
+}
+
+fn write_uuid(f: &mut fmt::Formatter<'_>, b: u128) -> fmt::Result {
+    write!(
+        f,
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        b >> 96,
+        (b >> 80) & 0xffff,
+        (b >> 64) & 0xffff,
+        (b >> 48) & 0xffff,
+        b & 0xffff_ffff_ffff
+    )
 }
 
 impl fmt::Display for VersionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let b = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            b >> 96,
-            (b >> 80) & 0xffff,
-            (b >> 64) & 0xffff,
-            (b >> 48) & 0xffff,
-            b & 0xffff_ffff_ffff
-        )
+        write_uuid(f, self.0)
+    }
+}
+
+/// The id of a content key (KID): what manifests, init segments and licence requests name it by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(pub [u8; 16]);
+
+impl FromStr for KeyId {
+    type Err = Error;
+
+    /// Takes 32 hex digits in either case, with the hyphens of a UUID or without any: operators
+    /// copy them from many tools.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let lower = text.to_ascii_lowercase();
+        let is_hex = lower.len() == 32 && lower.bytes().all(|b| b.is_ascii_hexdigit());
+        let bits = if is_hex { u128::from_str_radix(&lower, 16).ok() } else { uuid_bits(&lower) };
+        bits.map(|bits| Self(bits.to_be_bytes())).ok_or_else(|| {
+            Error::invalid("key id", format!("{text:.60?} is no UUID and not 32 hex digits"))
+        })
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_uuid(f, u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -31,6 +31,7 @@ pub mod subsample;
 pub mod heads;
 pub mod title;
 pub mod protect;
+pub mod drm;
 pub mod bandwidth;
 pub mod timeline;
 pub mod plan;

@@ -14,7 +14,7 @@ use crate::bmff::protection::{self, Aux, AuxShape, Encryption, Subsample};
 use crate::encrypt::{BLOCK_BYTES, Chain, Cipher, ContentKey, Counted};
 use crate::error::Error;
 use crate::heads::Row;
-use crate::ids::{TrackId, VersionId};
+use crate::ids::{KeyId, TrackId, VersionId};
 use crate::subsample::{Finder, Tail};
 use crate::title::Track;
 use crate::wire::BoxWriter;
@@ -67,7 +67,7 @@ impl Scheme {
 #[derive(Debug)]
 pub struct Protector {
     scheme: Scheme,
-    key_id: [u8; 16],
+    key_id: KeyId,
     is_video: bool,
     finder: Finder,
     cipher: Cipher,
@@ -81,7 +81,7 @@ impl Protector {
     pub fn new(
         scheme: Scheme,
         key: &ContentKey,
-        key_id: [u8; 16],
+        key_id: KeyId,
         version: VersionId,
         track: &Track,
     ) -> Result<Self, Error> {
@@ -102,7 +102,7 @@ impl Protector {
         let patterned = self.scheme == Scheme::Cbcs && self.is_video;
         let encryption = Encryption {
             scheme: self.scheme.fourcc(),
-            key_id: self.key_id,
+            key_id: self.key_id.0,
             pattern: if patterned { PATTERN } else { (0, 0) },
             constant_iv,
         };

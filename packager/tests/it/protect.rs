@@ -8,6 +8,7 @@ use headwater_packager::bmff::boxes;
 use headwater_packager::bmff::fragment::{self, Sample};
 use headwater_packager::bmff::movie::{Defaults, Init, InitMedia, write_init};
 use headwater_packager::encrypt::ContentKey;
+use headwater_packager::ids::KeyId;
 use headwater_packager::protect::{Protector, Scheme};
 use headwater_packager::subsample::{Finder, Tail};
 use headwater_packager::title::{Title, Track};
@@ -17,7 +18,7 @@ use proptest::prelude::*;
 use crate::common::{self, TrackSpec, VERSION};
 
 const KEY: [u8; 16] = *b"sixteen byte key";
-const KEY_ID: [u8; 16] = [0x1d; 16];
+const KEY_ID: KeyId = KeyId([0x1d; 16]);
 
 /// An avc1 entry whose parameter sets make slice headers short, with boxes nobody here knows.
 fn avc1() -> Vec<u8> {
@@ -129,7 +130,7 @@ fn titled(fragments: &[Vec<Made>], video: bool, more: usize) -> (Title, Bytes) {
 fn decrypt(init: &[u8], fragment: &[u8]) -> Vec<Vec<u8>> {
     let tenc = find(init, b"tenc");
     let (pattern, iv_bytes, constant) = (tenc[5], tenc[7], &tenc[24..]);
-    assert_eq!(tenc[8..24], KEY_ID);
+    assert_eq!(tenc[8..24], KEY_ID.0);
     let parsed = fragment::parse(fragment, Defaults::default()).unwrap();
     let moof = boxes::need(fragment, b"moof", "fragment").unwrap();
     let traf = boxes::need(moof.payload, b"traf", "moof").unwrap();
