@@ -12,6 +12,7 @@
 //! | [`movie`] | what a moov holds |
 //! | [`fragment`] | a moof |
 //! | [`sample_entry`] | a sample entry, and a sample |
+//! | [`subsamples`] | a sample entry, then a sample of it |
 //! | [`remux`] | a fragmented file of ffmpeg's |
 //! | [`config`] | a configuration file |
 //! | [`route`] | a path |
@@ -33,7 +34,7 @@ mod token;
 mod web;
 
 pub use encoder::{probe, remux, said};
-pub use media::{fragment, movie, sample_entry};
+pub use media::{fragment, movie, sample_entry, subsamples};
 pub use stored::{config, heads, pointer};
 pub use token::{carriers, compact_token, jwks, jwt};
 pub use web::{conditions, forwarded, proxy, route};
@@ -42,7 +43,7 @@ pub use web::{conditions, forwarded, proxy, route};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: &[Target] = &[
     ("carriers", carriers),
     ("compact_token", compact_token),
     ("conditions", conditions),
@@ -60,4 +61,5 @@ pub const TARGETS: [Target; 17] = [
     ("route", route),
     ("said", said),
     ("sample_entry", sample_entry),
+    ("subsamples", subsamples),
 ];

@@ -5,6 +5,7 @@ use headwater_packager::bmff::boxes;
 use headwater_packager::bmff::fragment::{self as fragments, Fragment};
 use headwater_packager::bmff::movie::{self, Defaults, Init, InitMedia};
 use headwater_packager::codec::SampleEntry;
+use headwater_packager::subsample::{self, Finder, Tail};
 
 /// What a moov holds. A track's entry, put into an init of ours, is read back byte for byte.
 pub fn movie(bytes: &[u8]) -> bool {
@@ -80,4 +81,37 @@ pub fn sample_entry(bytes: &[u8]) -> bool {
         }
     }
     accepted
+}
+
+/// A sample entry, then a sample: both maps of what is encrypted cover the sample, have as many
+/// entries, and differ by less than a block a slice.
+pub fn subsamples(bytes: &[u8]) -> bool {
+    let Some(entry_bytes) = bytes.first_chunk().map(|&size| u32::from_be_bytes(size)) else {
+        return false;
+    };
+    let entry_bytes = usize::try_from(entry_bytes).unwrap();
+    let Some((entry, sample)) = bytes.split_at_checked(entry_bytes) else { return false };
+    let Ok(finder) = Finder::new(entry) else { return false };
+    let map = |tail| {
+        let mut map = Vec::new();
+        finder.map(sample, tail, &mut map).map(|()| map).map_err(|error| error.kind())
+    };
+    let (left, aligned) = match (map(Tail::Left), map(Tail::Aligned)) {
+        (Ok(left), Ok(aligned)) => (left, aligned),
+        (left, aligned) => {
+            assert_eq!(left, aligned);
+            return false;
+        }
+    };
+    assert_eq!(left.len(), aligned.len());
+    assert!(left.len() <= subsample::ENTRIES);
+    for (left, aligned) in left.iter().zip(&aligned) {
+        assert_eq!(aligned.protected_bytes, left.protected_bytes / 16 * 16);
+    }
+    for map in [left, aligned] {
+        let lengths = map.iter().map(|e| u64::from(e.clear_bytes) + u64::from(e.protected_bytes));
+        let wanted = if finder.has_maps() { sample.len() as u64 } else { 0 };
+        assert_eq!(lengths.sum::<u64>(), wanted);
+    }
+    true
 }
