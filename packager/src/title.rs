@@ -1,7 +1,7 @@
 //! An opened version: heads that were checked once and are then only looked at.
 //!
 //! Rows stay in the bytes they were read as; every 64th fragment's position is kept beside them,
-//! so a track of two hours costs its 20 bytes a row and about 1 KB, and any fragment's time and
+//! so a track of two hours costs its 22 bytes a row and about 1 KB, and any fragment's time and
 //! offset are found by adding up at most 63 rows.
 
 use std::collections::HashSet;
