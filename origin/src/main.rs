@@ -85,8 +85,8 @@ fn run_check(config: Option<&Path>) -> Outcome {
     Ok(if found.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_server(config: Option<&Path>) -> Outcome {
-    let config = Config::load(config, environment())?;
+fn run_server(path: Option<&Path>) -> Outcome {
+    let config = Config::load(path, environment())?;
     log_to_stderr(config.origin.log_level.as_str());
     let mut refused = false;
     for finding in config.check() {
@@ -101,7 +101,6 @@ fn run_server(config: Option<&Path>) -> Outcome {
     if refused {
         return Err("the configuration cannot work; see above".into());
     }
-    let path = arguments.config.as_deref();
     let load = || Config::load(path, environment()).map_err(|error| error.to_string());
     server::run(&config, &load)?;
     Ok(ExitCode::SUCCESS)
