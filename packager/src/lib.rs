@@ -29,6 +29,7 @@ pub mod codec;
 pub mod encrypt;
 pub mod subsample;
 pub mod heads;
+pub mod label;
 pub mod title;
 pub mod protect;
 pub mod drm;
