@@ -30,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use headwater_config::Network;
+use headwater_config::{Config, Network};
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr as AnyAddress;
@@ -41,6 +41,7 @@ use crate::admin::Admin;
 use crate::exchange::{Answer, Request};
 use crate::metrics::Metrics;
 use crate::proxy_protocol::{self, Sender};
+use crate::rooms::count;
 use crate::service::Service;
 use crate::tls::Tls;
 
@@ -99,6 +100,24 @@ pub struct Terms {
     pub max_streams: u32,
     /// Who may send a PROXY header.
     pub trusted_proxies: Vec<Network>,
+}
+
+impl Terms {
+    /// Those of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let limits = &config.origin.limits;
+        Self {
+            header_timeout: Duration::from_secs(limits.header_timeout_s.into()),
+            idle_timeout: Duration::from_secs(limits.idle_timeout_s.into()),
+            write_timeout: Duration::from_secs(limits.write_timeout_s.into()),
+            max_header_bytes: count(limits.max_header_bytes),
+            max_headers: count(limits.max_headers),
+            max_connections: count(limits.max_connections),
+            max_streams: limits.max_streams,
+            handshake_timeout: Duration::from_secs(config.origin.tls.handshake_timeout_s.into()),
+            trusted_proxies: config.origin.trusted_proxies.clone(),
+        }
+    }
 }
 
 /// Speaks HTTP on behalf of something that answers.

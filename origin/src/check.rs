@@ -13,7 +13,7 @@ use crate::failure::{Failure, Part};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::profile::Profiles;
-use crate::server;
+use crate::rooms;
 use crate::titles::Titles;
 use crate::tls::Certificates;
 
@@ -40,7 +40,7 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     check_certificates(config, &mut found, out)?;
     let metrics = Arc::new(Metrics::new());
     let url = &config.store.url;
-    let probed = match server::store(config, &metrics) {
+    let probed = match rooms::store(config, &metrics) {
         Ok(store) => store.probe().await.map(|()| store),
         Err(e) => Err(e),
     };
@@ -67,7 +67,7 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
             return Ok(found);
         }
     };
-    let rooms = server::titles(config, store, &metrics);
+    let rooms = rooms::titles(config, store, &metrics);
     if let Err(error) = Tokens::open(&config.origin.tokens) {
         found.errors += 1;
         writeln!(out, "error: `origin.tokens`: {error}")?;

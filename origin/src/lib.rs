@@ -20,7 +20,8 @@
 //! `cache_status`, `cache_tags`, `coding` (gzip), `fields` (what header fields are made of).
 //!
 //! Beside it: `store` (what is read, and how), `page` and `title_list` (the player page), `admin`
-//! (the other port), `server` (all of it put together and run), `check` (looking before running).
+//! (the other port), `rooms` (all of it put together), `server` (run, until a signal ends it),
+//! `check` (looking before running).
 //!
 //! The crate is a binary; the library is there for its tests and fuzz targets.
 
@@ -53,11 +54,13 @@ pub mod recent;
 pub mod reload;
 pub mod representation;
 pub mod respond;
+pub mod rooms;
 pub mod route;
 pub mod segment;
 pub mod server;
 pub mod service;
 pub mod slices;
+pub mod start_error;
 pub mod store;
 pub mod title_list;
 pub mod titles;

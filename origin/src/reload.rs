@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::adapter::Terms;
 use crate::admin::Admin;
 use crate::metrics::Metrics;
-use crate::server::{self, Rooms};
+use crate::rooms::Rooms;
 use crate::service::Service;
 use crate::tls::Tls;
 
@@ -88,7 +88,7 @@ impl Live {
             config: config.clone(),
             service: Arc::new(ArcSwap::new(Arc::clone(&rooms.service))),
             admin: Arc::new(ArcSwap::new(Arc::clone(&rooms.admin))),
-            terms: Arc::new(ArcSwap::from_pointee(server::terms(config))),
+            terms: Arc::new(ArcSwap::from_pointee(Terms::new(config))),
             metrics: Arc::clone(&rooms.admin.metrics),
             rooms,
             tls,
@@ -148,7 +148,7 @@ impl Live {
         if let Some(tls) = &self.tls {
             tls.read_again(&config.origin.tls).map_err(|error| error.to_string())?;
         }
-        self.terms.store(Arc::new(server::terms(&config)));
+        self.terms.store(Arc::new(Terms::new(&config)));
         self.service.store(Arc::clone(&rooms.service));
         self.admin.store(Arc::clone(&rooms.admin));
         self.rooms = rooms;

@@ -10,10 +10,7 @@
 //! Pingora always sleeps for its whole grace period. So it runs in a thread of its own, and the
 //! main thread leaves as soon as the last connection is gone.
 
-use std::fmt;
-use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -27,162 +24,19 @@ use pingora_core::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch}
 use pingora_core::services::listening;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::access::SecretError;
-use crate::access::tokens::Tokens;
-use crate::access_log::AccessLog;
-use crate::adapter::{Adapter, Answers, Doors, Terms};
-use crate::admin::Admin;
-use crate::cache::ResponseCache;
-use crate::delivery::Books;
-use crate::edge::Edge;
+use crate::adapter::{Adapter, Answers, Doors};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::page::Page;
-use crate::profile::{self, NotReady, Profiles};
-use crate::recent::Recent;
 use crate::reload::{Live, Load};
+use crate::rooms::{Rooms, count, tls};
 use crate::service::Service;
-use crate::store::{FileStore, Guarded, S3Store, Store, StoreError};
-use crate::titles::{self, Titles};
-use crate::tls::{CertificateError, Tls, Watch};
+use crate::start_error::StartError;
+use crate::tls::{Tls, Watch};
 
 /// How often the main thread looks whether connections are left.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long Pingora may take to listen on addresses that were free a moment before.
 const START_LIMIT: Duration = Duration::from_secs(10);
-
-/// Everything between the listeners and the store.
-#[derive(Clone)]
-pub struct Rooms {
-    /// Answers players and CDNs.
-    pub service: Arc<Service>,
-    /// Answers on the admin port.
-    pub admin: Arc<Admin>,
-}
-
-impl Rooms {
-    /// Builds every room; the access log is opened, nothing else is touched.
-    pub fn new(config: &Config) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new());
-        let dropped = metrics.access_log_dropped.clone();
-        let access_log = AccessLog::open(&config.origin.access_log, dropped).map_err(|error| {
-            StartError::AccessLog(config.origin.access_log.clone().into(), error)
-        })?;
-        let store = store(config, &metrics).map_err(StartError::Store)?;
-        Self::with_store(config, store, metrics, access_log)
-    }
-
-    /// The rooms around a store.
-    pub fn with_store(
-        config: &Config,
-        store: Arc<dyn Store>,
-        metrics: Arc<Metrics>,
-        access_log: AccessLog,
-    ) -> Result<Self, StartError> {
-        let titles = titles(config, Arc::clone(&store), &metrics);
-        let cache = cache(config, &metrics);
-        let books = Arc::new(Books { metrics, access_log });
-        Self::around(config, store, titles, cache, books)
-    }
-
-    /// The rooms under another configuration. Store, books and caches stay, but for what was made
-    /// under rules that no longer hold: a response in the cache was admitted when it was made, and
-    /// a version was cut to every profile's segments when it was opened.
-    pub fn under(&self, old: &Config, new: &Config) -> Result<Self, StartError> {
-        let service = &self.service;
-        let books = Arc::clone(&service.books);
-        let lengths = |config: &Config| profile::segment_lengths_ms(&config.profiles);
-        let keeps_titles = lengths(old) == lengths(new) && old.origin.cache == new.origin.cache;
-        let titles = if keeps_titles {
-            Arc::clone(&service.titles)
-        } else {
-            titles(new, Arc::clone(&service.store), &books.metrics)
-        };
-        let cache = if old.profiles == new.profiles {
-            service.cache.clone()
-        } else {
-            cache(new, &books.metrics)
-        };
-        Self::around(new, Arc::clone(&service.store), titles, cache, books)
-    }
-
-    fn around(
-        config: &Config,
-        store: Arc<dyn Store>,
-        titles: Arc<Titles>,
-        cache: ResponseCache,
-        books: Arc<Books>,
-    ) -> Result<Self, StartError> {
-        let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
-        let tokens = Tokens::open(&config.origin.tokens).map_err(StartError::Tokens)?;
-        let metrics = &books.metrics;
-        let admin = Admin {
-            metrics: Arc::clone(metrics),
-            cache: cache.clone(),
-            titles: Arc::clone(&titles),
-        };
-        let service = Service {
-            profiles,
-            tokens: Arc::new(tokens),
-            titles,
-            cache,
-            store,
-            page: config.origin.page.then(Page::embedded),
-            books,
-            edge: Edge::new(&config.origin),
-            max_uri_bytes: count(config.origin.limits.max_uri_bytes),
-            ready: Recent::new(limits::LOOK_TTL),
-            listed: Recent::new(limits::LOOK_TTL),
-        };
-        Ok(Self { service: Arc::new(service), admin: Arc::new(admin) })
-    }
-}
-
-/// The configured store, behind its time limit and counters.
-///
-/// # Errors
-/// Where what is needed to reach it cannot be read. The store itself is not asked.
-pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, StoreError> {
-    let reads = &config.origin.store;
-    let max_reads = count(reads.max_concurrent_reads);
-    let timeout = Duration::from_millis(reads.read_timeout_ms.into());
-    let metrics = Arc::clone(metrics);
-    Ok(match &config.store.url {
-        StoreUrl::File(folder) => {
-            Arc::new(Guarded::new(FileStore::new(folder.clone(), max_reads), timeout, metrics))
-        }
-        StoreUrl::S3(bucket) => {
-            let store = S3Store::new(bucket, &config.store.s3, max_reads)?;
-            Arc::new(Guarded::new(store, timeout, metrics))
-        }
-    })
-}
-
-/// The configured cache of titles.
-pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) -> Arc<Titles> {
-    let cache = &config.origin.cache;
-    let terms = titles::Terms {
-        capacity_bytes: mib(cache.titles_mib),
-        pointer_ttl: Duration::from_millis(cache.pointer_ttl_ms.into()),
-        not_found_ttl: Duration::from_millis(cache.not_found_ttl_ms.into()),
-        segment_lengths_ms: profile::segment_lengths_ms(&config.profiles),
-    };
-    Titles::new(store, Arc::clone(metrics), terms)
-}
-
-/// TLS, where anything speaks it.
-fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, StartError> {
-    let settings = &config.origin.tls;
-    if settings.listen.is_empty() {
-        return Ok(None);
-    }
-    let tls = Tls::new(settings, Arc::clone(metrics)).map_err(StartError::Certificate)?;
-    Ok(Some(Arc::new(tls)))
-}
-
-fn cache(config: &Config, metrics: &Arc<Metrics>) -> ResponseCache {
-    ResponseCache::new(mib(config.origin.cache.responses_mib), Arc::clone(metrics))
-}
 
 /// Serves until a signal says stop and the running responses have ended or their time is up.
 /// A reload gets its configuration from `load`.
@@ -273,22 +127,6 @@ fn server(config: &Config, live: &Live, tls: Option<Arc<Tls>>) -> Server {
     let admin = Adapter::new(Arc::clone(admin), Arc::clone(terms), metrics);
     server.add_service(listening("admin", admin, [&origin.admin_listen].into_iter(), 1));
     server
-}
-
-/// The limits of connections.
-pub fn terms(config: &Config) -> Terms {
-    let limits = &config.origin.limits;
-    Terms {
-        header_timeout: Duration::from_secs(limits.header_timeout_s.into()),
-        idle_timeout: Duration::from_secs(limits.idle_timeout_s.into()),
-        write_timeout: Duration::from_secs(limits.write_timeout_s.into()),
-        max_header_bytes: count(limits.max_header_bytes),
-        max_headers: count(limits.max_headers),
-        max_connections: count(limits.max_connections),
-        max_streams: limits.max_streams,
-        handshake_timeout: Duration::from_secs(config.origin.tls.handshake_timeout_s.into()),
-        trusted_proxies: config.origin.trusted_proxies.clone(),
-    }
 }
 
 /// One of Pingora's services: an adapter on its listeners. TLS is the adapter's.
@@ -447,70 +285,6 @@ impl Listened {
             _ = self.hang_up.recv() => Asked::Reload,
         }
     }
-}
-
-/// Why the service does not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    Listen(SocketAddr, io::Error),
-    /// The store's folder does not exist.
-    NoFolder(PathBuf),
-    /// A profile lacks a secret.
-    Profile(NotReady),
-    /// What is needed to reach the store cannot be read.
-    Store(StoreError),
-    /// A key of tokens cannot be had.
-    Tokens(SecretError),
-    /// The access log cannot be opened.
-    AccessLog(String, io::Error),
-    /// A certificate cannot be shown.
-    Certificate(CertificateError),
-    /// The system gives no thread.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
-                f,
-                "{address} is in use: stop what listens there, or set `origin.listen` or \
-                 `origin.admin_listen` to another address"
-            ),
-            Self::Listen(address, error) => write!(
-                f,
-                "cannot listen on {address}: {error}; check `origin.listen` and \
-                 `origin.admin_listen`"
-            ),
-            Self::NoFolder(folder) => write!(
-                f,
-                "`store.url` = {}: no such folder; create it, run `headwater-encoder encode` to \
-                 put a title there, or name another one",
-                folder.display()
-            ),
-            Self::Profile(not_ready) => write!(f, "{not_ready}"),
-            Self::Store(error) => f.write_str(&error.detail),
-            Self::Tokens(error) => write!(f, "`origin.tokens`: {error}"),
-            Self::AccessLog(path, error) => write!(
-                f,
-                "cannot open the access log {path}: {error}; make its folder writable, or set \
-                 `origin.access_log` to \"stdout\" or \"off\""
-            ),
-            Self::Certificate(error) => write!(f, "{error}"),
-            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-fn mib(mib: u32) -> u64 {
-    u64::from(mib) * 1024 * 1024
-}
-
-fn count(number: u32) -> usize {
-    usize::try_from(number).expect("usize has at least 32 bits here")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use headwater_config::Config;
-use headwater_origin::server::Rooms;
+use headwater_origin::rooms::Rooms;
 use http::Method;
 
 use crate::common::{OTHER_VERSION, Origin, Stored, VERSION};

@@ -13,7 +13,7 @@ use headwater_config::Config;
 use headwater_origin::access_log::AccessLog;
 use headwater_origin::exchange::{Answer, Request};
 use headwater_origin::metrics::Metrics;
-use headwater_origin::server::{self, Rooms};
+use headwater_origin::rooms::{self, Rooms};
 use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Row, TrackHead};
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored::{self, Pointer};
@@ -232,7 +232,7 @@ impl Origin {
     pub fn new(config: &Config) -> Self {
         let metrics = Arc::new(Metrics::new());
         let log = AccessLog::open(&config.origin.access_log, metrics.access_log_dropped.clone());
-        let store = server::store(config, &metrics).unwrap();
+        let store = rooms::store(config, &metrics).unwrap();
         Self { rooms: Rooms::with_store(config, store, metrics, log.unwrap()).unwrap() }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use headwater_config::AccessLog as Target;
 use headwater_origin::access_log::AccessLog;
 use headwater_origin::metrics::Metrics;
-use headwater_origin::server::{self, Rooms};
+use headwater_origin::rooms::{self, Rooms};
 use headwater_origin::service::Service;
 use headwater_origin::store::{Guarded, Key, Small, Stamp, Store, StoreError};
 use headwater_packager::ids::TitleId;
@@ -62,7 +62,7 @@ fn slow_with_log(stored: &Stored, log: &Target) -> (Arc<Service>, Arc<Slow>) {
     let mut config = stored.config("");
     config.origin.cache.pointer_ttl_ms = 10_000;
     let metrics = Arc::new(Metrics::new());
-    let store = server::store(&config, &metrics).unwrap();
+    let store = rooms::store(&config, &metrics).unwrap();
     let slow =
         Arc::new(Slow { store, media_reads: AtomicU32::new(0), heads_reads: AtomicU32::new(0) });
     let log = AccessLog::open(log, metrics.access_log_dropped.clone()).unwrap();
@@ -159,7 +159,7 @@ async fn a_store_that_does_not_answer_in_time_is_a_504_and_forgotten() {
     let config = stored.config("");
     let metrics = Arc::new(Metrics::new());
     let slow = Slow {
-        store: server::store(&config, &metrics).unwrap(),
+        store: rooms::store(&config, &metrics).unwrap(),
         media_reads: AtomicU32::new(0),
         heads_reads: AtomicU32::new(0),
     };

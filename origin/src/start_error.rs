@@ -1,0 +1,67 @@
+//! Why the service does not start, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::access::SecretError;
+use crate::profile::NotReady;
+use crate::store::StoreError;
+use crate::tls::CertificateError;
+
+/// Why the service does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The store's folder does not exist.
+    NoFolder(PathBuf),
+    /// A profile lacks a secret.
+    Profile(NotReady),
+    /// What is needed to reach the store cannot be read.
+    Store(StoreError),
+    /// A key of tokens cannot be had.
+    Tokens(SecretError),
+    /// The access log cannot be opened.
+    AccessLog(String, io::Error),
+    /// A certificate cannot be shown.
+    Certificate(CertificateError),
+    /// The system gives no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{address} is in use: stop what listens there, or set `origin.listen` or \
+                 `origin.admin_listen` to another address"
+            ),
+            Self::Listen(address, error) => write!(
+                f,
+                "cannot listen on {address}: {error}; check `origin.listen` and \
+                 `origin.admin_listen`"
+            ),
+            Self::NoFolder(folder) => write!(
+                f,
+                "`store.url` = {}: no such folder; create it, run `headwater-encoder encode` to \
+                 put a title there, or name another one",
+                folder.display()
+            ),
+            Self::Profile(not_ready) => write!(f, "{not_ready}"),
+            Self::Store(error) => f.write_str(&error.detail),
+            Self::Tokens(error) => write!(f, "`origin.tokens`: {error}"),
+            Self::AccessLog(path, error) => write!(
+                f,
+                "cannot open the access log {path}: {error}; make its folder writable, or set \
+                 `origin.access_log` to \"stdout\" or \"off\""
+            ),
+            Self::Certificate(error) => write!(f, "{error}"),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
