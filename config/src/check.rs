@@ -1,6 +1,7 @@
 //! Rules between keys: what one key alone cannot show to be wrong.
 
 mod access;
+mod protection;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ impl Config {
         self.check_limits(&mut found);
         self.check_profiles(&mut found);
         access::check(self, &mut found);
+        protection::check(self, &mut found);
         self.check_encoder(&mut found);
         self.check_ladder(&mut found);
         found.0

@@ -12,21 +12,25 @@
 //! opens a store, binds a socket or knows what a title holds.
 
 mod access;
+mod blank;
 mod check;
 mod encoder;
 mod env;
 mod error;
+mod keys;
 pub mod limits;
 mod load;
 mod network;
 mod origin;
 mod profile;
+mod protection;
 mod s3;
 mod schema;
 mod secret;
 mod store;
 mod tls;
 mod tokens;
+mod url;
 
 use std::collections::BTreeMap;
 
@@ -37,16 +41,19 @@ pub use check::{Finding, Severity};
 pub use encoder::{Encoder, Preset, Rung};
 pub use env::{CONFIG_VARIABLE, environment};
 pub use error::{ConfigError, Place, Problem};
+pub use keys::{HeaderSecret, KeyProvider, ProviderKind, SentField};
 pub use network::Network;
 pub use origin::{
     AccessLog, Cache, CacheTags, ForwardedHeader, Limits, LogLevel, NodeName, Origin, StoreReads,
 };
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
+pub use protection::{Protection, Scheme, System};
 pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};
 pub use tls::{Certificate, Tls, TlsVersion};
 pub use tokens::{Audience, CountryField, TokenKey, TokenKeyId, TokenName, Tokens};
+pub use url::{KeyUri, Url};
 
 /// Everything an operator decides, for all binaries: each reads the sections it needs.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -59,6 +66,8 @@ pub struct Config {
     /// Delivery policies by the name that stands first in every URL.
     #[serde(deserialize_with = "profile::one_at_least")]
     pub profiles: BTreeMap<Name, Profile>,
+    /// Where content keys come from, by the name that protected profiles call it.
+    pub keys: BTreeMap<Name, KeyProvider>,
     /// The encoder and the ladder it makes.
     pub encoder: Encoder,
 }
@@ -69,6 +78,7 @@ impl Default for Config {
             store: Store::default(),
             origin: Origin::default(),
             profiles: profile::clear(),
+            keys: BTreeMap::new(),
             encoder: Encoder::default(),
         }
     }
@@ -81,5 +91,12 @@ impl Config {
         let mut config = Self::default();
         config.origin.page = true;
         config
+    }
+
+    /// The defaults, with one of each thing that an operator names and that there is none of by
+    /// default: every key there is.
+    pub(crate) fn every_key() -> Self {
+        let main = "main".parse().expect("a name");
+        Self { keys: BTreeMap::from([(main, KeyProvider::default())]), ..Self::default() }
     }
 }

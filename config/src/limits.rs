@@ -32,6 +32,10 @@ pub const MAX_TOKEN_NAME_BYTES: usize = 32;
 /// Bytes of an audience's name; the origin has the same bound.
 pub const MAX_AUDIENCE_BYTES: usize = 128;
 
+/// Bytes of an address. The longest text that a PlayReady header holds it in has 64 KiB of UTF-16,
+/// with up to five characters for one.
+pub const MAX_URL_BYTES: usize = 1_024;
+
 /// Allowed values of every number in the configuration. `*` stands for any name, `[]` for any
 /// entry of a list.
 pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
@@ -76,6 +80,11 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("profiles.*.manifest_stale_s", 0..=604_800),
     ("profiles.*.cdn_manifest_max_age_s", 0..=86_400),
     ("profiles.*.cdn_manifest_stale_s", 0..=604_800),
+    // A viewer waits for it, with the first answer of a title.
+    ("keys.*.timeout_ms", 100..=60_000),
+    ("keys.*.retries", 0..=10),
+    // One takes about a kilobyte.
+    ("keys.*.cache_entries", 1..=100_000),
     ("encoder.threads", 0..=1_024),
     // A fragment row counts its samples in 16 bits, and players buffer whole fragments.
     ("encoder.gop_ms", 500..=10_000),
@@ -99,6 +108,9 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     // A secret and its successor; each request is compared with all of them.
     ("profiles.*.access.cdn_secrets", 0..=8),
     ("profiles.*.access.token_keys", 0..=64),
+    // Each of them once.
+    ("profiles.*.protection.systems", 0..=5),
+    ("keys.*.header_secrets", 0..=8),
     ("origin.tokens.keys", 0..=64),
     ("origin.tokens.jwks", 0..=16),
     ("encoder.ladder", 1..=16),

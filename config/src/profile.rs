@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::access::Access;
 use crate::limits::{MAX_NAME_BYTES, MAX_TITLE_ID_BYTES};
+use crate::protection::Protection;
 
 /// One named delivery policy; its name is the first part of each URL it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -37,6 +38,8 @@ pub struct Profile {
     pub cors_origins: CorsOrigins,
     /// Who decides which viewers may have responses.
     pub access: Access,
+    /// How media is encrypted.
+    pub protection: Protection,
 }
 
 impl Profile {
@@ -73,8 +76,11 @@ impl Profile {
             access_classes: _,
             cors_origins: _,
             access: _,
+            protection,
         } = self;
-        vec![("segment_ms", segment_ms.to_string())]
+        let mut shape = vec![("segment_ms", segment_ms.to_string())];
+        shape.extend(protection.shape());
+        shape
     }
 }
 
@@ -92,6 +98,7 @@ impl Default for Profile {
             access_classes: Vec::new(),
             cors_origins: CorsOrigins::Any,
             access: Access::default(),
+            protection: Protection::default(),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::limits::{LENGTHS, MAX_LIST, RANGES};
 
 /// Likeness from which a known key is offered in place of an unknown one (1 is the same word).
 const LIKE: f64 = 0.7;
-/// The table whose keys are the operator's own words.
-const NAMED: &str = "profiles";
+/// The tables whose keys are the operator's own words.
+const NAMED: &[&str] = &["profiles", "keys"];
 
 /// A place in the tree of settings: as written, and with names and indices left out.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct KeyPath {
 
 impl KeyPath {
     pub(crate) fn key(&self, key: &str) -> Self {
-        let named = if self.pattern == NAMED { "*" } else { key };
+        let named = if is_named(&self.pattern) { "*" } else { key };
         Self { exact: join(&self.exact, key), pattern: join(&self.pattern, named) }
     }
 
@@ -41,7 +41,7 @@ pub(crate) struct Schema {
 
 impl Schema {
     pub(crate) fn new() -> Self {
-        let table = Table::try_from(Config::default()).expect("the types are plain TOML");
+        let table = Table::try_from(Config::every_key()).expect("the types are plain TOML");
         Self { known: Value::Table(table) }
     }
 
@@ -67,7 +67,7 @@ impl Schema {
         found: &Table,
         known: &Table,
     ) -> Result<(), (KeyPath, Problem)> {
-        if at.pattern == NAMED && found.len() > MAX_LIST {
+        if is_named(&at.pattern) && found.len() > MAX_LIST {
             return Err((
                 at.clone(),
                 Problem::WrongLength { got: found.len(), low: 0, high: MAX_LIST },
@@ -144,8 +144,12 @@ pub(crate) fn paths(at: &KeyPath, known: &Value, all: &mut Vec<String>) {
     }
 }
 
+fn is_named(pattern: &str) -> bool {
+    NAMED.contains(&pattern)
+}
+
 fn child<'a>(at: &KeyPath, known: &'a Table, key: &str) -> Option<&'a Value> {
-    if at.pattern == NAMED { known.values().next() } else { known.get(key) }
+    if is_named(&at.pattern) { known.values().next() } else { known.get(key) }
 }
 
 fn check_length(at: &KeyPath, got: usize) -> Result<(), (KeyPath, Problem)> {
@@ -220,7 +224,7 @@ mod tests {
     fn the_example_says_the_defaults() {
         let config = |text: &str| toml::from_str::<Config>(text).expect("the example loads");
         assert_eq!(config(EXAMPLE), Config::default(), "as it is");
-        assert_eq!(config(&opened()), Config::default(), "with every setting on");
+        assert_eq!(config(&opened()), Config::every_key(), "with every setting on");
     }
 
     #[test]
@@ -276,7 +280,10 @@ mod tests {
             let (table, name) = key.rsplit_once('.').expect("every key lies in a table");
             let heading = match table.strip_suffix("[]") {
                 Some(list) => format!("#[[{list}]]"),
-                None => format!("#[{}]", table.replace('*', "clear")),
+                None => {
+                    let table = table.replace("profiles.*", "profiles.clear");
+                    format!("#[{}]", table.replace("keys.*", "keys.main"))
+                }
             };
             let before = EXAMPLE.find(&heading).expect("the example has each table");
             let prose = match table.ends_with("[]") {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use headwater_config::{AccessLog, Config, Place, Preset, StoreUrl};
+use headwater_config::{AccessLog, Config, Place, Preset, ProviderKind, Scheme, StoreUrl, System};
 
 /// Loads a file with these words, and variables over it.
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
@@ -102,6 +102,49 @@ fn settings_arrive_where_they_belong() {
     assert!(config.profiles["paid"].admits("any", Some("paid")));
     assert_eq!(config.encoder.preset, Preset::Medium);
     assert_eq!(config.encoder.ladder.len(), 1, "a ladder is replaced, not added to");
+}
+
+#[test]
+fn protection_and_its_keys() {
+    let text = r#"
+        [profiles.vip.protection]
+        scheme = "cbcs"
+        keys = "main"
+        systems = ["widevine", "fairplay"]
+        [keys.main]
+        master = "file:/run/secrets/master"
+        [keys.spare]
+        provider = "cpix"
+        url = "https://keys.example/v2"
+        header_secrets = [{ name = "Authorization", secret = "env:SPEKE" }]
+    "#;
+    let env = [
+        ("HEADWATER_KEYS__SPARE__TIMEOUT_MS", "500"),
+        ("HEADWATER_PROFILES__VIP__PROTECTION__KEY_DOMAIN", "films"),
+    ];
+    let config = load(text, &env).expect("a good file");
+    let protection = &config.profiles["vip"].protection;
+    assert_eq!((protection.scheme, protection.systems[1]), (Scheme::Cbcs, System::Fairplay));
+    assert_eq!(protection.domain(&"vip".parse().expect("a name")).as_str(), "films");
+    let spare = &config.keys["spare"];
+    assert_eq!((spare.provider, spare.timeout_ms, spare.retries), (ProviderKind::Cpix, 500, 2));
+    assert_eq!(spare.header_secrets[0].name.as_str(), "authorization");
+    assert_eq!(config.keys["main"].url, None);
+    for (wrong, said) in [
+        ("[profiles.p.protection]\nsheme = \"cbcs\"", "did you mean `scheme`?"),
+        ("[profiles.p.protection]\nscheme = \"aes\"", "cbcs"),
+        ("[profiles.p.protection]\nsystems = [\"verimatrix\"]", "widevine"),
+        ("[profiles.p.protection]\nkeys = \"K\"", "is no name"),
+        ("[profiles.p.protection]\nwidevine_la_url = \"keys\"", "https://host/path"),
+        ("[keys.k]\nmastre = \"env:A\"", "did you mean `master`?"),
+        ("[keys.k]\nmaster = \"0011\"", "file:/absolute/path"),
+        ("[keys.k]\ntimeout_ms = 99", "100 to 60000"),
+        ("[keys.K]\ntimeout_ms = 100", "is no name"),
+        ("[keys]\nmaster = \"env:A\"", "takes a table"),
+    ] {
+        let refused = load(&format!("{wrong}\n"), &[]).expect_err(wrong);
+        assert!(refused.contains("h.toml:") && refused.contains(said), "{wrong}: {refused}");
+    }
 }
 
 #[test]

@@ -142,6 +142,7 @@ mod tests {
                     CorsOrigins::Listed(Vec::new())
                 },
                 access: headwater_config::Access::default(),
+                protection: headwater_config::Protection::default(),
             })
     }
 
