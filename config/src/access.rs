@@ -10,7 +10,7 @@ use crate::secret::SecretSource;
 use crate::tokens::TokenKeyId;
 
 /// `[profiles.<name>.access]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
     /// Who decides.
@@ -22,6 +22,63 @@ pub struct Access {
     pub cdn_secrets: Vec<SecretSource>,
     /// Keys whose tokens are taken; every key's where none is named.
     pub token_keys: Vec<TokenKeyId>,
+    /// Whether a token for a manifest's URL alone is exchanged for one that opens what it leads to.
+    pub exchange: bool,
+    /// How a token that may be renewed is.
+    pub renewal: Renewal,
+    /// Seconds that a renewal lasts.
+    pub renewal_s: u32,
+    /// How manifests pass on a token that came in their query.
+    pub propagate_query: PropagateQuery,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            enforced_by: EnforcedBy::None,
+            cdn_header: FieldName::default(),
+            cdn_secrets: Vec::new(),
+            token_keys: Vec::new(),
+            exchange: false,
+            renewal: Renewal::None,
+            renewal_s: 300,
+            propagate_query: PropagateQuery::None,
+        }
+    }
+}
+
+impl Access {
+    /// Whether viewers are handed tokens of the service's own.
+    #[must_use]
+    pub fn hands_out(&self) -> bool {
+        self.exchange || self.renewal != Renewal::None
+    }
+}
+
+/// How viewers go on once their token's time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Renewal {
+    /// With another token of their site's.
+    #[default]
+    None,
+    /// By a cookie beside the token, renewed while requests come.
+    Cookie,
+    /// By being sent to the same manifest with a token that lasts longer.
+    Exchange,
+}
+
+/// How manifests pass on a token that came in their query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PropagateQuery {
+    /// Not at all: the player adds it to each request.
+    #[default]
+    None,
+    /// By the formats' own means, which leave the bytes the same for every viewer.
+    Reference,
+    /// Written out behind every URI.
+    Inline,
 }
 
 /// Who decides which viewers may have a profile's responses.

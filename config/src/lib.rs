@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{Access, EnforcedBy, FieldName};
+pub use access::{Access, EnforcedBy, FieldName, PropagateQuery, Renewal};
 pub use check::{Finding, Severity};
 pub use encoder::{Encoder, Preset, Rung};
 pub use env::{CONFIG_VARIABLE, environment};
@@ -52,7 +52,7 @@ pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};
 pub use tls::{Certificate, Tls, TlsVersion};
-pub use tokens::{Audience, CountryField, TokenKey, TokenKeyId, TokenName, Tokens};
+pub use tokens::{Audience, CookieSites, CountryField, TokenKey, TokenKeyId, TokenName, Tokens};
 pub use url::{KeyUri, Url};
 
 /// Everything an operator decides, for all binaries: each reads the sections it needs.

@@ -72,6 +72,8 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.tokens.look_s", 0..=86_400),
     // Longer, and an expiry says little.
     ("origin.tokens.skew_s", 0..=300),
+    // Less than a segment would end a session between two requests.
+    ("profiles.*.access.renewal_s", 2..=86_400),
     ("origin.store.read_timeout_ms", 10..=600_000),
     ("origin.store.max_concurrent_reads", 1..=65_536),
     // Shorter segments cost more requests than media; longer ones make seeks and switches slow.
@@ -112,6 +114,8 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("profiles.*.protection.systems", 0..=5),
     ("keys.*.header_secrets", 0..=8),
     ("origin.tokens.keys", 0..=64),
+    // A key and its successor.
+    ("origin.tokens.own_keys", 0..=4),
     ("origin.tokens.jwks", 0..=16),
     ("encoder.ladder", 1..=16),
 ];

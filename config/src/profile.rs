@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::access::Access;
+use crate::access::{Access, PropagateQuery};
 use crate::limits::{MAX_NAME_BYTES, MAX_TITLE_ID_BYTES};
 use crate::protection::Protection;
 
@@ -75,10 +75,14 @@ impl Profile {
             titles: _,
             access_classes: _,
             cors_origins: _,
-            access: _,
+            access,
             protection,
         } = self;
         let mut shape = vec![("segment_ms", segment_ms.to_string())];
+        // Of access this alone is written into manifests; left out where it writes nothing.
+        if access.propagate_query != PropagateQuery::None {
+            shape.push(("propagate_query", format!("{:?}", access.propagate_query)));
+        }
         shape.extend(protection.shape());
         shape
     }

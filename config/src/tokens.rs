@@ -19,6 +19,13 @@ pub struct Tokens {
     pub keys: Vec<TokenKey>,
     /// Where sets of JSON Web Keys are.
     pub jwks: Vec<SecretSource>,
+    /// Ids of secrets that sign what the service itself hands to viewers: the first signs, all are
+    /// taken.
+    pub own_keys: Vec<TokenKeyId>,
+    /// What the names of cookies begin with that carry a viewer's token on.
+    pub session_cookie: TokenName,
+    /// From which sites' pages those cookies are sent.
+    pub session_cookie_sites: CookieSites,
     /// Seconds between looks at whether keys changed; 0 reads them at the start alone.
     pub look_s: u32,
     /// Seconds by which an issuer's clock may differ.
@@ -33,6 +40,17 @@ pub struct Tokens {
     pub country_header: CountryField,
     /// The request header field that says which session a request belongs to.
     pub session_header: FieldName,
+}
+
+/// From which pages a browser sends a cookie to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CookieSites {
+    /// Pages of the same site: `SameSite=Lax`.
+    #[default]
+    Same,
+    /// Pages of every site: `SameSite=None; Secure`, so over HTTPS alone.
+    All,
 }
 
 /// One shared secret.
@@ -51,6 +69,9 @@ impl Default for Tokens {
         Self {
             keys: Vec::new(),
             jwks: Vec::new(),
+            own_keys: Vec::new(),
+            session_cookie: name("headwater-session"),
+            session_cookie_sites: CookieSites::Same,
             look_s: 10,
             skew_s: 10,
             cookie: name("headwater-token"),

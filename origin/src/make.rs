@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use headwater_config::Format;
 use headwater_packager::ids::TrackId;
 use headwater_packager::plan::{self, SegmentPlan};
 use headwater_packager::title::Track;
 use headwater_packager::{dash, hls};
 use http::HeaderValue;
 
+use crate::access::propagate::Along;
 use crate::cache_tags::Tags;
 use crate::etag::EntityTag;
 use crate::failure::Failure;
@@ -56,6 +58,22 @@ pub fn track_file(
         // A copy, so that a kept init does not keep all of its title's heads.
         TrackFile::Init => Ok(Representation::of_bytes(media_type(track), track.init().to_vec())),
     }
+}
+
+/// A manifest that passes on a token in its query.
+pub fn passing_on(
+    manifest: &Representation,
+    format: Format,
+    along: Along<'_>,
+) -> Result<Representation, Failure> {
+    let bytes = manifest.body.parts().concat();
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::Internal("a manifest of ours is no text".to_owned()))?;
+    let made = match format {
+        Format::Hls => Representation::of_text(HLS_TYPE, along.in_playlist(text).into_bytes()),
+        Format::Dash => Representation::of_text(DASH_TYPE, along.in_mpd(text).into_bytes()),
+    };
+    Ok(made.tagged(manifest.facts.tags.clone()))
 }
 
 /// A segment before any of its bytes was read.

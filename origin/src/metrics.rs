@@ -32,6 +32,8 @@ pub struct Metrics {
     pub failures: IntCounterVec,
     /// Requests refused.
     pub refusals: IntCounterVec,
+    /// Tokens and cookies handed out.
+    pub token_grants: IntCounterVec,
     /// Looks into the response cache.
     pub cache_lookups: IntCounterVec,
     /// Responses made for the cache.
@@ -138,6 +140,12 @@ impl Metrics {
                 "refusals_total",
                 "Requests refused for want of access, by the reason",
                 &["reason"],
+            ),
+            token_grants: new.counters(
+                "token_grants_total",
+                "Tokens and cookies handed to viewers; grant is exchange (for a single URL), path or \
+                 cookie (renewals)",
+                &["grant"],
             ),
             cache_lookups: new.counters(
                 "cache_lookups_total",

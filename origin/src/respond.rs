@@ -192,6 +192,14 @@ pub fn preflight() -> Reply {
     Reply { status: StatusCode::NO_CONTENT, headers, body: Slices::empty() }
 }
 
+/// Sends a client to another URL, this time (RFC 9110 15.4.3). `location` may be relative.
+pub fn elsewhere(location: &str) -> Reply {
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    headers.insert(header::LOCATION, text(location));
+    headers.insert(header::CACHE_CONTROL, NO_STORE.clone());
+    Reply { status: StatusCode::FOUND, headers, body: Slices::empty() }
+}
+
 /// Text that is made anew each time and true only now.
 pub fn with_text(request: &Request, content_type: &'static str, text: impl Into<Vec<u8>>) -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);

@@ -16,6 +16,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use headwater_config::Format;
 use headwater_packager::ids::{Rev, TitleId, TrackId, VersionId};
 
 /// What a path asks for.
@@ -156,6 +157,14 @@ impl<'a> Route<'a> {
 }
 
 impl Manifest {
+    /// The format that it belongs to.
+    pub fn format(self) -> Format {
+        match self {
+            Self::Hls => Format::Hls,
+            Self::Dash => Format::Dash,
+        }
+    }
+
     fn kind(self) -> &'static str {
         match self {
             Self::Hls => "hls_master",
@@ -165,6 +174,15 @@ impl Manifest {
 }
 
 impl Resource {
+    /// The format whose manifest it is, if it is one.
+    pub fn format(&self) -> Option<Format> {
+        match self {
+            Self::Manifest(manifest) => Some(manifest.format()),
+            Self::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Some(Format::Hls),
+            Self::TrackFile(_, TrackFile::Init) | Self::Segment(..) => None,
+        }
+    }
+
     fn of_track(track: TrackId, file: &str) -> Result<Self, NotRouted> {
         let Some(digits) = file.strip_suffix(".m4s") else {
             return Ok(Self::TrackFile(track, known(file)?));

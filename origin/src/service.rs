@@ -10,12 +10,16 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use headwater_config::{CorsOrigins, Format};
+use headwater_config::{CorsOrigins, Format, PropagateQuery};
 use headwater_packager::ids::{TitleId, VersionId};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 
-use crate::access::carrier;
-use crate::access::gate::{Moment, Of, Visit};
+use crate::access::carrier::{self, Carrier};
+use crate::access::child::Parent;
+use crate::access::gate::{Moment, Of, Pass, Visit};
+use crate::access::policy::Enforcer;
+use crate::access::propagate::Along;
+use crate::access::scope::PathScope;
 use crate::access::tokens::Tokens;
 use crate::cache::ResponseCache;
 use crate::cache_status::CACHE_STATUS;
@@ -31,7 +35,7 @@ use crate::profile::{Profile, Profiles};
 use crate::recent::Recent;
 use crate::representation::{Facts, Representation};
 use crate::respond::{self, Lifetime, Reply, Verdict};
-use crate::route::{Manifest, NotRouted, Resource, Route, TrackFile};
+use crate::route::{Manifest, NotRouted, Resource, Route};
 use crate::slices::Slices;
 use crate::store::{Key, Store};
 use crate::title_list;
@@ -149,17 +153,21 @@ impl Service {
             Route::Ready => self.readiness(request, now).await,
             Route::Live { profile, title, manifest } => {
                 about.title = Some(title.clone());
-                let asked = self.asked(request, route, profile, title, moment).await?;
-                self.live(request, &asked, *manifest, now, about).await
+                let mut asked = self.asked(request, route, profile, title, moment).await?;
+                let cookie = asked.pass.cookie.take();
+                let reply = self.live(request, &asked, *manifest, now, about).await?;
+                Ok(self.with_session(reply, cookie))
             }
             Route::Versioned { profile, title, version, rev, resource } => {
                 about.title = Some(title.clone());
                 about.version = Some(*version);
-                let asked = self.asked(request, route, profile, title, moment).await?;
+                let mut asked = self.asked(request, route, profile, title, moment).await?;
+                let cookie = asked.pass.cookie.take();
                 if *rev != asked.profile.rev {
                     return Err(Failure::UnknownRev);
                 }
-                self.versioned(request, &asked, *version, resource, now, about).await
+                let reply = self.versioned(request, &asked, *version, resource, now, about).await?;
+                Ok(self.with_session(reply, cookie))
             }
         }
     }
@@ -168,7 +176,7 @@ impl Service {
     async fn asked<'a>(
         &'a self,
         request: &'a Request,
-        route: &Route<'_>,
+        route: &'a Route<'_>,
         name: &'a str,
         title: &'a TitleId,
         moment: Moment,
@@ -177,8 +185,8 @@ impl Service {
         let (_, path) = carrier::split(request.uri.path());
         let (trust, access, of) = (&self.edge.trust, &profile.access, Of::route(route));
         let visit = Visit { request, trust, path, profile: name, access, title, of };
-        visit.admit(&self.tokens, &self.titles, moment).await?;
-        Ok(Asked { profile_name: name, profile, title, path })
+        let pass = visit.admit(&self.tokens, &self.titles, moment).await?;
+        Ok(Asked { profile_name: name, profile, title, path, pass })
     }
 
     /// A manifest of the live version; what it refers to is bound to that version.
@@ -198,12 +206,15 @@ impl Service {
         let version = pointer.live.ok_or(Failure::NothingLive)?;
         about.version = Some(version);
         let prefix = format!("{version}.{}/", asked.profile.rev);
+        if let Some(parent) = &asked.pass.parent {
+            let folder = format!("/{}/{}/{prefix}", asked.profile_name, asked.title);
+            return self.handed_on(request, parent, &folder, &manifest.to_string());
+        }
         // Paths hold no '@', so this is no other resource's key.
         let key = format!("{}@{prefix}", asked.path);
-        let lifetime = &asked.profile.manifest_lifetime;
         if let Some(kept) = self.cache.kept(&key).await {
             about.cache = CacheUse::Hit;
-            return self.kept(request, &key, &kept, lifetime).await;
+            return self.manifest(request, asked, (&key, manifest.format()), &kept).await;
         }
         about.cache = CacheUse::MISS;
         let opened = self.opened_live(asked.title, version, now).await?;
@@ -216,7 +227,7 @@ impl Service {
             async move { Ok(make::manifest(&opened, segment_ms, manifest, &prefix).tagged(tags)) };
         let (made, used) = self.cache.fill(&key, make).await?;
         about.cache = used;
-        self.kept(request, &key, &made, lifetime).await
+        self.manifest(request, asked, (&key, manifest.format()), &made).await
     }
 
     /// A live version must be there: its pointer was written last.
@@ -252,10 +263,14 @@ impl Service {
     ) -> Result<Reply, Failure> {
         asked.check_offers(resource)?;
         let path = asked.path;
-        let lifetime = asked.lifetime_of(resource);
+        if let Some(parent) = &asked.pass.parent
+            && let Some((folder, file)) = path.rsplit_once('/')
+        {
+            return self.handed_on(request, parent, folder, file);
+        }
         if let Some(kept) = self.cache.kept(path).await {
             about.cache = CacheUse::Hit;
-            return self.kept(request, path, &kept, lifetime).await;
+            return self.made(request, asked, resource, &kept).await;
         }
         let opened = self.titles.opened(asked.title, version, now).await?;
         if !asked.admits(opened.title.access_class()) {
@@ -283,6 +298,7 @@ impl Service {
                 let verdict = respond::decide(request, &planned.facts)?;
                 if request.is_head() || verdict == Verdict::NotModified {
                     let (facts, none) = (&planned.facts, Slices::empty());
+                    let lifetime = &respond::IMMUTABLE;
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
                 self.cache.fill(path, self.media(planned, asked.title.clone(), version)).await
@@ -291,7 +307,78 @@ impl Service {
         about.cache = CacheUse::MISS;
         let (made, used) = filling?;
         about.cache = used;
-        self.kept(request, path, &made, lifetime).await
+        self.made(request, asked, resource, &made).await
+    }
+
+    /// The answer with a resource of a version, which lies under its path in the response cache.
+    async fn made(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        resource: &Resource,
+        made: &Arc<Representation>,
+    ) -> Result<Reply, Failure> {
+        match resource.format() {
+            Some(format) => self.manifest(request, asked, (asked.path, format), made).await,
+            None => self.kept(request, asked.path, made, &respond::IMMUTABLE).await,
+        }
+    }
+
+    /// The answer with a manifest, which lies under `key` in the response cache; where it passes
+    /// on the query's token, a rewritten one.
+    async fn manifest(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        (key, format): (&str, Format),
+        made: &Arc<Representation>,
+    ) -> Result<Reply, Failure> {
+        let lifetime = &asked.profile.manifest_lifetime;
+        match asked.along(self.tokens.query_name()) {
+            None => self.kept(request, key, made, lifetime).await,
+            Some(along @ Along::Inline(..)) => {
+                let own = make::passing_on(made, format, along)?;
+                self.found(request, &own, lifetime).await
+            }
+            Some(Along::Reference(name)) => {
+                // Paths hold no '?', so this is no other resource's key.
+                let (key, name) = (format!("{key}?"), name.to_owned());
+                let plain = Arc::clone(made);
+                let make = async move { make::passing_on(&plain, format, Along::Reference(&name)) };
+                let (made, _) = self.cache.fill(&key, make).await?;
+                self.kept(request, &key, &made, lifetime).await
+            }
+        }
+    }
+
+    /// Sends a player to a manifest in `folder` with a token of this service's own.
+    fn handed_on(
+        &self,
+        request: &Request,
+        parent: &Parent,
+        folder: &str,
+        file: &str,
+    ) -> Result<Reply, Failure> {
+        let (id, secret) = self
+            .tokens
+            .own_key()
+            .ok_or_else(|| Failure::Internal("no key of the service's own is held".to_owned()))?;
+        let scope = PathScope::under(folder).expect("a path of the origin's own spelling");
+        let token = parent.sign((id, &secret), &scope).map_err(Failure::AccessRefused)?;
+        let grant = if parent.single { "exchange" } else { "path" };
+        self.books.metrics.token_grants.with_label_values(&[grant]).inc();
+        let folder = folder.trim_end_matches('/');
+        // Relative, whatever proxies put before our paths.
+        let up = "../".repeat(request.uri.path().matches('/').count() - 1);
+        Ok(respond::elsewhere(&format!("{up}~{token}{folder}/{file}")))
+    }
+
+    fn with_session(&self, mut reply: Reply, cookie: Option<HeaderValue>) -> Reply {
+        if let Some(cookie) = cookie {
+            self.books.metrics.token_grants.with_label_values(&["cookie"]).inc();
+            reply.headers.insert(header::SET_COOKIE, cookie);
+        }
+        reply
     }
 
     /// Reads a segment. One whose object is gone is damage; but where the heads are gone too, the
@@ -410,6 +497,8 @@ struct Asked<'a> {
     title: &'a TitleId,
     /// The path without a token: what is cached is the same for every viewer.
     path: &'a str,
+    /// How the request passed.
+    pass: Pass<'a>,
 }
 
 impl Asked<'_> {
@@ -422,20 +511,24 @@ impl Asked<'_> {
 
     /// Media is the same for both formats, so it is served whichever is offered.
     fn check_offers(&self, resource: &Resource) -> Result<(), Failure> {
-        let format = match resource {
-            Resource::Manifest(Manifest::Dash) => Format::Dash,
-            Resource::Manifest(Manifest::Hls)
-            | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Format::Hls,
-            Resource::TrackFile(_, TrackFile::Init) | Resource::Segment(..) => return Ok(()),
-        };
-        let offered = self.profile.settings.offers(format);
+        let offered = resource.format().is_none_or(|format| self.profile.settings.offers(format));
         if offered { Ok(()) } else { Err(Failure::FormatNotOffered) }
     }
 
-    fn lifetime_of(&self, resource: &Resource) -> &Lifetime {
-        match resource {
-            Resource::TrackFile(_, TrackFile::Init) | Resource::Segment(..) => &respond::IMMUTABLE,
-            _ => &self.profile.manifest_lifetime,
+    /// How the manifest that is asked for passes on a token in its query. Behind a CDN, which
+    /// may take the query off before it asks, every viewer gets the same manifest.
+    fn along<'b>(&'b self, name: &'b str) -> Option<Along<'b>> {
+        let (enforcer, terms) = self.profile.access.terms()?;
+        let in_query = match self.pass.token {
+            Some((token, Carrier::Query)) => Some(token),
+            _ => None,
+        };
+        match (terms.propagate_query, in_query, enforcer) {
+            (PropagateQuery::None, ..) => None,
+            (PropagateQuery::Inline, token, _) => token.map(|token| Along::Inline(name, token)),
+            (PropagateQuery::Reference, Some(_), _)
+            | (PropagateQuery::Reference, None, Enforcer::Cdn) => Some(Along::Reference(name)),
+            (PropagateQuery::Reference, None, Enforcer::Origin) => None,
         }
     }
 }

@@ -6,15 +6,16 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
-use headwater_config::{Config, Name, Network, TitleRule};
+use headwater_config::{Config, Name, Network, Renewal, TitleRule};
 use http::Uri;
 
 use crate::access::gate::Of;
 use crate::access::key::{Key, KeyId};
-use crate::access::policy::{Asked, Enforcer, Only, Policy, Span, Thing};
+use crate::access::policy::{Asked, Only, Policy, Span, Thing};
+use crate::access::refusal::Refusal;
 use crate::access::scope::{Audience, Country, Label, PathScope, SessionId};
 use crate::access::tokens::Tokens;
-use crate::access::{Access, carrier, compact, jwt};
+use crate::access::{carrier, compact, jwt};
 use crate::clock::Utc;
 use crate::profile::Profiles;
 use crate::route::Route;
@@ -28,6 +29,9 @@ pub struct Sign {
     /// Seconds from now on that it is good for.
     #[arg(long, value_name = "SECONDS")]
     lasts_s: u64,
+    /// Seconds from now on for which it may be renewed, where its profile renews tokens.
+    #[arg(long, value_name = "SECONDS")]
+    renew_for_s: Option<u64>,
     /// What kind of token.
     #[arg(long, value_enum, default_value_t = Kind::Compact)]
     kind: Kind,
@@ -133,6 +137,7 @@ impl Sign {
                 Span {
                     not_before_s: self.not_before_s,
                     expires_s: now_s.saturating_add(self.lasts_s),
+                    renew_until_s: self.renew_for_s.map(|lasts_s| now_s.saturating_add(lasts_s)),
                 },
             )
         };
@@ -164,7 +169,10 @@ impl Explain {
         let mut told = told(&policy);
         let url = self.url.as_ref().map(Uri::path);
         let verdict = match url.or(in_path.map(|(_, path)| path)) {
-            None => policy.span.permits(at_s, tokens.skew_s()).map_err(|why| why.to_string()),
+            None => {
+                let permitted = policy.span.permits(at_s, tokens.skew_s());
+                permitted.map(|()| "").map_err(|why| why.to_string())
+            }
             Some(path) => {
                 let _ = writeln!(told, "request    {path}");
                 self.verdict(config, &tokens, &policy, path, at_s)
@@ -172,7 +180,8 @@ impl Explain {
         };
         let good = verdict.is_ok();
         let _ = match verdict {
-            Ok(()) => writeln!(told, "good at    {}", time(at_s)),
+            Ok("") => writeln!(told, "good at    {}", time(at_s)),
+            Ok(how) => writeln!(told, "good at    {}, {how}", time(at_s)),
             Err(why) => writeln!(told, "refused: {why}"),
         };
         Ok((told, good))
@@ -185,7 +194,7 @@ impl Explain {
         policy: &Policy,
         path: &str,
         at_s: u64,
-    ) -> Result<(), String> {
+    ) -> Result<&'static str, String> {
         let route = Route::parse(path).map_err(|e| format!("no URL of this origin: {e:?}"))?;
         let (Route::Live { profile, title, .. } | Route::Versioned { profile, title, .. }) = &route
         else {
@@ -193,11 +202,10 @@ impl Explain {
         };
         let profiles = Profiles::new(&config.profiles).map_err(|e| e.to_string())?;
         let named = profiles.named(profile).ok_or("no such profile")?;
-        let (enforcer, keys): (_, &[KeyId]) = match &named.access {
-            Access::Public => return Err("this profile is public and looks at no token".to_owned()),
-            Access::Cdn(_, keys) => (Enforcer::Cdn, keys),
-            Access::Origin(keys) => (Enforcer::Origin, keys),
+        let Some((enforcer, terms)) = named.access.terms() else {
+            return Err("this profile is public and looks at no token".to_owned());
         };
+        let own = terms.hands_out() && tokens.is_own(&policy.key);
         let thing = match (Of::route(&route), self.height) {
             (Of::Manifest, _) => Thing::Manifest,
             (Of::Track(..), Some(height)) => Thing::Video(height),
@@ -211,14 +219,25 @@ impl Explain {
             profile,
             title: title.as_str(),
             thing,
-            keys,
+            // As in the path, where tokens stand unless somebody puts them elsewhere.
+            exchange: terms.exchange,
+            keys: if own { &[] } else { &terms.keys },
             client: self.client,
             country: self.country.as_deref(),
             audience: tokens.audience(),
             session: self.session.as_deref(),
             enforcer,
         };
-        policy.permits(&asked, at_s, tokens.skew_s()).map_err(|why| why.to_string())
+        let permitted = policy.permits(&asked, at_s, tokens.skew_s());
+        let renewable = policy.span.renew_until_s.is_some_and(|until_s| at_s < until_s);
+        match permitted {
+            Err(Refusal::Expired) if renewable && terms.renewal == Renewal::Cookie => {
+                Err(format!("{}, unless its session's cookie comes along", Refusal::Expired))
+            }
+            other => other.map_err(|why| why.to_string()),
+        }?;
+        let exchanged = thing == Thing::Manifest && policy.is_for_url_alone(path);
+        Ok(if exchanged { "to be exchanged for what the manifest leads to" } else { "" })
     }
 }
 
@@ -247,6 +266,7 @@ fn told(policy: &Policy) -> String {
         ("labels", labels.text()),
         ("not before", span.not_before_s.map(time)),
         ("expires", Some(time(span.expires_s))),
+        ("renewals", span.renew_until_s.map(|at_s| format!("until {}", time(at_s)))),
         ("networks", networks.text()),
         ("countries", countries.text()),
         ("audiences", audiences.text()),

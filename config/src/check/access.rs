@@ -2,13 +2,17 @@
 //! that leads nowhere else.
 
 use super::Findings;
-use crate::{Access, Config, EnforcedBy, Name, Profile, TitleRule};
+use crate::{Access, Config, EnforcedBy, Name, Profile, PropagateQuery, Renewal, TitleRule};
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     check_keys(config, found);
+    check_own_keys(config, found);
     for (name, profile) in &config.profiles {
         check_one(name, &profile.access, found);
         check_token_keys(config, name, &profile.access, found);
+    }
+    for (name, profile) in &config.profiles {
+        check_handing_out(config, name, &profile.access, found);
     }
     let is_public = |profile: &Profile| profile.access.enforced_by == EnforcedBy::None;
     let (public, protected): (Vec<_>, Vec<_>) =
@@ -64,6 +68,19 @@ fn check_keys(config: &Config, found: &mut Findings) {
     }
 }
 
+fn check_own_keys(config: &Config, found: &mut Findings) {
+    let tokens = &config.origin.tokens;
+    for own in &tokens.own_keys {
+        if !tokens.keys.iter().any(|key| key.id == *own) {
+            found.error(
+                "origin.tokens.own_keys",
+                format!("no secret is called {own}"),
+                "write ids of origin.tokens.keys: public keys sign nothing",
+            );
+        }
+    }
+}
+
 fn check_token_keys(config: &Config, name: &Name, access: &Access, found: &mut Findings) {
     let tokens = &config.origin.tokens;
     if access.enforced_by == EnforcedBy::Origin && tokens.keys.is_empty() && tokens.jwks.is_empty()
@@ -81,6 +98,44 @@ fn check_token_keys(config: &Config, name: &Name, access: &Access, found: &mut F
             format!("profiles.{name}.access.token_keys"),
             format!("no key is called {id}"),
             "write an id of origin.tokens.keys",
+        );
+    }
+}
+
+/// What differs from viewer to viewer is nothing for a CDN's cache.
+fn check_handing_out(config: &Config, name: &Name, access: &Access, found: &mut Findings) {
+    let key = |key: &str| format!("profiles.{name}.access.{key}");
+    let personal = [
+        ("exchange", access.exchange),
+        ("renewal", access.renewal != Renewal::None),
+        ("propagate_query", access.propagate_query == PropagateQuery::Inline),
+    ];
+    for (setting, _) in personal.iter().filter(|(_, on)| *on) {
+        if access.enforced_by != EnforcedBy::Origin {
+            found.error(
+                key(setting),
+                format!(
+                    "enforced_by = \"{}\" has the same answers for every viewer, and this makes them differ",
+                    access.enforced_by.as_str()
+                ),
+                "write enforced_by = \"origin\", or leave it out",
+            );
+        }
+    }
+    if access.propagate_query == PropagateQuery::Reference && access.enforced_by == EnforcedBy::None
+    {
+        found.error(
+            key("propagate_query"),
+            "a public profile takes no token that could be passed on".to_owned(),
+            "leave it out",
+        );
+    }
+    let tokens = &config.origin.tokens;
+    if access.hands_out() && tokens.own_keys.is_empty() {
+        found.error(
+            key(if access.exchange { "exchange" } else { "renewal" }),
+            "the service has no key of its own to sign what it hands out".to_owned(),
+            "add a secret to origin.tokens.keys that no issuer has, and name it in origin.tokens.own_keys",
         );
     }
 }
@@ -154,6 +209,44 @@ mod tests {
         assert_eq!(of("none", one), [unused("none")]);
         assert_eq!(of("origin", one), [unused("origin"), no_token.to_owned()]);
         assert_eq!(of("origin", "[]"), [no_token]);
+    }
+
+    #[test]
+    fn what_is_handed_out_is_the_origins() {
+        let of = |who: &str, own: &str, settings: &str| {
+            let secrets = if who == "cdn" { "cdn_secrets = [\"env:A\"]" } else { "" };
+            let found = found(&format!(
+                "[origin.tokens]\nkeys = [{{ id = \"a\", secret = \"env:A\" }}]\nown_keys = {own}\n[profiles.p.access]\nenforced_by = \"{who}\"\n{secrets}\n{settings}\n"
+            ));
+            found
+                .into_iter()
+                .map(|line| line.split(';').next().unwrap_or("").to_owned())
+                .collect::<Vec<_>>()
+        };
+        let one = "[\"a\"]";
+        let all = "exchange = true\nrenewal = \"cookie\"\npropagate_query = \"inline\"";
+        assert_eq!(of("origin", one, all), [""; 0]);
+        assert_eq!(of("cdn", one, "propagate_query = \"reference\""), [""; 0]);
+        for who in ["none", "cdn"] {
+            let differ = |key: &str| {
+                format!(
+                    "error: `profiles.p.access.{key}`: enforced_by = \"{who}\" has the same answers for every viewer, and this makes them differ"
+                )
+            };
+            let wanted = ["exchange", "renewal", "propagate_query"].map(differ);
+            assert_eq!(of(who, one, all), wanted);
+        }
+        let no_key = |key: &str| {
+            format!(
+                "error: `profiles.p.access.{key}`: the service has no key of its own to sign what it hands out"
+            )
+        };
+        assert_eq!(of("origin", "[]", "exchange = true"), [no_key("exchange")]);
+        assert_eq!(of("origin", "[]", "renewal = \"exchange\""), [no_key("renewal")]);
+        let unknown = "error: `origin.tokens.own_keys`: no secret is called b";
+        assert_eq!(of("origin", "[\"b\"]", "exchange = true"), [unknown]);
+        let public = "error: `profiles.p.access.propagate_query`: a public profile takes no token that could be passed on";
+        assert_eq!(of("none", one, "propagate_query = \"reference\""), [public]);
     }
 
     #[test]

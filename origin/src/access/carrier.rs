@@ -76,7 +76,7 @@ pub fn find<'a>(
 
 /// Cookie values of this name (RFC 6265 4.2); HTTP/2 may split them over several fields. A value
 /// that is no text is one that is no token.
-fn cookies<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a str> {
+pub fn cookies<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a str> {
     let fields = request.headers.get_all(COOKIE).iter();
     let pairs = fields.flat_map(|field| field.as_bytes().split(|&b| b == b';'));
     pairs.filter_map(move |pair| {

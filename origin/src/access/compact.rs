@@ -40,6 +40,7 @@ mod tag {
     pub(super) const AUDIENCES: u8 = 11;
     pub(super) const SESSION: u8 = 12;
     pub(super) const ENFORCER: u8 = 13;
+    pub(super) const RENEW_UNTIL: u8 = 14;
 }
 
 /// The policy of a token that one of `keys` signed. Nothing but the key's id is looked at before
@@ -59,7 +60,7 @@ pub fn parse(token: &str, keys: &Keys) -> Result<Policy, Refusal> {
     if !secret.signed(&[CONTEXT, signed], mac) {
         return Err(Refusal::SignatureWrong);
     }
-    let mut policy = Policy::unrestricted(id.clone(), Span { not_before_s: None, expires_s: 0 });
+    let mut policy = Policy::unrestricted(id.clone(), Span::until(0));
     let mut expires_s = None;
     let (mut claims, mut last) = (Claims(claims), 0);
     while let Some((tag, value)) = claims.next()? {
@@ -131,6 +132,7 @@ fn claims(policy: &Policy, mut put: impl FnMut(u8, &[u8])) {
     audiences.text().iter().for_each(|text| put(tag::AUDIENCES, text.as_bytes()));
     session.iter().for_each(|id| put(tag::SESSION, id.as_str().as_bytes()));
     enforcer.iter().for_each(|who| put(tag::ENFORCER, who.as_str().as_bytes()));
+    span.renew_until_s.iter().for_each(|at_s| put(tag::RENEW_UNTIL, &at_s.to_be_bytes()));
 }
 
 fn paths_text(paths: &Only<PathScope>, of_kind: impl Fn(&PathScope) -> bool) -> Option<String> {
@@ -157,6 +159,7 @@ fn set(policy: &mut Policy, tag: u8, value: &[u8]) -> Result<(), Refusal> {
             policy.session = Some(id.map_err(|_| Refusal::ClaimMalformed(Claim::Session))?);
         }
         tag::ENFORCER => policy.enforcer = Some(text(value, Claim::Enforcer)?.parse()?),
+        tag::RENEW_UNTIL => policy.span.renew_until_s = Some(number(value, Claim::RenewUntil)?),
         _ => return Err(Refusal::ClaimUnsupported),
     }
     Ok(())

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use headwater_config::Renewal;
 use headwater_packager::heads::Media;
 use headwater_packager::ids::{TitleId, TrackId, VersionId};
+use http::HeaderValue;
 
-use super::Access;
-use super::key::KeyId;
-use super::policy::{Asked, Enforcer, Thing};
+use super::carrier::Carrier;
+use super::child::Parent;
+use super::policy::{Asked, Enforcer, Policy, Span, Thing};
 use super::refusal::Refusal;
+use super::session::TokenSum;
 use super::tokens::Tokens;
+use super::{Access, Terms};
 use crate::client::Trust;
 use crate::exchange::Request;
 use crate::failure::Failure;
@@ -75,7 +79,18 @@ impl<'a> Of<'a> {
     }
 }
 
-impl Visit<'_> {
+/// How a request passed, as far as its answer depends on that.
+#[derive(Debug, Default)]
+pub struct Pass<'a> {
+    /// Its token, and how it came.
+    pub token: Option<(&'a str, Carrier)>,
+    /// What the token is exchanged for.
+    pub parent: Option<Parent>,
+    /// The cookie that carries the token on.
+    pub cookie: Option<HeaderValue>,
+}
+
+impl<'a> Visit<'a> {
     /// Lets the request pass, or refuses it. Where the profile's viewers are this service's to
     /// check, a token is wanted; one that comes although the CDN checks them must be good too.
     pub async fn admit(
@@ -83,52 +98,73 @@ impl Visit<'_> {
         tokens: &Tokens,
         titles: &Arc<Titles>,
         moment: Moment,
-    ) -> Result<(), Failure> {
-        let Moment { now, unix_s: now_s } = moment;
-        let (enforcer, keys): (_, &[KeyId]) = match self.access {
-            Access::Public => return Ok(()),
-            Access::Cdn(cdn, keys) => {
-                cdn.admit(&self.request.headers).map_err(Failure::AccessRefused)?;
-                (Enforcer::Cdn, keys)
-            }
-            Access::Origin(keys) => (Enforcer::Origin, keys),
-        };
+    ) -> Result<Pass<'a>, Failure> {
+        if let Access::Cdn(cdn, _) = self.access {
+            cdn.admit(&self.request.headers).map_err(Failure::AccessRefused)?;
+        }
+        let Some((enforcer, terms)) = self.access.terms() else { return Ok(Pass::default()) };
         // Without a key nothing that looks like a token is meant for this service.
         if enforcer == Enforcer::Cdn && tokens.is_empty() {
-            return Ok(());
+            return Ok(Pass::default());
         }
-        let Some(token) = tokens.carried(self.request).map_err(Failure::AccessRefused)? else {
+        let carried = tokens.carried(self.request).map_err(Failure::AccessRefused)?;
+        let Some((token, carrier)) = carried else {
             return match enforcer {
-                Enforcer::Cdn => Ok(()),
+                Enforcer::Cdn => Ok(Pass::default()),
                 Enforcer::Origin => Err(Failure::AccessRefused(Refusal::TokenMissing)),
             };
         };
         let policy = tokens.policy(token).await.map_err(Failure::AccessRefused)?;
+        let session = Session::of(self.request, token, &policy, terms, tokens, moment);
+        session.span.permits(moment.unix_s, tokens.skew_s()).map_err(Failure::AccessRefused)?;
+        // With the token in a cookie or a field of its own, a child in the path would be a second.
+        let exchangeable = matches!(carrier, Carrier::Path | Carrier::Query);
+        let asked = Asked {
+            exchange: terms.exchange && exchangeable,
+            ..self.asked(tokens, titles, &policy, (enforcer, terms), moment.now).await?
+        };
+        policy.permits_at_any_time(&asked).map_err(Failure::AccessRefused)?;
+        let is_manifest = asked.thing == Thing::Manifest;
+        let parent = (is_manifest && exchangeable)
+            .then(|| parent(&policy, self.path, terms, moment.unix_s))
+            .flatten();
+        let cookie = session.renewal(tokens, terms, moment.unix_s);
+        Ok(Pass { token: Some((token, carrier)), parent, cookie })
+    }
+
+    /// What tokens are asked about this request.
+    async fn asked(
+        &self,
+        tokens: &'a Tokens,
+        titles: &Arc<Titles>,
+        policy: &Policy,
+        (enforcer, terms): (Enforcer, &'a Terms),
+        now: Instant,
+    ) -> Result<Asked<'a>, Failure> {
         let client = self.trust.client(self.request);
-        let mut asked = Asked {
+        // What this service handed out is of the profile that its path names, by its own word.
+        let own = terms.hands_out() && tokens.is_own(&policy.key);
+        Ok(Asked {
             path: self.path,
             profile: self.profile,
             title: self.title.as_str(),
             thing: match self.of {
                 Of::Manifest => Thing::Manifest,
+                // Heads are looked into for those alone whose token asks for the height.
+                Of::Track(version, track) if policy.asks_for_the_track() => {
+                    self.track(titles, version, track, now).await?
+                }
                 Of::Track(..) => Thing::Track,
             },
-            keys,
+            exchange: false,
+            keys: if own { &[] } else { &terms.keys },
             client: client.address,
             // A client's own word on where it is counts for nothing.
             country: tokens.country(self.request).filter(|_| client.behind_proxy),
             audience: tokens.audience(),
             session: tokens.session(self.request),
             enforcer,
-        };
-        // Heads are looked into for those alone whose token is good but for the height.
-        if let Of::Track(version, track) = self.of
-            && policy.asks_for_the_track()
-        {
-            policy.span.permits(now_s, tokens.skew_s()).map_err(Failure::AccessRefused)?;
-            asked.thing = self.track(titles, version, track, now).await?;
-        }
-        policy.permits(&asked, now_s, tokens.skew_s()).map_err(Failure::AccessRefused)
+        })
     }
 
     async fn track(
@@ -145,4 +181,54 @@ impl Visit<'_> {
             Media::Audio { .. } => Thing::Sound,
         })
     }
+}
+
+/// A token's time, with what the cookie of its session adds to it.
+struct Session {
+    token: Option<TokenSum>,
+    span: Span,
+}
+
+impl Session {
+    fn of(
+        request: &Request,
+        token: &str,
+        policy: &Policy,
+        terms: &Terms,
+        tokens: &Tokens,
+        moment: Moment,
+    ) -> Self {
+        let mut span = policy.span;
+        let Some(until_s) = span.renew_until_s.filter(|_| terms.renewal == Renewal::Cookie) else {
+            return Self { token: None, span };
+        };
+        // While neither a cookie can matter nor one is due, the token's digest is not needed.
+        if span.renewed(moment.unix_s, terms.renewal_s).is_none() {
+            return Self { token: None, span };
+        }
+        let sum = TokenSum::of(token);
+        if let Some(carried_s) = tokens.carried_on(request, &sum) {
+            span.expires_s = span.expires_s.max(carried_s.min(until_s));
+        }
+        Self { token: Some(sum), span }
+    }
+
+    fn renewal(&self, tokens: &Tokens, terms: &Terms, now_s: u64) -> Option<HeaderValue> {
+        let expires_s = self.span.renewed(now_s, terms.renewal_s)?;
+        tokens.set_cookie(self.token.as_ref()?, now_s, expires_s)
+    }
+}
+
+/// What a token is exchanged for on a manifest that it opens, if for anything.
+fn parent(policy: &Arc<Policy>, path: &str, terms: &Terms, now_s: u64) -> Option<Parent> {
+    let single = terms.exchange && policy.is_for_url_alone(path);
+    let renewed = match terms.renewal {
+        Renewal::Exchange => policy.span.renewed(now_s, terms.renewal_s),
+        Renewal::None | Renewal::Cookie => None,
+    };
+    (single || renewed.is_some()).then(|| Parent {
+        policy: Arc::clone(policy),
+        single,
+        expires_s: renewed.unwrap_or(policy.span.expires_s),
+    })
 }

@@ -9,6 +9,7 @@
 //! hw_labels hw_networks hw_countries
 //! hw_max_height                                     a whole number
 //! hw_session hw_enforced_by                         texts
+//! hw_renew_until                                    a time, as exp
 //! iss sub iat jti, x_*                              inform, and are passed over
 //! ```
 //!
@@ -59,7 +60,7 @@ pub fn parse(token: &str, keys: &Keys) -> Result<Policy, Refusal> {
         return Err(Refusal::AlgorithmRefused);
     }
     key.check(signed.as_bytes(), &signature)?;
-    let mut policy = Policy::unrestricted(id.clone(), Span { not_before_s: None, expires_s: 0 });
+    let mut policy = Policy::unrestricted(id.clone(), Span::until(0));
     claims(&mut policy, &Members::read(&payload)?)?;
     Ok(policy)
 }
@@ -83,6 +84,10 @@ fn claims(policy: &mut Policy, members: &Members) -> Result<(), Refusal> {
             "exp" => expires_s = Some(time_s(value, f64::floor, Claim::Expires)?),
             "nbf" => {
                 policy.span.not_before_s = Some(time_s(value, f64::ceil, Claim::NotBefore)?);
+            }
+            "hw_renew_until" => {
+                let until_s = time_s(value, f64::floor, Claim::RenewUntil)?;
+                policy.span.renew_until_s = Some(until_s);
             }
             "aud" => policy.audiences = list(value, Claim::Audiences)?,
             "hw_profiles" => policy.profiles = list(value, Claim::Profiles)?,
@@ -137,6 +142,7 @@ fn claims_set(policy: &Policy) -> Value {
     };
     put("exp", Some(span.expires_s.into()));
     put("nbf", span.not_before_s.map(Value::from));
+    put("hw_renew_until", span.renew_until_s.map(Value::from));
     put("aud", values(audiences));
     put("hw_profiles", values(profiles));
     put("hw_titles", values(titles));

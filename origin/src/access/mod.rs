@@ -11,20 +11,23 @@
 pub mod base64url;
 pub mod carrier;
 pub mod cdn;
+pub mod child;
 pub mod compact;
 pub mod gate;
 pub mod jwks;
 pub mod jwt;
 pub mod key;
 pub mod policy;
+pub mod propagate;
 pub mod refusal;
 pub mod scope;
 mod secret;
+pub mod session;
 pub mod tokens;
 
 use std::fmt;
 
-use headwater_config::{Access as Settings, EnforcedBy, SecretSource};
+use headwater_config::{Access as Settings, EnforcedBy, PropagateQuery, Renewal, SecretSource};
 use http::HeaderMap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue,
@@ -32,6 +35,7 @@ use http::header::{
 
 use cdn::Cdn;
 use key::KeyId;
+use policy::Enforcer;
 pub use refusal::Refusal;
 
 /// How one profile is protected.
@@ -39,10 +43,25 @@ pub use refusal::Refusal;
 pub enum Access {
     /// Not at all.
     Public,
-    /// By the CDN; tokens that come along are of these keys, or of any if there is none.
-    Cdn(Cdn, Vec<KeyId>),
-    /// By this service; tokens are of these keys, or of any if there is none.
-    Origin(Vec<KeyId>),
+    /// By the CDN; tokens that come along are taken on these terms.
+    Cdn(Cdn, Terms),
+    /// By this service; tokens are taken on these terms.
+    Origin(Terms),
+}
+
+/// On which terms a profile takes tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Keys that they are of; any if there is none.
+    pub keys: Vec<KeyId>,
+    /// Whether one for a manifest's URL alone is exchanged.
+    pub exchange: bool,
+    /// How one that may be renewed is.
+    pub renewal: Renewal,
+    /// Seconds that a renewal lasts.
+    pub renewal_s: u64,
+    /// How manifests pass on one that came in their query.
+    pub propagate_query: PropagateQuery,
 }
 
 /// A secret that cannot be had. Never holds the secret.
@@ -58,14 +77,29 @@ impl Access {
     /// Reads what the settings name.
     pub fn open(settings: &Settings) -> Result<Self, SecretError> {
         let id = |id: &headwater_config::TokenKeyId| id.as_str().parse().expect("the same bounds");
-        let keys = || settings.token_keys.iter().map(id).collect();
+        let terms = Terms {
+            keys: settings.token_keys.iter().map(id).collect(),
+            exchange: settings.exchange,
+            renewal: settings.renewal,
+            renewal_s: settings.renewal_s.into(),
+            propagate_query: settings.propagate_query,
+        };
         Ok(match settings.enforced_by {
             EnforcedBy::None => Self::Public,
             EnforcedBy::Cdn => {
-                Self::Cdn(Cdn::open(&settings.cdn_header, &settings.cdn_secrets)?, keys())
+                Self::Cdn(Cdn::open(&settings.cdn_header, &settings.cdn_secrets)?, terms)
             }
-            EnforcedBy::Origin => Self::Origin(keys()),
+            EnforcedBy::Origin => Self::Origin(terms),
         })
+    }
+
+    /// The terms on which tokens are taken, where any are, and who enforces them.
+    pub fn terms(&self) -> Option<(Enforcer, &Terms)> {
+        match self {
+            Self::Public => None,
+            Self::Cdn(_, terms) => Some((Enforcer::Cdn, terms)),
+            Self::Origin(terms) => Some((Enforcer::Origin, terms)),
+        }
     }
 
     /// Keeps shared caches from storing what was answered to one viewer, whatever the answer: the
@@ -89,6 +123,13 @@ impl Access {
             let private = HeaderValue::try_from(format!("private{rest}"));
             headers.insert(CACHE_CONTROL, private.expect("it was a header's value"));
         }
+    }
+}
+
+impl Terms {
+    /// Whether this service hands out tokens of its own, and so takes them.
+    pub fn hands_out(&self) -> bool {
+        self.exchange || self.renewal == Renewal::Exchange
     }
 }
 
@@ -119,7 +160,7 @@ mod tests {
             let before = headers.clone();
             Access::Public.seal(&mut headers);
             assert_eq!(headers, before);
-            Access::Origin(Vec::new()).seal(&mut headers);
+            Access::Origin(Terms::default()).seal(&mut headers);
             assert_eq!(headers[CACHE_CONTROL], wanted);
             assert!(!headers.contains_key("cdn-cache-control"));
         }
@@ -130,7 +171,7 @@ mod tests {
         for (origin, allowed) in [("https://shop.example", true), ("*", false)] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static(origin));
-            Access::Origin(Vec::new()).seal(&mut headers);
+            Access::Origin(Terms::default()).seal(&mut headers);
             assert_eq!(headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS), allowed, "{origin}");
         }
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Every field restricts and none widens: what a token does not say is left to the profile. A
-//! dialect's claim that restricts and has no field here refuses the token when it is parsed.
+//! dialect's claim that restricts and has no field here refuses the token when it is parsed. What
+//! this service hands out in a token's place (`child`, `session`) ends at its issuer's word too.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -67,6 +68,8 @@ pub struct Span {
     pub not_before_s: Option<u64>,
     /// First second after it. Every token ends.
     pub expires_s: u64,
+    /// First second to which no renewal leads, where its issuer allows renewals at all.
+    pub renew_until_s: Option<u64>,
 }
 
 /// Who holds viewers to their tokens.
@@ -89,6 +92,8 @@ pub struct Asked<'a> {
     pub title: &'a str,
     /// What kind of thing it is.
     pub thing: Thing<'a>,
+    /// Whether a token for this URL alone opens a manifest, to be exchanged.
+    pub exchange: bool,
     /// Keys whose tokens the profile takes; every key where it names none.
     pub keys: &'a [KeyId],
     /// The client's address.
@@ -140,6 +145,12 @@ impl Policy {
     /// Whether a request may be answered at `now_s` (seconds since 1970), by clocks that may differ
     /// by `skew_s`. The first restriction that is not met is the answer.
     pub fn permits(&self, asked: &Asked<'_>, now_s: u64, skew_s: u64) -> Result<(), Refusal> {
+        self.span.permits(now_s, skew_s)?;
+        self.permits_at_any_time(asked)
+    }
+
+    /// The same for one who looks at the time by himself.
+    pub fn permits_at_any_time(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
         // Taken apart, so that a new restriction does not compile until it is looked at here.
         let Self {
             key,
@@ -148,14 +159,13 @@ impl Policy {
             paths,
             max_height,
             labels,
-            span,
+            span: _,
             networks,
             countries,
             audiences,
             session,
             enforcer,
         } = self;
-        span.permits(now_s, skew_s)?;
         hold(asked.keys.is_empty() || asked.keys.contains(key), Refusal::KeyRefused)?;
         hold(profiles.any(|name| name.as_str() == asked.profile), Refusal::ProfileRefused)?;
         hold(titles.any(|rule| rule.matches(asked.title)), Refusal::TitleRefused)?;
@@ -175,6 +185,13 @@ impl Policy {
         hold(enforcer.is_none_or(|who| who == asked.enforcer), Refusal::EnforcerRefused)
     }
 
+    /// Whether it opens this path as one URL, and nothing beside it.
+    pub fn is_for_url_alone(&self, path: &str) -> bool {
+        let Only::These(paths) = &self.paths else { return false };
+        let fitting = || paths.iter().filter(|scope| scope.covers(path));
+        fitting().next().is_some() && fitting().all(|scope| matches!(scope, PathScope::Url(_)))
+    }
+
     /// Whether the answer depends on which track a file belongs to.
     pub fn asks_for_the_track(&self) -> bool {
         self.max_height.is_some()
@@ -182,12 +199,25 @@ impl Policy {
 }
 
 impl Span {
+    /// From ever until `expires_s`, and never renewed.
+    pub fn until(expires_s: u64) -> Self {
+        Self { not_before_s: None, expires_s, renew_until_s: None }
+    }
+
     /// Whether it lasts at `now_s`. RFC 7519 4.1.4 and 4.1.5: refused on or after the expiry, and
     /// before the beginning; a small leeway for clocks that differ.
     pub fn permits(&self, now_s: u64, skew_s: u64) -> Result<(), Refusal> {
         hold(now_s < self.expires_s.saturating_add(skew_s), Refusal::Expired)?;
         let began = self.not_before_s.is_none_or(|from_s| from_s <= now_s.saturating_add(skew_s));
         hold(began, Refusal::NotYetValid)
+    }
+
+    /// When it would end if it were renewed at `now_s` for `renewal_s`: never beyond what its issuer
+    /// allows. Nothing where that is not later, or while three quarters of a renewal are left.
+    pub fn renewed(&self, now_s: u64, renewal_s: u64) -> Option<u64> {
+        let wanted_s = now_s.saturating_add(renewal_s).min(self.renew_until_s?);
+        let enough_s = now_s.saturating_add(renewal_s - renewal_s / 4);
+        (self.expires_s < wanted_s && self.expires_s < enough_s).then_some(wanted_s)
     }
 }
 
@@ -251,14 +281,15 @@ impl FromStr for Enforcer {
     }
 }
 
-/// A token for single URLs opens no manifest: the player would stand before URLs that it has no
-/// token for.
+/// A token for single URLs opens no manifest, unless it is exchanged there: the player would stand
+/// before URLs that it has no token for.
 fn permit_path(paths: &Only<PathScope>, asked: &Asked<'_>) -> Result<(), Refusal> {
     let Only::These(paths) = paths else { return Ok(()) };
     let mut fitting = paths.iter().filter(|path| path.covers(asked.path)).peekable();
     hold(fitting.peek().is_some(), Refusal::PathRefused)?;
     let single = fitting.all(|path| matches!(path, PathScope::Url(_)));
-    hold(!(single && asked.thing == Thing::Manifest), Refusal::SingleUrlOnManifest)
+    let leads_nowhere = single && asked.thing == Thing::Manifest && !asked.exchange;
+    hold(!leads_nowhere, Refusal::SingleUrlOnManifest)
 }
 
 fn permit_height(max_height: Option<u32>, thing: Thing<'_>) -> Result<(), Refusal> {

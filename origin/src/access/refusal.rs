@@ -98,6 +98,8 @@ pub enum Claim {
     Session,
     /// Who enforces.
     Enforcer,
+    /// The end of all renewals.
+    RenewUntil,
 }
 
 /// How much is told.
@@ -212,6 +214,7 @@ impl Claim {
             Self::Audiences => "audiences",
             Self::Session => "session",
             Self::Enforcer => "enforcer",
+            Self::RenewUntil => "end of renewals",
         }
     }
 }

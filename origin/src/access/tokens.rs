@@ -6,14 +6,15 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use headwater_config::Tokens as Settings;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
-use super::carrier::{self, Names};
-use super::key::{self, Key, KeyId, Keys};
+use super::carrier::{self, Carrier, Names};
+use super::key::{self, Key, KeyId, Keys, Secret};
 use super::policy::Policy;
 use super::refusal::Refusal;
+use super::session::{self, TokenSum};
 use super::{SecretError, compact, jwks, jwt, secret};
 use crate::exchange::Request;
 use crate::limits;
@@ -25,6 +26,7 @@ type Sum = [u8; 32];
 pub struct Tokens {
     settings: Settings,
     session_field: HeaderName,
+    own: Vec<KeyId>,
     held: RwLock<Arc<Held>>,
 }
 
@@ -45,6 +47,11 @@ impl Tokens {
         let session_field = HeaderName::from_bytes(settings.session_header.as_str().as_bytes());
         Ok(Self {
             held: RwLock::new(Arc::new(Held::read(settings)?)),
+            own: settings
+                .own_keys
+                .iter()
+                .map(|id| id.as_str().parse().expect("the same bounds"))
+                .collect(),
             session_field: session_field.expect("a field's name was checked"),
             settings: settings.clone(),
         })
@@ -60,11 +67,43 @@ impl Tokens {
         Ok(true)
     }
 
-    /// The token of a request, if it has one.
-    pub fn carried<'a>(&self, request: &'a Request) -> Result<Option<&'a str>, Refusal> {
+    /// The token of a request, if it has one, and how it came.
+    pub fn carried<'a>(&self, request: &'a Request) -> Result<Option<(&'a str, Carrier)>, Refusal> {
         let Settings { cookie, query, .. } = &self.settings;
-        let names = Names { cookie: cookie.as_str(), query: query.as_str() };
-        Ok(carrier::find(request, names)?.map(|(token, _)| token))
+        carrier::find(request, Names { cookie: cookie.as_str(), query: query.as_str() })
+    }
+
+    /// The query parameter that carries a token.
+    pub fn query_name(&self) -> &str {
+        self.settings.query.as_str()
+    }
+
+    /// Whether a key signs what this service itself hands out.
+    pub fn is_own(&self, key: &KeyId) -> bool {
+        self.own.contains(key)
+    }
+
+    /// What signs that; nothing where the first of the own keys is no secret that is held.
+    pub fn own_key(&self) -> Option<(KeyId, Secret)> {
+        let (id, key) = self.key(self.own.first()?.as_str()).ok()?;
+        let Key::Secret(secret) = key else { return None };
+        Some((id, secret))
+    }
+
+    /// Until when the cookie of a session carries a token on.
+    pub fn carried_on(&self, request: &Request, token: &TokenSum) -> Option<u64> {
+        let name = token.cookie_name(self.settings.session_cookie.as_str());
+        let value = carrier::cookies(request, &name).next()?;
+        session::expires_s(value, token, &self.held().keys, &self.own)
+    }
+
+    /// The field that sets this cookie anew.
+    pub fn set_cookie(&self, token: &TokenSum, now_s: u64, expires_s: u64) -> Option<HeaderValue> {
+        let (id, secret) = self.own_key()?;
+        let value = session::sign(token, expires_s, (&id, &secret));
+        let name = token.cookie_name(self.settings.session_cookie.as_str());
+        let lasts_s = expires_s.saturating_sub(now_s);
+        Some(session::set_cookie(&name, &value, lasts_s, self.settings.session_cookie_sites))
     }
 
     /// What a token allows, if one of the keys signed it.
@@ -177,7 +216,6 @@ mod tests {
     use super::*;
     use std::fs;
 
-    use crate::access::key::Secret;
     use crate::access::policy::Span;
     use headwater_config::{SecretSource, TokenKey};
 
@@ -194,7 +232,7 @@ mod tests {
 
     fn token(id: &str, hex: &str) -> String {
         let secret = Secret::new(&key::secret_bytes(hex.as_bytes()).unwrap()).unwrap();
-        let span = Span { not_before_s: None, expires_s: u64::MAX };
+        let span = Span::until(u64::MAX);
         compact::sign(&Policy::unrestricted(id.parse().unwrap(), span), &secret)
     }
 

@@ -18,6 +18,7 @@ mod sharing;
 mod table;
 mod tls;
 mod token_access;
+mod token_handing;
 mod token_tool;
 mod tokens;
 mod versions;

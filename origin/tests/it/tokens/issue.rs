@@ -128,6 +128,7 @@ pub fn asked() -> Asked<'static> {
         profile: "main",
         title: "film",
         thing: Thing::Video(720),
+        exchange: false,
         keys: &[],
         client: Some("203.0.113.7".parse().unwrap()),
         country: Some("DE"),

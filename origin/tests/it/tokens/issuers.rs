@@ -39,7 +39,7 @@ fn keys() -> Keys {
 }
 
 fn policy() -> Policy {
-    let span = Span { not_before_s: Some(NOW_S - 60), expires_s: EXP_S };
+    let span = Span { not_before_s: Some(NOW_S - 60), ..Span::until(EXP_S) };
     Policy {
         titles: Only::These(vec!["film".parse().unwrap()]),
         paths: Only::These(vec![PathScope::under("/main/film").unwrap()]),
@@ -97,7 +97,7 @@ fn the_example_in_the_documentation() {
     keys.add("k1".parse().unwrap(), Key::secret(&secret).unwrap());
     let policy = parse(token, &keys).unwrap();
     assert_eq!(policy.paths, Only::These(vec![PathScope::under("/main/film").unwrap()]));
-    assert_eq!(policy.span, Span { not_before_s: None, expires_s: 2_000_000_000 });
+    assert_eq!(policy.span, Span::until(2_000_000_000));
 }
 
 /// With HS256, ES256 and EdDSA; public keys by way of a set of JWKs that PyJWT writes.

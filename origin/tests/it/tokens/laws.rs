@@ -1,7 +1,10 @@
 //! What holds for every token.
 
+use std::sync::Arc;
+
+use headwater_origin::access::child::Parent;
 use headwater_origin::access::key::{Key, Keys, Secret};
-use headwater_origin::access::policy::{Asked, Enforcer, Only, Policy, Span};
+use headwater_origin::access::policy::{Asked, Enforcer, Only, Policy, Span, Thing};
 use headwater_origin::access::scope::PathScope;
 use headwater_origin::access::{base64url, compact, jwt};
 use proptest::collection::vec;
@@ -98,7 +101,7 @@ prop_compose! {
         mut paths in only(path()),
         max_height in option::of(any::<u32>()),
         labels in only(word("[A-Z]{1,4}")),
-        span in (option::of(any::<u64>()), any::<u64>()),
+        span in (option::of(any::<u64>()), any::<u64>(), option::of(any::<u64>())),
         networks in only(prop_oneof![word("10\\.[0-9]\\.0\\.0/16"), word("2001:db8:[1-9]::/48")]),
         countries in only(word("[A-Z]{2}")),
         audiences in only(word("[a-z:/]{1,9}")),
@@ -112,7 +115,7 @@ prop_compose! {
         Policy {
             key: "k1".parse().unwrap(),
             profiles, titles, paths, max_height, labels,
-            span: Span { not_before_s: span.0, expires_s: span.1 },
+            span: Span { not_before_s: span.0, expires_s: span.1, renew_until_s: span.2 },
             networks, countries, audiences, session, enforcer,
         }
     }
@@ -164,5 +167,48 @@ proptest! {
         let version = base64url::encode(&[1, 2, b'k', b'1']);
         let begun_well = format!("{version}{tail}");
         prop_assert!(parse(&begun_well, &keys).is_err());
+    }
+}
+
+proptest! {
+    /// A child opens nothing that its parent does not, but for what a single URL leads to, and not
+    /// for longer than the parent's issuer allows.
+    #[test]
+    fn a_child_is_never_wider_or_longer_than_its_parent(
+        parent in any_policy(), single in any::<bool>(), now_s in any::<u64>(),
+        renewal_s in 2..86_400u64, skew_s in 0..300u64,
+        path in "(/[a-z]{1,2}){1,3}", title in "[a-c]{1,2}", height in any::<u32>(),
+        label in "[A-C]{1,2}", country in "[A-C]{2}", session in "[a-c]{1,2}", cdn in any::<bool>(),
+    ) {
+        let folder = PathScope::under("/a").unwrap();
+        let renewed = parent.span.renewed(now_s, renewal_s);
+        let expires_s = renewed.unwrap_or(parent.span.expires_s);
+        let made = Parent { policy: Arc::new(parent.clone()), single, expires_s };
+        let child = made.child("own".parse().unwrap(), &folder);
+        let bound = parent.span.expires_s.max(parent.span.renew_until_s.unwrap_or(0));
+        prop_assert!(child.span.expires_s <= bound);
+        prop_assert!(renewed.is_none_or(|at_s| at_s <= now_s.saturating_add(renewal_s)));
+        // What the parent would say were it for the folder, and for as long as may be.
+        let mut wide = parent.clone();
+        wide.span.expires_s = bound;
+        if single {
+            wide.paths = Only::These(vec![folder.clone()]);
+        }
+        let things =
+            [Thing::Manifest, Thing::Track, Thing::Video(height), Thing::Sound, Thing::Key(&label)];
+        for thing in things {
+            let about = Asked {
+                path: &path, title: &title, profile: "a", thing, country: Some(&country),
+                session: Some(&session), audience: Some("a"),
+                enforcer: if cdn { Enforcer::Cdn } else { Enforcer::Origin },
+                ..asked()
+            };
+            for at_s in [now_s, bound.saturating_sub(1), bound.saturating_add(skew_s)] {
+                if child.permits(&about, at_s, skew_s).is_ok() {
+                    prop_assert_eq!(wide.permits(&about, at_s, skew_s), Ok(()));
+                    prop_assert!(at_s < bound.saturating_add(skew_s));
+                }
+            }
+        }
     }
 }
