@@ -10,6 +10,7 @@ use headwater_packager::ids::TitleId;
 
 use crate::access::tokens::Tokens;
 use crate::failure::{Failure, Part};
+use crate::keys::KeyRing;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::profile::Profiles;
@@ -71,6 +72,10 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     if let Err(error) = Tokens::open(&config.origin.tokens) {
         found.errors += 1;
         writeln!(out, "error: `origin.tokens`: {error}")?;
+    }
+    if let Err(not_ready) = KeyRing::open(&config.keys) {
+        found.errors += 1;
+        writeln!(out, "error: {not_ready}")?;
     }
     let profiles = match Profiles::new(&config.profiles) {
         Ok(profiles) => profiles,

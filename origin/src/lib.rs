@@ -19,7 +19,7 @@
 //! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
 //! `cache_status`, `cache_tags`, `coding` (gzip), `fields` (what header fields are made of).
 //!
-//! Beside it: `store` (what is read, and how), `page` and `title_list` (the player page), `admin`
+//! Beside it: `keys` (what protected media is encrypted with), `store` (what is read, and how), `page` and `title_list` (the player page), `admin`
 //! (the other port), `rooms` (all of it put together), `server` (run, until a signal ends it),
 //! `check` (looking before running).
 //!
@@ -43,6 +43,7 @@ pub mod etag;
 pub mod exchange;
 pub mod failure;
 pub mod fields;
+pub mod keys;
 pub mod limits;
 pub mod make;
 pub mod metrics;

@@ -8,6 +8,12 @@ use std::time::Duration;
 pub const CDN_SECRET_BYTES: RangeInclusive<usize> = 16..=512;
 /// Bytes of a file or variable that holds a secret.
 pub const SECRET_FILE_BYTES: usize = 16 * 1024;
+/// Bytes of a secret that keys are derived from, at least.
+pub const MASTER_BYTES: usize = 16;
+/// Bytes of a file of keys.
+pub const KEY_FILE_BYTES: usize = 4 * 1024 * 1024;
+/// Entries of a file of keys.
+pub const KEY_FILE_ENTRIES: usize = 20_000;
 /// Entity tags looked at in one If-Match or If-None-Match.
 pub const ENTITY_TAGS: usize = 64;
 /// Codings looked at in Accept-Encoding.

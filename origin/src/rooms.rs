@@ -12,6 +12,7 @@ use crate::admin::Admin;
 use crate::cache::ResponseCache;
 use crate::delivery::Books;
 use crate::edge::Edge;
+use crate::keys::KeyRing;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::page::Page;
@@ -87,6 +88,7 @@ impl Rooms {
     ) -> Result<Self, StartError> {
         let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
         let tokens = Tokens::open(&config.origin.tokens).map_err(StartError::Tokens)?;
+        let keys = KeyRing::open(&config.keys).map_err(StartError::Keys)?;
         let metrics = &books.metrics;
         let admin = Admin {
             metrics: Arc::clone(metrics),
@@ -96,6 +98,7 @@ impl Rooms {
         let service = Service {
             profiles,
             tokens: Arc::new(tokens),
+            keys,
             titles,
             cache,
             store,

@@ -29,6 +29,7 @@ use crate::delivery::{About, Books, CacheUse, Caller, Delivery};
 use crate::edge::Edge;
 use crate::exchange::{Answer, Request};
 use crate::failure::{Cause, Failure, Part};
+use crate::keys::KeyRing;
 use crate::make::{self, Planned};
 use crate::page::Page;
 use crate::profile::{Profile, Profiles};
@@ -50,6 +51,8 @@ pub struct Service {
     pub profiles: Profiles,
     /// What viewers of protected profiles show.
     pub tokens: Arc<Tokens>,
+    /// Where content keys come from.
+    pub keys: KeyRing,
     /// Pointers and opened versions.
     pub titles: Arc<Titles>,
     /// Responses in memory.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::access::SecretError;
+use crate::keys;
 use crate::profile::NotReady;
 use crate::store::StoreError;
 use crate::tls::CertificateError;
@@ -23,6 +24,8 @@ pub enum StartError {
     Store(StoreError),
     /// A key of tokens cannot be had.
     Tokens(SecretError),
+    /// A provider of keys lacks what its keys are made of.
+    Keys(keys::NotReady),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
     /// A certificate cannot be shown.
@@ -53,6 +56,7 @@ impl fmt::Display for StartError {
             Self::Profile(not_ready) => write!(f, "{not_ready}"),
             Self::Store(error) => f.write_str(&error.detail),
             Self::Tokens(error) => write!(f, "`origin.tokens`: {error}"),
+            Self::Keys(not_ready) => write!(f, "{not_ready}"),
             Self::AccessLog(path, error) => write!(
                 f,
                 "cannot open the access log {path}: {error}; make its folder writable, or set \

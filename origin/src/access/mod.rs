@@ -21,7 +21,7 @@ pub mod policy;
 pub mod propagate;
 pub mod refusal;
 pub mod scope;
-mod secret;
+pub(crate) mod secret;
 pub mod session;
 pub mod tokens;
 
