@@ -50,6 +50,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("store.s3.parallel_parts", 1..=64),
     ("origin.workers", 0..=1_024),
     ("origin.grace_s", 0..=3_600),
+    ("origin.upgrade_timeout_s", 1..=3_600),
     ("origin.tls.handshake_timeout_s", 1..=300),
     ("origin.tls.certificates_look_s", 0..=86_400),
     ("origin.cache.responses_mib", 0..=1_048_576),

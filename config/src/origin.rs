@@ -36,6 +36,8 @@ pub struct Origin {
     pub workers: u32,
     /// Seconds that running responses are given to end after a stop was asked for.
     pub grace_s: u32,
+    /// Seconds until a process that is to take over must serve.
+    pub upgrade_timeout_s: u32,
     /// Where the access log goes, one JSON object a line.
     pub access_log: AccessLog,
     /// The least level of the service's own log.
@@ -222,6 +224,7 @@ impl Default for Origin {
             cache_tags: Vec::new(),
             workers: 0,
             grace_s: 30,
+            upgrade_timeout_s: 60,
             access_log: AccessLog::default(),
             log_level: LogLevel::default(),
             tls: Tls::default(),

@@ -6,7 +6,7 @@
 //!                                    the preface
 //! ```
 //!
-//! Pingora keeps listeners, threads and the shutdown signal; the service sees neither codec nor
+//! Pingora keeps accepting, threads and the shutdown signal; the service sees neither codec nor
 //! TLS. Measured when chosen: hyper's HTTP/1.1 on Pingora's stream costs .6 CPU-s per 100,000 small
 //! answers, Pingora's own HTTP app 1.2, nginx .6. TLS is not left to Pingora because a PROXY header
 //! comes before the handshake, and because certificates change while connections live.
@@ -22,10 +22,12 @@ mod h1;
 mod h2;
 mod wire;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -127,6 +129,9 @@ pub struct Adapter<A> {
     doors: Doors,
     tls: Option<Arc<Tls>>,
     handed_over: Arc<AtomicBool>,
+    /// Held for as long as anything is served here.
+    #[expect(dead_code, reason = "whoever waits sees it dropped")]
+    alive: Option<mpsc::Sender<Infallible>>,
     metrics: Arc<Metrics>,
     /// What is open here; the metric counts it for all adapters.
     open: AtomicUsize,
@@ -173,6 +178,7 @@ impl<A: Answers> Adapter<A> {
             doors: Doors::default(),
             tls: None,
             handed_over: Arc::default(),
+            alive: None,
             metrics,
             open: AtomicUsize::new(0),
         }
@@ -188,6 +194,13 @@ impl<A: Answers> Adapter<A> {
     #[must_use]
     pub fn succeeded(self, handed_over: Arc<AtomicBool>) -> Self {
         Self { handed_over, ..self }
+    }
+
+    /// With something that whoever waits for the last connection waits for: Pingora's listeners and
+    /// each connection, from the moment it is accepted, hold the adapter.
+    #[must_use]
+    pub fn held(self, alive: mpsc::Sender<Infallible>) -> Self {
+        Self { alive: Some(alive), ..self }
     }
 
     /// Serves a connection until either side ends it. Once `stop` turns true it ends with the

@@ -19,9 +19,10 @@
 //! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
 //! `cache_status`, `cache_tags`, `coding` (gzip), `fields` (what header fields are made of).
 //!
-//! Beside it: `keys` (what protected media is encrypted with), `store` (what is read, and how), `page` and `title_list` (the player page), `admin`
-//! (the other port), `rooms` (all of it put together), `server` (run, until a signal ends it),
-//! `check` (looking before running).
+//! Beside it: `keys` (what protected media is encrypted with), `store` (what is read, and how),
+//! `page` and `title_list` (the player page), `admin` (the other port), `rooms` (all of it put
+//! together), `check` (looking before running), `server` (running, until a signal ends it) with
+//! `listeners`, `signals`, `reload`, `upgrade`, `supervisor`.
 //!
 //! The crate is a binary; the library is there for its tests and fuzz targets.
 
@@ -45,6 +46,7 @@ pub mod failure;
 pub mod fields;
 pub mod keys;
 pub mod limits;
+pub mod listeners;
 pub mod make;
 pub mod metrics;
 pub mod page;
@@ -60,11 +62,14 @@ pub mod route;
 pub mod segment;
 pub mod server;
 pub mod service;
+pub mod signals;
 pub mod slices;
 pub mod start_error;
 pub mod store;
+pub mod supervisor;
 pub mod title_list;
 pub mod titles;
 pub mod tls;
 pub mod token_tool;
 pub mod trace;
+pub mod upgrade;

@@ -77,6 +77,12 @@ pub const LABEL_BYTES: usize = 32;
 pub const SESSION_ID_BYTES: usize = 64;
 /// Bytes of an audience in a token.
 pub const AUDIENCE_BYTES: usize = 128;
+/// Listeners that are handed to a successor: more than a configuration can name.
+pub const HANDED_LISTENERS: usize = 64;
+/// Bytes of the line that offers them.
+pub const OFFER_BYTES: usize = 8 * 1024;
+/// How long each side of an upgrade waits for a word that needs no work.
+pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a kept HTTP/1.1 connection may wait with its last request once a successor listens.
 pub const LAST_REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client that is told why its HTTP/2 connection ends is given to take the words.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use clap::{Parser, Subcommand};
 use headwater_config::{CONFIG_VARIABLE, Config, Severity, environment};
 use headwater_origin::token_tool::{Explain, Sign};
+use headwater_origin::upgrade::{self, Step};
 use headwater_origin::{check, server};
 use tracing_subscriber::EnvFilter;
 
@@ -22,13 +23,17 @@ use tracing_subscriber::EnvFilter;
 ///
 /// where `clear` is the profile. Every key of the configuration can also be set by a variable:
 /// HEADWATER_ORIGIN__PAGE=true sets `page` in `[origin]`. SIGTERM ends running responses within
-/// `origin.grace_s`, Ctrl-C within two seconds; SIGHUP reads the configuration again.
+/// `origin.grace_s`, Ctrl-C within two seconds; SIGHUP reads the configuration again; SIGUSR2 starts
+/// this program anew, as it now lies on the disk, and hands the listeners over to it.
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {
     /// The configuration, a TOML file; config/headwater.example.toml shows every key.
     #[arg(long, global = true, env = CONFIG_VARIABLE, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Take the listeners of the running origin that starts this one over; see SIGUSR2.
+    #[arg(long, hide = true, value_name = "STEP")]
+    take_over: Option<Step>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -52,7 +57,11 @@ fn main() -> ExitCode {
         Some(Command::Check) => run_check(arguments.config.as_deref()),
         Some(Command::Sign(sign)) => run_sign(arguments.config.as_deref(), sign),
         Some(Command::ExplainToken(explain)) => run_explain(arguments.config.as_deref(), explain),
-        None => run_server(arguments.config.as_deref()),
+        None => match arguments.take_over {
+            None => run_server(arguments.config.as_deref(), false),
+            Some(Step::Detach) => detach(),
+            Some(Step::Serve) => run_server(arguments.config.as_deref(), true),
+        },
     };
     outcome.unwrap_or_else(|problem| {
         let _ = writeln!(io::stderr(), "headwater-origin: {problem}");
@@ -85,7 +94,12 @@ fn run_check(config: Option<&Path>) -> Outcome {
     Ok(if found.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_server(path: Option<&Path>) -> Outcome {
+fn detach() -> Outcome {
+    upgrade::detach().map_err(|error| format!("cannot start once more, to take over: {error}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_server(path: Option<&Path>, take_over: bool) -> Outcome {
     let config = Config::load(path, environment())?;
     log_to_stderr(config.origin.log_level.as_str());
     let mut refused = false;
@@ -102,7 +116,7 @@ fn run_server(path: Option<&Path>) -> Outcome {
         return Err("the configuration cannot work; see above".into());
     }
     let load = || Config::load(path, environment()).map_err(|error| error.to_string());
-    server::run(&config, &load)?;
+    server::run(&config, &load, take_over)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub tls_certificate_reads: IntCounterVec,
     /// Reloads of the configuration.
     pub reloads: IntCounterVec,
+    /// Upgrades that came to nothing.
+    pub upgrades_refused: IntCounter,
     /// Which configuration is in use.
     pub config_info: IntGaugeVec,
     /// Since when.
@@ -229,6 +231,10 @@ impl Metrics {
                 "reloads_total",
                 "Times the configuration was read again; outcome is applied, unchanged or refused",
                 &["outcome"],
+            ),
+            upgrades_refused: new.counter(
+                "upgrades_refused_total",
+                "Times a new process was to take over and did not; the log says why",
             ),
             config_info: new.gauges(
                 "config_info",

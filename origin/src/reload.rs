@@ -102,6 +102,11 @@ impl Live {
         &self.config
     }
 
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// TLS, where anything speaks it.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_deref()

@@ -10,6 +10,7 @@ use crate::keys;
 use crate::profile::NotReady;
 use crate::store::StoreError;
 use crate::tls::CertificateError;
+use crate::upgrade::BadOffer;
 
 /// Why the service does not start.
 #[derive(Debug)]
@@ -30,6 +31,14 @@ pub enum StartError {
     AccessLog(String, io::Error),
     /// A certificate cannot be shown.
     Certificate(CertificateError),
+    /// There is nothing to take over.
+    Offer(BadOffer),
+    /// The store does not answer, and a running process serves.
+    Unready(StoreError),
+    /// The running process did not hand over.
+    Unwanted(io::Error),
+    /// Pingora does not accept.
+    Pingora,
     /// The system gives no thread.
     Thread(io::Error),
 }
@@ -63,6 +72,18 @@ impl fmt::Display for StartError {
                  `origin.access_log` to \"stdout\" or \"off\""
             ),
             Self::Certificate(error) => write!(f, "{error}"),
+            Self::Offer(error) => write!(f, "{error}"),
+            Self::Unready(error) => write!(
+                f,
+                "the store does not answer: {}; the running process goes on with what it holds",
+                error.detail
+            ),
+            Self::Unwanted(error) => write!(
+                f,
+                "the running process did not hand over ({error}): it was stopped, or did not wait \
+                 longer than its `origin.upgrade_timeout_s`"
+            ),
+            Self::Pingora => f.write_str("the listeners cannot be used; the log says why"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -20,13 +21,14 @@ pub struct Running {
     pub listen: SocketAddr,
     pub admin: SocketAddr,
     log: std::path::PathBuf,
+    said: Arc<Mutex<String>>,
 }
 
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn command(arguments: &[&str]) -> Command {
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headwater-origin"));
     // Nothing of the environment of whoever runs the tests is a setting.
     let ours =
@@ -56,6 +58,11 @@ pub fn config_file(stored: &Stored, more: &str) -> String {
 
 impl Running {
     pub fn start(stored: &Stored, more: &str) -> Self {
+        Self::start_with(stored, more, &[])
+    }
+
+    /// With variables beside the configuration.
+    pub fn start_with(stored: &Stored, more: &str, variables: &[(&str, &str)]) -> Self {
         let (listen, admin) = (free_address(), free_address());
         let log = stored.folder.path().join("access.log");
         let config = config_file(
@@ -66,6 +73,7 @@ impl Running {
             ),
         );
         let mut child = command(&["--config", &config])
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -79,8 +87,14 @@ impl Running {
         for word in [&listen.to_string(), &admin.to_string(), "\"profiles\":\"clear\""] {
             assert!(line.contains(word), "{word} is not in {line}");
         }
-        thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        Self { child: Ending(child), listen, admin, log }
+        let said = Arc::new(Mutex::new(line));
+        let saying = Arc::clone(&said);
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                *saying.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { child: Ending(child), listen, admin, log, said }
     }
 
     pub fn client(&self) -> Client {
@@ -92,8 +106,21 @@ impl Running {
         kill_process(pid, signal).unwrap();
     }
 
-    fn exit_code(&mut self, limit: Duration) -> Option<i32> {
+    pub fn exit_code(&mut self, limit: Duration) -> Option<i32> {
         self.child.exit_code(limit)
+    }
+
+    pub fn child_runs(&mut self) -> bool {
+        self.child.0.try_wait().unwrap().is_none()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// What it said so far, since it serves, and what those said that it started.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 }
 
@@ -120,7 +147,7 @@ impl Drop for Ending {
     }
 }
 
-fn segment_path(client: &mut Client) -> String {
+pub fn segment_path(client: &mut Client) -> String {
     let master = client.ask("GET", "/clear/movie/master.m3u8");
     let master = String::from_utf8(master.body).unwrap();
     let playlist = master.lines().find(|line| line.ends_with("v720/index.m3u8")).unwrap();

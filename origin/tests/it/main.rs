@@ -21,5 +21,6 @@ mod token_access;
 mod token_handing;
 mod token_tool;
 mod tokens;
+mod upgrade;
 mod versions;
 mod wire;
