@@ -229,7 +229,7 @@ pub async fn tls_to(
 pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(10), "in vain: {what}");
+        assert!(start.elapsed() < Duration::from_secs(30), "in vain: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
