@@ -39,6 +39,10 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
         writeln!(out, "{finding}")?;
     }
     check_certificates(config, &mut found, out)?;
+    if let Err(not_ready) = KeyRing::open(&config.keys, &KeyRing::default()) {
+        found.errors += 1;
+        writeln!(out, "error: {not_ready}")?;
+    }
     let metrics = Arc::new(Metrics::new());
     let url = &config.store.url;
     let probed = match rooms::store(config, &metrics) {
@@ -72,10 +76,6 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     if let Err(error) = Tokens::open(&config.origin.tokens) {
         found.errors += 1;
         writeln!(out, "error: `origin.tokens`: {error}")?;
-    }
-    if let Err(not_ready) = KeyRing::open(&config.keys) {
-        found.errors += 1;
-        writeln!(out, "error: {not_ready}")?;
     }
     let profiles = match Profiles::new(&config.profiles) {
         Ok(profiles) => profiles,

@@ -5,10 +5,12 @@
 
 use std::fmt;
 
+use headwater_config::Name;
 use http::{HeaderValue, StatusCode};
 use tracing::Level;
 
 use crate::access::Refusal;
+use crate::keys::{KeyError, Kind};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -63,6 +65,8 @@ pub enum Failure {
     StoreThrottled(Cause),
     /// The store did not answer in time.
     StoreTimeout(Cause),
+    /// There are no keys to encrypt with.
+    Keys(KeyError),
     /// A bug of ours.
     Internal(String),
 }
@@ -223,6 +227,7 @@ impl Failure {
             Self::StoreTimeout(_) => {
                 (504, "store_timeout", "the store did not answer in time", Level::WARN, AskAgain)
             }
+            Self::Keys(error) => keys_row(error.kind),
             Self::Internal(_) => {
                 (500, "internal", "a fault of this service; its log says more", Level::ERROR, Never)
             }
@@ -243,6 +248,8 @@ impl Failure {
     /// lists them.
     pub fn one_of_each() -> Vec<Self> {
         let cause = || Cause { part: Part::Media, key: String::new(), detail: String::new() };
+        let provider: Name = "main".parse().expect("a name");
+        let keys = |kind| KeyError { kind, provider: provider.clone(), detail: String::new() };
         vec![
             Self::MalformedUrl("what is wrong with it"),
             Self::HostRefused,
@@ -271,6 +278,11 @@ impl Failure {
             Self::StoreDenied(cause()),
             Self::StoreThrottled(cause()),
             Self::StoreTimeout(cause()),
+            Self::Keys(keys(Kind::Missing)),
+            Self::Keys(keys(Kind::Wrong)),
+            Self::Keys(keys(Kind::Denied)),
+            Self::Keys(keys(Kind::Unavailable)),
+            Self::Keys(keys(Kind::Timeout)),
             Self::Internal(String::new()),
         ]
     }
@@ -297,6 +309,7 @@ impl Failure {
         let row = self.row();
         let (key, part, detail) = match (self.cause(), self) {
             (Some(cause), _) => (cause.key.as_str(), cause.part.as_str(), cause.detail.as_str()),
+            (None, Self::Keys(error)) => (error.provider.as_str(), "keys", error.detail.as_str()),
             (None, Self::Internal(detail)) => ("", "", detail.as_str()),
             (None, _) => ("", "", row.detail),
         };
@@ -308,12 +321,53 @@ impl Failure {
     }
 }
 
+/// The rows of what is wrong with keys. Whose they are and where they come from goes to the log.
+fn keys_row(kind: Kind) -> (u16, &'static str, &'static str, Level, Believed) {
+    use Believed::{AskAgain, Never};
+    match kind {
+        Kind::Missing => (
+            503,
+            "keys_missing",
+            "there is no key for this; the service's log says more",
+            Level::ERROR,
+            AskAgain,
+        ),
+        Kind::Wrong => (
+            502,
+            "keys_wrong",
+            "the key server's answer is of no use; the service's log says more",
+            Level::ERROR,
+            Never,
+        ),
+        Kind::Denied => (
+            503,
+            "keys_denied",
+            "the key server refuses this service; the service's log says more",
+            Level::ERROR,
+            AskAgain,
+        ),
+        Kind::Unavailable => {
+            (503, "keys_unavailable", "the key server cannot be asked now", Level::WARN, AskAgain)
+        }
+        Kind::Timeout => {
+            (504, "keys_timeout", "the key server did not answer in time", Level::WARN, AskAgain)
+        }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(error)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = self.row();
-        match self.cause() {
-            Some(cause) => write!(f, "{}: {}: {}", row.error, cause.key, cause.detail),
-            None => write!(f, "{}: {}", row.error, row.detail),
+        match (self.cause(), self) {
+            (Some(cause), _) => write!(f, "{}: {}: {}", row.error, cause.key, cause.detail),
+            (None, Self::Keys(error)) => write!(f, "{}: {error}", row.error),
+            (None, _) => write!(f, "{}: {}", row.error, row.detail),
         }
     }
 }

@@ -14,6 +14,20 @@ pub const MASTER_BYTES: usize = 16;
 pub const KEY_FILE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of a file of keys.
 pub const KEY_FILE_ENTRIES: usize = 20_000;
+/// Bytes of a key server's answer.
+pub const CPIX_BYTES: usize = 256 * 1024;
+/// Elements in each other of a key server's answer; CPIX has seven.
+pub const CPIX_DEPTH: usize = 16;
+/// Keys of a key server's answer.
+pub const CPIX_KEYS: usize = 64;
+/// Characters of a key in it: 16 bytes are 24, beside some white space.
+pub const CPIX_VALUE_BYTES: usize = 64;
+/// Requests to one key server at a time; others wait.
+pub const KEY_REQUESTS: usize = 16;
+/// Mean pause before a key server is asked a second time.
+pub const KEY_RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often that pause is doubled at most.
+pub const KEY_RETRY_DOUBLINGS: u32 = 5;
 /// Entity tags looked at in one If-Match or If-None-Match.
 pub const ENTITY_TAGS: usize = 64;
 /// Codings looked at in Accept-Encoding.

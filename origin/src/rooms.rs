@@ -55,7 +55,7 @@ impl Rooms {
         let titles = titles(config, Arc::clone(&store), &metrics);
         let cache = cache(config, &metrics);
         let books = Arc::new(Books { metrics, access_log });
-        Self::around(config, store, titles, cache, books)
+        Self::around(config, store, titles, cache, books, &KeyRing::default())
     }
 
     /// The rooms under another configuration. Store, books and caches stay, but for what was made
@@ -76,7 +76,7 @@ impl Rooms {
         } else {
             cache(new, &books.metrics)
         };
-        Self::around(new, Arc::clone(&service.store), titles, cache, books)
+        Self::around(new, Arc::clone(&service.store), titles, cache, books, &service.keys)
     }
 
     fn around(
@@ -85,10 +85,11 @@ impl Rooms {
         titles: Arc<Titles>,
         cache: ResponseCache,
         books: Arc<Books>,
+        before: &KeyRing,
     ) -> Result<Self, StartError> {
         let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
         let tokens = Tokens::open(&config.origin.tokens).map_err(StartError::Tokens)?;
-        let keys = KeyRing::open(&config.keys).map_err(StartError::Keys)?;
+        let keys = KeyRing::open(&config.keys, before).map_err(StartError::Keys)?;
         let metrics = &books.metrics;
         let admin = Admin {
             metrics: Arc::clone(metrics),

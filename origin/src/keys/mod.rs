@@ -9,6 +9,7 @@
 //! A key is never logged, counted or part of an error; what is said of it is its id. Nothing here
 //! decides which tracks share a key ([`Label`]) or who may be told one.
 
+pub mod cpix;
 pub mod derived;
 pub mod error;
 mod hkdf;

@@ -10,6 +10,7 @@ mod damage;
 mod docs;
 mod edge;
 mod h2;
+mod key_server;
 mod net;
 mod proxy;
 mod reload;

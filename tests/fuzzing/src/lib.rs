@@ -23,17 +23,20 @@
 //! | [`compact_token`] | what a compact token's signature covers; it is put right |
 //! | [`jwt`] | a JWT's header, a line break, its claims; the signature is put right |
 //! | [`jwks`] | a set of JSON Web Keys |
+//! | [`cpix`] | what a key server answers |
 //! | [`carriers`] | a target, the values of Cookie and of Authorization, one a line |
 //! | [`said`] | lines that ffmpeg and ffprobe write while they work |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law is told by panicking")]
 
 mod encoder;
+mod keys;
 mod media;
 mod stored;
 mod token;
 mod web;
 
 pub use encoder::{probe, remux, said};
+pub use keys::cpix;
 pub use media::{fragment, movie, sample_entry, subsamples};
 pub use stored::{config, heads, pointer};
 pub use token::{carriers, compact_token, jwks, jwt};
@@ -48,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     ("compact_token", compact_token),
     ("conditions", conditions),
     ("config", config),
+    ("cpix", cpix),
     ("forwarded", forwarded),
     ("fragment", fragment),
     ("heads", heads),

@@ -1,0 +1,144 @@
+//! Keys of a key server that speaks SPEKE v2: a CPIX 2.3 document goes there with the ids of keys,
+//! and comes back with the keys.
+//!
+//! ```text
+//! ids of keys -> kept? ──► request -> client (timeout, again after a pause) -> response -> kept
+//! ```
+//! All keys that are asked for together are one request, and those who ask for the same ones
+//! meanwhile wait for its answer. Ids follow from what keys are for, without a secret, so every
+//! node asks for the same ones.
+
+mod client;
+mod request;
+pub mod response;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use headwater_config::{KeyProvider, Name, Scheme, System};
+use headwater_packager::ids::{KeyId, TitleId};
+use headwater_packager::label::Label;
+use moka::future::Cache;
+use sha2::{Digest, Sha256};
+
+use super::{KeyError, Kind, NotReady, Provider, TrackKey, Wanted};
+use client::Client;
+
+type Kept = Cache<Vec<KeyId>, Arc<[TrackKey]>>;
+
+/// A key server.
+#[derive(Clone)]
+pub struct Cpix {
+    client: Arc<Client>,
+    kept: Kept,
+}
+
+/// A request's matter, owned: its task goes on when who asked has left.
+#[derive(Clone, Debug)]
+struct Asked {
+    title: TitleId,
+    scheme: Scheme,
+    systems: Vec<System>,
+    period: u32,
+    keys: Vec<(KeyId, Label)>,
+}
+
+impl Cpix {
+    /// Reads what is needed to ask. What `before` had got from the same server stays known.
+    pub fn open(
+        name: &Name,
+        settings: &KeyProvider,
+        before: Option<&Self>,
+    ) -> Result<Self, NotReady> {
+        let client = Client::open(name, settings)?;
+        let same = before.filter(|before| before.client.is_to_the_same(&client));
+        let kept = match same {
+            Some(before) => before.kept.clone(),
+            None => Cache::new(settings.cache_entries.into()),
+        };
+        Ok(Self { client: Arc::new(client), kept })
+    }
+
+    async fn ask(self, asked: Asked) -> Result<Arc<[TrackKey]>, KeyError> {
+        let ids = asked.keys.iter().map(|(id, _)| *id).collect();
+        let client = Arc::clone(&self.client);
+        let answer = async move {
+            let document = request::document(&asked);
+            let body = client.post(document).await?;
+            let wrong = |detail: String| client.error(Kind::Wrong, &detail);
+            let keys = response::parse(&body, asked.scheme.as_str()).map_err(wrong)?;
+            pick(&keys, &asked.keys).map_err(wrong)
+        };
+        self.kept.try_get_with(ids, answer).await.map_err(|error| KeyError::clone(&error))
+    }
+}
+
+#[async_trait]
+impl Provider for Cpix {
+    async fn keys(&self, wanted: &Wanted<'_>, labels: &[Label]) -> Result<Vec<TrackKey>, KeyError> {
+        let mut keys: Vec<_> =
+            labels.iter().map(|label| (key_id(wanted, *label), *label)).collect();
+        keys.sort_unstable_by_key(|(_, label)| *label);
+        keys.dedup();
+        let ids: Vec<_> = keys.iter().map(|(id, _)| *id).collect();
+        let got = match self.kept.get(&ids).await {
+            Some(got) => got,
+            None => {
+                let asked = Asked {
+                    title: wanted.title.clone(),
+                    scheme: wanted.scheme,
+                    systems: wanted.systems.to_vec(),
+                    period: wanted.period,
+                    keys,
+                };
+                let task = tokio::spawn(self.clone().ask(asked));
+                task.await
+                    .map_err(|error| self.client.error(Kind::Unavailable, &error.to_string()))??
+            }
+        };
+        let of = |label: &Label| {
+            let id = key_id(wanted, *label);
+            let found = got.iter().find(|key| key.id == id).cloned();
+            found.ok_or_else(|| self.client.error(Kind::Wrong, &format!("no key {id}")))
+        };
+        labels.iter().map(of).collect()
+    }
+
+    /// Another server, or another domain, has other keys of every title.
+    fn identity(&self, domain: &str, _title: &TitleId) -> [u8; 16] {
+        sum(&["headwater/1", "cpix identity", self.client.url(), domain])
+    }
+}
+
+/// The keys that were asked for, out of those that came.
+fn pick(got: &[TrackKey], asked: &[(KeyId, Label)]) -> Result<Arc<[TrackKey]>, String> {
+    let of = |(id, label): &(KeyId, Label)| {
+        let found = got.iter().find(|key| key.id == *id).cloned();
+        found.ok_or_else(|| format!("the answer has no key {id}, which was asked for as {label}"))
+    };
+    asked.iter().map(of).collect()
+}
+
+/// A key's id: a UUID of version 8 (RFC 9562 5.8) over all that the key is bound to.
+fn key_id(wanted: &Wanted<'_>, label: Label) -> KeyId {
+    let Wanted { domain, scheme, systems: _, title, version, period, session } = *wanted;
+    let (version, period) = (version.to_string(), period.to_string());
+    let mut parts = vec!["headwater/1", "cpix kid", domain, scheme.as_str(), title.as_str()];
+    parts.extend([version.as_str(), label.as_str(), &period]);
+    parts.extend(session);
+    let mut id = sum(&parts);
+    id[6] = id[6] & 0x0f | 0x80;
+    id[8] = id[8] & 0x3f | 0x80;
+    KeyId(id)
+}
+
+/// The beginning of SHA-256 over parts, each with its length before it.
+fn sum(parts: &[&str]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let sum = hash.finalize();
+    std::array::from_fn(|at| sum[at])
+}
