@@ -9,6 +9,7 @@
 //! - [`binaries`], [`run`], [`scratch`], [`skip`]: processes, folders, what is not there.
 //! - [`titles`]: small generated titles, each encoded once for a test binary.
 //! - [`origin`], [`web`]: a running origin, and a client that follows its relative URLs.
+//! - [`load`]: clients that keep asking, over every protocol.
 //! - [`nginx`]: a shared cache in front of origins.
 //! - [`hls`], [`dash`], [`fragments`]: what is served, read by m3u8-rs, quick-xml, mp4-atom, mp4.
 //! - [`s3`], [`s3_proxy`]: a real S3 server, and what counts and spoils the way to it.
@@ -26,6 +27,7 @@ pub mod encoder;
 pub mod ffmpeg;
 pub mod fragments;
 pub mod hls;
+pub mod load;
 pub mod nginx;
 pub mod origin;
 pub mod run;
