@@ -69,6 +69,10 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.limits.max_connections", 1..=1_048_576),
     // A browser opens about 100; each costs memory until it ends.
     ("origin.limits.max_streams", 1..=1_024),
+    // More would cut off viewers whose network is slow.
+    ("origin.limits.min_send_kib_s", 0..=64),
+    // Less has no room for a few segments of a good rendition.
+    ("origin.limits.max_body_mib", 16..=1_048_576),
     // As certificates: 0 reads keys once.
     ("origin.tokens.look_s", 0..=86_400),
     // Longer, and an expiry says little.

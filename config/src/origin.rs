@@ -88,6 +88,10 @@ pub struct Limits {
     pub max_connections: u32,
     /// Requests at one time on an HTTP/2 connection.
     pub max_streams: u32,
+    /// KiB a second that a client takes at least of a response that waits for it; 0 sets no floor.
+    pub min_send_kib_s: u32,
+    /// MiB of segments that are being read or sent beside what the response cache holds.
+    pub max_body_mib: u32,
 }
 
 /// `[origin.store]`.
@@ -253,6 +257,8 @@ impl Default for Limits {
             max_uri_bytes: 4_096,
             max_connections: 16_384,
             max_streams: 128,
+            min_send_kib_s: 4,
+            max_body_mib: 1_024,
         }
     }
 }

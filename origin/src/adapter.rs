@@ -100,6 +100,8 @@ pub struct Terms {
     pub max_connections: usize,
     /// Requests at one time on an HTTP/2 connection.
     pub max_streams: u32,
+    /// Bytes a second that a client takes at least of what is ready for it; 0 sets no floor.
+    pub min_send_bytes_s: u64,
     /// Who may send a PROXY header.
     pub trusted_proxies: Vec<Network>,
 }
@@ -116,6 +118,7 @@ impl Terms {
             max_headers: count(limits.max_headers),
             max_connections: count(limits.max_connections),
             max_streams: limits.max_streams,
+            min_send_bytes_s: u64::from(limits.min_send_kib_s) * 1024,
             handshake_timeout: Duration::from_secs(config.origin.tls.handshake_timeout_s.into()),
             trusted_proxies: config.origin.trusted_proxies.clone(),
         }

@@ -67,6 +67,8 @@ pub enum Failure {
     StoreTimeout(Cause),
     /// There are no keys to encrypt with.
     Keys(KeyError),
+    /// Bodies that are being read or sent take all the memory that they may.
+    Overloaded,
     /// A bug of ours.
     Internal(String),
 }
@@ -228,6 +230,9 @@ impl Failure {
                 (504, "store_timeout", "the store did not answer in time", Level::WARN, AskAgain)
             }
             Self::Keys(error) => keys_row(error.kind),
+            Self::Overloaded => {
+                (503, "overloaded", "too much is being sent just now", Level::WARN, AskAgain)
+            }
             Self::Internal(_) => {
                 (500, "internal", "a fault of this service; its log says more", Level::ERROR, Never)
             }
@@ -283,6 +288,7 @@ impl Failure {
             Self::Keys(keys(Kind::Denied)),
             Self::Keys(keys(Kind::Unavailable)),
             Self::Keys(keys(Kind::Timeout)),
+            Self::Overloaded,
             Self::Internal(String::new()),
         ]
     }

@@ -11,7 +11,7 @@
 //! titles       which version is live; opened versions
 //! cache        responses in memory, one fill for all
 //! make         manifests and inits from an opened version; segments planned
-//! segment      media read from the store and checked
+//! segment      media read from the store and checked; bodies: the memory that takes
 //! respond      status and header: conditions, ranges, CORS; failure: the same for errors
 //! delivery     the account of an answer: metrics, access_log
 //! ```
@@ -30,6 +30,7 @@ pub mod access;
 pub mod access_log;
 pub mod adapter;
 pub mod admin;
+pub mod bodies;
 pub mod cache;
 pub mod cache_status;
 pub mod cache_tags;
@@ -49,6 +50,7 @@ pub mod limits;
 pub mod listeners;
 pub mod make;
 pub mod metrics;
+pub mod open_files;
 pub mod page;
 pub mod profile;
 pub mod proxy_protocol;

@@ -111,6 +111,14 @@ pub const H2_REMEMBERED_RESETS: usize = 32;
 pub const H2_RESETS_BEFORE_ACCEPT: usize = 32;
 /// Streams of a connection that may fail by the client's fault.
 pub const H2_STREAM_ERRORS: usize = 128;
+/// Bytes that an HTTP/2 client may send in frames that ask for nothing: SETTINGS, PING, PRIORITY
+/// and the like cost it little and us the work. It gains as many again by [`H2_CREDIT_BYTES_S`],
+/// by asking, and by taking answers: no more than these at a time.
+pub const H2_CREDIT_BYTES: i64 = 256 * 1024;
+/// What it gains each second: keep-alives, and changes of mind.
+pub const H2_CREDIT_BYTES_S: i64 = 4 * 1024;
+/// Bytes of an answer that gain it one: window updates are a thousandth of what they let through.
+pub const H2_CREDIT_SHARE: i64 = 16;
 /// Streams that a client may take back beyond as many as it lets end.
 pub const H2_FREE_RESETS: u64 = 128;
 /// Bytes of a file with certificates or a key.

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use headwater_config::{CONFIG_VARIABLE, Config, Severity, environment};
 use headwater_origin::token_tool::{Explain, Sign};
 use headwater_origin::upgrade::{self, Step};
-use headwater_origin::{check, server};
+use headwater_origin::{check, open_files, server};
 use tracing_subscriber::EnvFilter;
 
 /// Serves stored titles as HLS and DASH.
@@ -116,6 +116,7 @@ fn run_server(path: Option<&Path>, take_over: bool) -> Outcome {
         return Err("the configuration cannot work; see above".into());
     }
     let load = || Config::load(path, environment()).map_err(|error| error.to_string());
+    open_files::take(&config);
     server::run(&config, &load, take_over)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,7 @@ use headwater_packager::{dash, hls};
 use http::HeaderValue;
 
 use crate::access::propagate::Along;
+use crate::bodies::Bodies;
 use crate::cache_tags::Tags;
 use crate::etag::EntityTag;
 use crate::failure::Failure;
@@ -109,12 +110,17 @@ impl Planned {
         Ok(Self { facts, opened, track: track.clone(), plan })
     }
 
-    /// Reads and checks the bytes.
-    pub async fn read(self, store: Arc<dyn Store>) -> Result<Representation, Failure> {
+    /// Reads and checks the bytes, if there is room for them.
+    pub async fn read(
+        self,
+        store: Arc<dyn Store>,
+        bodies: &Arc<Bodies>,
+    ) -> Result<Representation, Failure> {
+        let room = bodies.room(self.facts.len_bytes)?;
         let title = &self.opened.title;
         let track = title.track(&self.track).ok_or(Failure::UnknownTrack)?;
         let body = segment::read(&*store, title, track, &self.plan).await?;
-        Ok(Representation::of_media(self.facts, body))
+        Ok(Representation::of_media(self.facts, room.hold(&body)))
     }
 }
 

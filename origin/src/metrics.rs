@@ -42,6 +42,8 @@ pub struct Metrics {
     pub cache_entries: IntGauge,
     /// Bytes in the cache.
     pub cache_bytes: IntGauge,
+    /// Bytes of segments that are being read or sent, or are in the cache.
+    pub body_bytes: IntGauge,
     /// Titles opened.
     pub title_loads: IntCounterVec,
     /// Titles in the cache.
@@ -161,6 +163,10 @@ impl Metrics {
             ),
             cache_entries: new.gauge("cache_entries", "Responses in the cache"),
             cache_bytes: new.gauge("cache_bytes", "Memory pinned by the response cache"),
+            body_bytes: new.gauge(
+                "body_bytes",
+                "Memory of segments in the response cache, being read, and being sent",
+            ),
             title_loads: new.counters(
                 "title_loads_total",
                 "Heads read and opened; outcome is opened, absent or failed",
@@ -202,14 +208,14 @@ impl Metrics {
             connection_faults: new.counters(
                 "connection_faults_total",
                 "Connections ended by a fault; fault is header_timeout, idle_timeout, \
-                 write_timeout, bad_request, flood, resets, broken, too_many, proxy_untrusted or \
+                 write_timeout, too_slow, bad_request, flood, resets, broken, too_many, proxy_untrusted or \
                  proxy_malformed",
                 &["fault"],
             ),
             stream_faults: new.counters(
                 "stream_faults_total",
                 "HTTP/2 streams that did not end whole; fault is reset (by the client), \
-                 write_timeout or header_too_large",
+                 write_timeout, too_slow or header_too_large",
                 &["fault"],
             ),
             tls_handshakes: new.counters(

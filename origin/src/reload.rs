@@ -32,6 +32,7 @@ const AT_A_START: &[&str] = &[
     "origin.log_level",
     "origin.tls.listen",
     "origin.cache.responses_mib",
+    "origin.limits.max_body_mib",
     "origin.store.",
 ];
 /// Another program's.

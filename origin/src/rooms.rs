@@ -9,6 +9,7 @@ use headwater_config::{Config, StoreUrl};
 use crate::access::tokens::Tokens;
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::bodies::Bodies;
 use crate::cache::ResponseCache;
 use crate::delivery::Books;
 use crate::edge::Edge;
@@ -54,8 +55,9 @@ impl Rooms {
     ) -> Result<Self, StartError> {
         let titles = titles(config, Arc::clone(&store), &metrics);
         let cache = cache(config, &metrics);
+        let bodies = bodies(config, &metrics);
         let books = Arc::new(Books { metrics, access_log });
-        Self::around(config, store, titles, cache, books, &KeyRing::default())
+        Self::around(config, store, titles, cache, bodies, books, &KeyRing::default())
     }
 
     /// The rooms under another configuration. Store, books and caches stay, but for what was made
@@ -76,7 +78,8 @@ impl Rooms {
         } else {
             cache(new, &books.metrics)
         };
-        Self::around(new, Arc::clone(&service.store), titles, cache, books, &service.keys)
+        let bodies = Arc::clone(&service.bodies);
+        Self::around(new, Arc::clone(&service.store), titles, cache, bodies, books, &service.keys)
     }
 
     fn around(
@@ -84,6 +87,7 @@ impl Rooms {
         store: Arc<dyn Store>,
         titles: Arc<Titles>,
         cache: ResponseCache,
+        bodies: Arc<Bodies>,
         books: Arc<Books>,
         before: &KeyRing,
     ) -> Result<Self, StartError> {
@@ -102,6 +106,7 @@ impl Rooms {
             keys,
             titles,
             cache,
+            bodies,
             store,
             page: config.origin.page.then(Page::embedded),
             books,
@@ -158,6 +163,12 @@ pub fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, 
 
 fn cache(config: &Config, metrics: &Arc<Metrics>) -> ResponseCache {
     ResponseCache::new(mib(config.origin.cache.responses_mib), Arc::clone(metrics))
+}
+
+fn bodies(config: &Config, metrics: &Arc<Metrics>) -> Arc<Bodies> {
+    let origin = &config.origin;
+    let most_bytes = mib(origin.cache.responses_mib) + mib(origin.limits.max_body_mib);
+    Bodies::new(most_bytes, Arc::clone(metrics))
 }
 
 fn mib(mib: u32) -> u64 {

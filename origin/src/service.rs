@@ -21,6 +21,7 @@ use crate::access::policy::Enforcer;
 use crate::access::propagate::Along;
 use crate::access::scope::PathScope;
 use crate::access::tokens::Tokens;
+use crate::bodies::Bodies;
 use crate::cache::ResponseCache;
 use crate::cache_status::CACHE_STATUS;
 use crate::cdn_loop;
@@ -57,6 +58,8 @@ pub struct Service {
     pub titles: Arc<Titles>,
     /// Responses in memory.
     pub cache: ResponseCache,
+    /// The memory that segments take.
+    pub bodies: Arc<Bodies>,
     /// Where media is read from.
     pub store: Arc<dyn Store>,
     /// The player page, where it is on.
@@ -393,8 +396,9 @@ impl Service {
         version: VersionId,
     ) -> impl Future<Output = Result<Representation, Failure>> + Send + 'static {
         let (store, titles) = (Arc::clone(&self.store), Arc::clone(&self.titles));
+        let bodies = Arc::clone(&self.bodies);
         async move {
-            match planned.read(store).await {
+            match planned.read(store, &bodies).await {
                 Err(Failure::MediaMissing(_)) if titles.is_removed(&title, version).await => {
                     Err(Failure::UnknownVersion)
                 }

@@ -11,6 +11,7 @@
 //! - [`origin`], [`web`]: a running origin, and a client that follows its relative URLs.
 //! - [`load`]: clients that keep asking, over every protocol.
 //! - [`nginx`]: a shared cache in front of origins.
+//! - [`identity`]: a certificate that the tests believe.
 //! - [`hls`], [`dash`], [`fragments`]: what is served, read by m3u8-rs, quick-xml, mp4-atom, mp4.
 //! - [`s3`], [`s3_proxy`]: a real S3 server, and what counts and spoils the way to it.
 //! - [`barcode`], [`beeps`]: what a picture and a sound say of themselves.
@@ -27,6 +28,7 @@ pub mod encoder;
 pub mod ffmpeg;
 pub mod fragments;
 pub mod hls;
+pub mod identity;
 pub mod load;
 pub mod nginx;
 pub mod origin;

@@ -103,6 +103,15 @@ impl Origin {
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
+    /// Memory of its process that lies in RAM now, as Linux counts it.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("the origin runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("the kernel says it in KiB") * 1024
+    }
+
     /// Stops it as a service manager does, and says whether it ended well.
     pub fn stop(mut self) -> bool {
         self.terminate()

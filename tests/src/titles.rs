@@ -76,6 +76,25 @@ impl Rate {
     }
 }
 
+/// Six seconds of noise in large fragments: what takes long to send.
+pub fn noise() -> &'static Title {
+    static TITLE: OnceLock<Title> = OnceLock::new();
+    TITLE.get_or_init(|| {
+        let folder = scratch::lasting("noise");
+        let (source, store) = (folder.join("source.mp4"), folder.join("store"));
+        fs::create_dir_all(&store).unwrap();
+        let noise = "color=gray:s=512x288:r=25:d=6,noise=alls=100:allf=t";
+        let mut ffmpeg = crate::run::command("ffmpeg");
+        ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", noise]);
+        ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:duration=6", "-shortest"]);
+        ffmpeg.args(["-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast"]);
+        crate::run::succeed(ffmpeg.args(["-crf", "10", "-c:a", "aac"]).arg(&source));
+        let ladder = [Rung { height: 288, max_bitrate_kbps: 200_000 }];
+        encoder::encode(&source, "noise", &store, &ladder);
+        Title::open(source, (25, 1), store, "noise")
+    })
+}
+
 impl Title {
     /// The live version of a title in a store.
     pub fn open(source: PathBuf, rate: (u32, u32), store: PathBuf, id: &str) -> Self {

@@ -8,8 +8,9 @@
 //! ```text
 //! preface, first request   within header_timeout
 //! no stream open           for idle_timeout at most; frames that ask for nothing change nothing
-//! a stream                 write_timeout for each wait for window
+//! a stream                 write_timeout for each wait for window, min_send over all waits
 //! the socket               write_timeout for each wait
+//! bytes that ask nothing   as many as `limits::H2_CREDIT_BYTES` says
 //! ```
 
 use std::future::poll_fn;
@@ -25,10 +26,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::Pieces;
-use super::wire::{Clock, Wire};
+use super::wire::{Clock, Pace, Wire};
 use super::{Answers, Line, stopped};
 use crate::delivery::Delivery;
 use crate::exchange::Answer;
@@ -45,6 +46,8 @@ enum Ended {
     Reset,
     /// The client took nothing of it.
     Stalled,
+    /// The client took too little of it.
+    TooSlow,
 }
 
 /// Serves a connection until it ends; the fault that ended it, if one did.
@@ -70,15 +73,21 @@ where
     let mut streams = JoinSet::new();
     let mut asked = Asked::default();
     let mut stopping = false;
+    // What a header may have taken.
+    let header_credit = i64::try_from(line.terms.max_header_bytes * 2).unwrap_or(i64::MAX);
+    let tick_ms = i64::try_from(clock.tick().as_millis()).unwrap_or(0);
+    let credit_by_tick = limits::H2_CREDIT_BYTES_S * tick_ms / 1000;
     loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     asked.streams += 1;
+                    progress.gain(header_credit);
                     let line = Arc::clone(&line);
                     streams.spawn(async move { line.stream(request, respond).await });
                 }
+                Some(Err(_)) if progress.is_flooded() => return Some("flood"),
                 Some(Err(error)) => return fault_of(&error, !streams.is_empty()),
                 None => return None,
             },
@@ -89,6 +98,7 @@ where
                 }
             }
             _ = ticks.tick() => {
+                progress.gain(credit_by_tick);
                 if let Some(fault) = clock.ticked(&progress) {
                     return Some(fault);
                 }
@@ -134,7 +144,7 @@ impl Asked {
         self.quiet = Duration::ZERO;
         match ended {
             Ended::Whole => self.whole += 1,
-            Ended::Reset | Ended::Stalled => self.resets += 1,
+            Ended::Reset | Ended::Stalled | Ended::TooSlow => self.resets += 1,
         }
     }
 
@@ -198,11 +208,12 @@ impl<A: Answers> Line<A> {
         let fault = match outcome {
             Ended::Whole => return outcome,
             Ended::Reset => "reset",
-            Ended::Stalled => {
-                respond.send_reset(Reason::CANCEL);
-                "write_timeout"
-            }
+            Ended::Stalled => "write_timeout",
+            Ended::TooSlow => "too_slow",
         };
+        if outcome != Ended::Reset {
+            respond.send_reset(Reason::CANCEL);
+        }
         self.metrics.stream_faults.with_label_values(&[fault]).inc();
         outcome
     }
@@ -225,9 +236,10 @@ impl<A: Answers> Line<A> {
         let Ok(mut stream) = respond.send_response(response, pieces.left_bytes() == 0) else {
             return Ended::Reset;
         };
+        let mut pace = Pace::new(&self.terms);
         while let Some(piece) = pieces.next(limits::H2_PIECE_BYTES) {
             let is_last = pieces.left_bytes() == 0;
-            let sent = self.send_piece(&mut stream, piece, is_last, &mut delivery).await;
+            let sent = self.send_piece(&mut stream, piece, is_last, &mut delivery, &mut pace).await;
             if sent != Ended::Whole {
                 return sent;
             }
@@ -242,19 +254,26 @@ impl<A: Answers> Line<A> {
         mut piece: Bytes,
         is_last: bool,
         delivery: &mut Option<Delivery>,
+        pace: &mut Pace,
     ) -> Ended {
         while !piece.is_empty() {
             stream.reserve_capacity(piece.len());
+            let mut waited = Duration::ZERO;
             while stream.capacity() == 0 {
+                let from = Instant::now();
                 let opened = poll_fn(|cx| stream.poll_capacity(cx));
                 match timeout(self.terms.write_timeout, opened).await {
                     Err(_) => return Ended::Stalled,
                     Ok(Some(Ok(_))) => {}
                     Ok(None | Some(Err(_))) => return Ended::Reset,
                 }
+                waited += from.elapsed();
             }
             let now = piece.split_to(piece.len().min(stream.capacity()));
             let len_bytes = now.len() as u64;
+            if pace.is_too_slow(waited, len_bytes) {
+                return Ended::TooSlow;
+            }
             if stream.send_data(now, is_last && piece.is_empty()).is_err() {
                 return Ended::Reset;
             }

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::Terms;
+use crate::limits;
 
 /// What a connection is doing, and counts that move whenever it gets somewhere.
 #[derive(Debug, Default)]
@@ -22,6 +23,9 @@ pub struct Progress {
     steps: AtomicU32,
     /// The client has not taken what is ready for it.
     write_blocked: AtomicBool,
+    written_bytes: AtomicU64,
+    /// Bytes that may still come in without a request; see `limits::H2_CREDIT_BYTES`.
+    credit_bytes: AtomicI64,
 }
 
 /// What a connection waits for. A new one owes its first header.
@@ -42,6 +46,17 @@ impl Progress {
         self.step();
     }
 
+    /// The client gains some of what it may send without asking.
+    pub fn gain(&self, credit_bytes: i64) {
+        let more = |left: i64| Some((left + credit_bytes).min(limits::H2_CREDIT_BYTES));
+        let _ = self.credit_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+
+    /// Whether it sent more than that.
+    pub fn is_flooded(&self) -> bool {
+        self.credit_bytes.load(Ordering::Relaxed) < 0
+    }
+
     fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
@@ -55,6 +70,48 @@ impl Progress {
     }
 }
 
+/// How much a client took of what was ready for it while it made us wait. One that takes a byte
+/// now and then is never silent, and would keep a body in memory for ever.
+#[derive(Debug)]
+pub struct Pace {
+    floor_bytes_s: u64,
+    /// The pace is judged over so much waiting.
+    window: Duration,
+    waited: Duration,
+    taken_bytes: u64,
+}
+
+impl Pace {
+    /// Nobody waited yet.
+    pub fn new(terms: &Terms) -> Self {
+        Self {
+            floor_bytes_s: terms.min_send_bytes_s,
+            window: terms.write_timeout,
+            waited: Duration::ZERO,
+            taken_bytes: 0,
+        }
+    }
+
+    /// The client took so much, having made us wait so long; whether that is too slow.
+    pub fn is_too_slow(&mut self, waited: Duration, taken_bytes: u64) -> bool {
+        self.waited += waited;
+        self.taken_bytes += taken_bytes;
+        if self.waited < self.window {
+            return false;
+        }
+        let wanted = u128::from(self.floor_bytes_s) * self.waited.as_millis() / 1000;
+        // Who took nothing at all is silent, which is another fault.
+        let too_slow = self.taken_bytes > 0 && u128::from(self.taken_bytes) < wanted;
+        (self.waited, self.taken_bytes) = (Duration::ZERO, 0);
+        too_slow
+    }
+
+    /// The client keeps up: what was before says nothing.
+    pub fn keeps_up(&mut self) {
+        (self.waited, self.taken_bytes) = (Duration::ZERO, 0);
+    }
+}
+
 /// Finds a connection that got nowhere for too long.
 pub struct Clock {
     header_timeout: Duration,
@@ -63,6 +120,9 @@ pub struct Clock {
     tick: Duration,
     seen_steps: u32,
     unmoved: Duration,
+    seen_bytes: u64,
+    was_blocked: bool,
+    pace: Pace,
 }
 
 impl Clock {
@@ -77,6 +137,9 @@ impl Clock {
             tick,
             seen_steps: 0,
             unmoved: Duration::ZERO,
+            seen_bytes: 0,
+            was_blocked: false,
+            pace: Pace::new(terms),
         }
     }
 
@@ -94,6 +157,15 @@ impl Clock {
 
     /// Time passed; the limit that was overstepped, if one was.
     pub fn ticked(&mut self, progress: &Progress) -> Option<&'static str> {
+        let written = progress.written_bytes.load(Ordering::Relaxed);
+        let taken_bytes = written - std::mem::replace(&mut self.seen_bytes, written);
+        let is_blocked = progress.write_blocked.load(Ordering::Relaxed);
+        // What went before the first wait went into the system's buffers.
+        if !std::mem::replace(&mut self.was_blocked, is_blocked) || !is_blocked {
+            self.pace.keeps_up();
+        } else if self.pace.is_too_slow(self.tick, taken_bytes) {
+            return Some("too_slow");
+        }
         let steps = progress.steps.load(Ordering::Relaxed);
         if steps != self.seen_steps {
             self.seen_steps = steps;
@@ -135,10 +207,15 @@ impl<S> Wire<S> {
     pub fn for_h2(stream: S) -> Self {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Answering);
+        progress.gain(limits::H2_CREDIT_BYTES);
         Self { stream, progress, reads_begin_a_header: false }
     }
 
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(len_bytes)) = outcome {
+            self.progress.written_bytes.fetch_add(len_bytes as u64, Ordering::Relaxed);
+            self.progress.gain(signed(len_bytes) / limits::H2_CREDIT_SHARE);
+        }
         let blocked = outcome.is_pending();
         self.progress.write_blocked.store(blocked, Ordering::Relaxed);
         if !blocked {
@@ -156,8 +233,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let got_bytes = buf.filled().len() - before;
+        if !self.reads_begin_a_header {
+            self.progress.credit_bytes.fetch_sub(signed(got_bytes), Ordering::Relaxed);
+            if self.progress.is_flooded() {
+                return Poll::Ready(Err(io::Error::other("more than requests are made of")));
+            }
+        }
         // Later bytes of a header do not count as progress: one a second would last for ever.
-        let got_some = self.reads_begin_a_header && buf.filled().len() > before;
+        let got_some = self.reads_begin_a_header && got_bytes > 0;
         if got_some && self.progress.phase() == Phase::Idle {
             self.progress.enter(Phase::Header);
         }
@@ -196,5 +280,73 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+fn signed(len_bytes: usize) -> i64 {
+    i64::try_from(len_bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clock_tells_who_is_silent_from_who_is_slow() {
+        let terms = Terms {
+            header_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(60),
+            max_header_bytes: 0,
+            max_headers: 0,
+            max_connections: 0,
+            max_streams: 0,
+            min_send_bytes_s: 10,
+            trusted_proxies: Vec::new(),
+        };
+        for (taken, ended) in
+            [(0, Some("write_timeout")), (1, Some("too_slow")), (9, Some("too_slow")), (10, None)]
+        {
+            let (mut client, server) = tokio::io::duplex(64);
+            let mut wire = Wire::for_h1(server);
+            let progress = Arc::clone(&wire.progress);
+            let mut clock = Clock::new(&terms);
+            assert_eq!(clock.tick(), Duration::from_secs(1));
+            let mut found = None;
+            for _ in 0..40 {
+                let fill = poll_fn(|cx| {
+                    while Pin::new(&mut wire).poll_write(cx, &[0; 16])?.is_ready() {}
+                    Poll::Ready(Ok::<_, io::Error>(()))
+                });
+                fill.await.unwrap();
+                found = found.or(clock.ticked(&progress));
+                client.read_exact(&mut vec![0; taken]).await.unwrap();
+            }
+            assert_eq!(found, ended, "{taken} bytes a second");
+        }
+    }
+
+    #[test]
+    fn who_takes_some_but_too_little_is_too_slow() {
+        const SECOND: Duration = Duration::from_secs(1);
+        for (name, floor_bytes_s, taken, seconds) in [
+            ("nothing at all", 100, &[0][..], None),
+            ("a byte a second", 100, &[1], Some(10)),
+            ("just below", 100, &[99], Some(10)),
+            ("just enough", 100, &[100], None),
+            ("in bursts", 100, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 1000], None),
+            ("no floor", 0, &[1], None),
+        ] {
+            let mut pace =
+                Pace { floor_bytes_s, window: 10 * SECOND, waited: Duration::ZERO, taken_bytes: 0 };
+            let mut taken = taken.iter().cycle();
+            let cut = (1..=40).find(|_| pace.is_too_slow(SECOND, *taken.next().unwrap()));
+            assert_eq!(cut, seconds, "{name}");
+        }
     }
 }

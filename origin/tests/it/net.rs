@@ -50,6 +50,7 @@ pub const TERMS: Terms = Terms {
     handshake_timeout: Duration::from_secs(20),
     max_connections: 1000,
     max_streams: 100,
+    min_send_bytes_s: 0,
     trusted_proxies: Vec::new(),
 };
 
