@@ -190,6 +190,7 @@ fn usable(new: Config, old: &Config) -> Config {
     origin.log_level = kept.log_level;
     origin.tls.listen.clone_from(&kept.tls.listen);
     origin.cache.responses_mib = kept.cache.responses_mib;
+    origin.limits.max_body_mib = kept.limits.max_body_mib;
     origin.store = kept.store.clone();
     config
 }
