@@ -13,7 +13,7 @@
 //! - [`nginx`]: a shared cache in front of origins.
 //! - [`identity`]: a certificate that the tests believe.
 //! - [`hls`], [`dash`], [`fragments`]: what is served, read by m3u8-rs, quick-xml, mp4-atom, mp4.
-//! - [`s3`], [`s3_proxy`]: a real S3 server, and what counts and spoils the way to it.
+//! - [`s3`], [`garage`], [`s3_proxy`]: real S3 servers, and what counts and spoils the way to them.
 //! - [`barcode`], [`beeps`]: what a picture and a sound say of themselves.
 //!
 //! Nothing here decides what is right: the tests do. A helper that cannot do its work panics and
@@ -27,6 +27,7 @@ pub mod dash;
 pub mod encoder;
 pub mod ffmpeg;
 pub mod fragments;
+pub mod garage;
 pub mod hls;
 pub mod identity;
 pub mod load;

@@ -4,6 +4,7 @@
 //! - `faults`: each thing that can go wrong on the way, its row of the failure table, recovery.
 //! - `random`: faults by chance, and every body compared.
 //! - `check`: what `headwater-origin check` says of credentials and permissions.
+//! - `garage`: all of it on a server that others run in production.
 //! - `publish`: uploads, and what is left of one that is cut off.
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 #![expect(clippy::print_stdout, reason = "what was measured goes to the report of long tests")]
@@ -11,6 +12,7 @@
 mod check;
 mod common;
 mod faults;
+mod garage;
 mod publish;
 mod random;
 mod served;

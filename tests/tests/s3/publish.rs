@@ -19,7 +19,7 @@ const LARGE: &str = "[[encoder.ladder]]\nheight = 288\nmax_bitrate_kbps = 200000
 const HASTY: &str = "attempt_timeout_ms = 5000\nmax_attempts = 2\npart_size_mib = 5";
 
 /// A source of two seconds.
-fn small() -> &'static Path {
+pub fn small() -> &'static Path {
     static SOURCE: OnceLock<PathBuf> = OnceLock::new();
     SOURCE.get_or_init(|| {
         let source = scratch::lasting("s3-small").join("small.mp4");
@@ -30,7 +30,7 @@ fn small() -> &'static Path {
 }
 
 /// A source that no encoder makes small: noise.
-fn large() -> &'static Path {
+pub fn large() -> &'static Path {
     static SOURCE: OnceLock<PathBuf> = OnceLock::new();
     SOURCE.get_or_init(|| {
         let source = scratch::lasting("s3-large").join("large.mp4");
