@@ -1,7 +1,10 @@
 //! Clients that keep asking over one connection each, strictly: what was sent and is not answered
-//! whole is a failure. Only a request that was never sent, on a connection that the server closed
-//! before, is sent on another one, as every client does (RFC 9112 9.3.1, RFC 9113 6.8).
+//! whole is a failure. Two kinds of request are sent again on another connection, as every client
+//! does: one that was never sent, since the server had closed the connection (RFC 9112 9.3.1), and
+//! one of which GOAWAY says that it was not begun (RFC 9113 6.8; hyper says the same of one that it
+//! did not send because GOAWAY had just come). The second kind is counted.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,12 +63,14 @@ pub struct LoadClient {
     open: Option<Sender>,
     /// Connections that it opened.
     pub connections: usize,
+    /// Requests that GOAWAY overtook.
+    pub overtaken: usize,
 }
 
 impl LoadClient {
     /// A client of the listener at `address`; with TLS it believes what `tls` believes.
     pub fn new(speaks: Speaks, address: SocketAddr, tls: &Arc<ClientConfig>) -> Self {
-        Self { speaks, address, tls: Arc::clone(tls), open: None, connections: 0 }
+        Self { speaks, address, tls: Arc::clone(tls), open: None, connections: 0, overtaken: 0 }
     }
 
     /// How it speaks.
@@ -88,9 +93,14 @@ impl LoadClient {
             match sent {
                 Ok(answer) => return self.read(answer, sender).await,
                 Err(mut error) => {
-                    if !is_unsent(&mut error) {
-                        return Err(format!("answer: {:?}", error.into_error()));
+                    if is_unsent(&mut error) {
+                        continue;
                     }
+                    let error = error.into_error();
+                    if !was_not_begun(&error) {
+                        return Err(format!("answer: {error:?}"));
+                    }
+                    self.overtaken += 1;
                 }
             }
         }
@@ -152,6 +162,15 @@ impl LoadClient {
 /// Whether nothing of the request reached the wire.
 fn is_unsent<B>(error: &mut TrySendError<B>) -> bool {
     error.take_message().is_some()
+}
+
+/// Whether the server ended the connection in peace, and this request was not among those that it
+/// answers before.
+fn was_not_begun(error: &hyper::Error) -> bool {
+    let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    h2.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 /// HTTP on a stream; the connection is driven in the background.

@@ -45,6 +45,9 @@ fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
     running.signal(Signal::HUP);
     until("it is taken", || reloads(&mut admin, "applied") == 1);
     assert_eq!(client.ask("GET", "/vip/movie/master.m3u8").status, 200, "on the same connection");
+    let change = "\"change\":\"profiles.vip.segment_ms: none -> 4000\"";
+    until("the log has each change", || running.said().contains(change));
+    assert!(!running.said().contains("profiles.clear."), "and nothing that did not change");
 
     for bad in [
         "[profiles",
@@ -57,6 +60,8 @@ fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
         until("it is refused", || reloads(&mut admin, "refused") == before + 1);
         assert_eq!(client.ask("GET", "/vip/movie/master.m3u8").status, 200, "{bad}");
     }
+    let told = "configuration refused: everything is as before";
+    until("the log has each refusal", || running.said().matches(told).count() == 3);
     // What is no longer admitted is not served from the cache either.
     let master = String::from_utf8(client.ask("GET", "/vip/movie/master.m3u8").body).unwrap();
     let playlist = master.lines().find(|line| line.ends_with("index.m3u8")).unwrap();
