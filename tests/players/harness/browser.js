@@ -35,11 +35,18 @@ export async function launchBrowser() {
 /**
  * Opens the page's link to a title.
  * @param {import('playwright-core').Browser} browser
- * @param {{base: string, title: string, player: string, profile: string, buffer_s?: number}} what
+ * @param {{base: string, title: string, player: string, profile: string, buffer_s?: number,
+ *   manifests?: {hls: string, dash: string}, cookie?: {name: string, value: string}}} what with `manifests` the page is
+ *   given these URLs for the title, which the origin itself does not list
  */
-export async function openPlayer(browser, { base, title, player, profile, buffer_s }) {
+export async function openPlayer(browser, { base, title, player, profile, buffer_s, manifests, cookie }) {
   const context = await browser.newContext({ viewport: { width: 1240, height: 1000 } });
+  if (cookie) await context.addCookies([{ ...cookie, url: base }]);
   const page = await context.newPage();
+  if (manifests) {
+    const json = [{ id: title, duration_ms: 0, profiles: { [profile]: manifests } }];
+    await page.route('**/titles.json', (route) => route.fulfill({ json }));
+  }
   const scriptErrors = [];
   page.on('pageerror', (error) => scriptErrors.push(error.message));
   await page.addInitScript(observe);

@@ -29,6 +29,11 @@ const SAMPLE_LADDER = [
   { height: 480, max_bitrate_kbps: 1000, crf: 16 },
 ];
 
+const PROFILES = `[profiles.clear]
+[profiles.short]
+segment_ms = 2000
+`;
+
 /** Path of a built binary: `HEADWATER_TEST_ORIGIN`, `HEADWATER_TEST_ENCODER`, or the debug build's. */
 export function binary(name) {
   const path = process.env[`HEADWATER_TEST_${name.toUpperCase()}`] ?? join(repository, 'target/debug', `headwater-${name}`);
@@ -37,10 +42,11 @@ export function binary(name) {
 }
 
 /** Store URL with the sample in it: a picture with bar code and timecode, a beep each second. Made once per encoder. */
-export async function sampleStore() {
-  return madeOnce('sample', encoderConfig(SAMPLE_LADDER), async (folder, config) => {
+export async function sampleStore(seconds = SAMPLE_S) {
+  const name = seconds === SAMPLE_S ? 'sample' : `sample${seconds}`;
+  return madeOnce(name, encoderConfig(SAMPLE_LADDER), async (folder, config) => {
     const source = join(folder, 'sample.mp4');
-    await encoder(['sample', source, '--seconds', String(SAMPLE_S), '--width', '854', '--height', '480', '--rate', String(FPS)]);
+    await encoder(['sample', source, '--seconds', String(seconds), '--width', '854', '--height', '480', '--rate', String(FPS)]);
     await encoder(['encode', source, '--title', SAMPLE, '--config', config]);
     await rm(source);
   });
@@ -118,8 +124,9 @@ export async function startBucket(storeUrl) {
 /**
  * Starts an origin on a free port, with segments of 6 s in profile `clear` and of 2 s in `short`.
  * @param {string | {store: string, env: Record<string, string>}} where a store's URL, or what `startBucket` says of its own
+ * @param {string} profiles tables of the configuration instead of those two
  */
-export async function startOrigin(where) {
+export async function startOrigin(where, profiles = PROFILES) {
   const { store, env } = typeof where === 'string' ? { store: `[store]\nurl = "${where}"`, env: {} } : where;
   const folder = await mkdtemp(join(tmpdir(), 'headwater-origin-'));
   const [port, adminPort] = [await freePort(), await freePort()];
@@ -133,10 +140,7 @@ admin_listen = "127.0.0.1:${adminPort}"
 page = true
 access_log = "off"
 grace_s = 0
-[profiles.clear]
-[profiles.short]
-segment_ms = 2000
-`,
+${profiles}`,
   );
   const child = spawn(binary('origin'), ['--config', config], {
     stdio: ['ignore', 'ignore', 'pipe'],

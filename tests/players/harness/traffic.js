@@ -10,9 +10,10 @@ export function segments(log) {
   return log.map((exchange) => ({ ...exchange, ...segmentOf(exchange.path) })).filter(({ number }) => number !== undefined);
 }
 
-/** Answers that are no success, one line each. */
-export function unsuccessful(log) {
-  const failed = log.filter(({ status, state }) => state === 'failed' || (status !== null && ![200, 206, 304].includes(status)));
+/** Answers that are no success, one line each; with `also` allowed. */
+export function unsuccessful(log, also = []) {
+  const good = [200, 206, 304, ...also];
+  const failed = log.filter(({ status, state }) => state === 'failed' || (status !== null && !good.includes(status)));
   return failed.map(({ status, state, path }) => `${status ?? state} ${path}`);
 }
 
