@@ -32,6 +32,11 @@ impl Nginx {
     /// In front of two origins, which may be the same one; `secret` is sent to them. `None`, counted
     /// as a skip, where nginx is not installed.
     pub fn start(origins: [&Origin; 2], secret: Option<&str>) -> Option<Self> {
+        Self::judging(origins, secret, &[])
+    }
+
+    /// The same, for profiles that want a token from each viewer.
+    pub fn judging(origins: [&Origin; 2], secret: Option<&str>, profiles: &[&str]) -> Option<Self> {
         let program =
             ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|p| Path::new(p).is_file());
         let Some(program) = program else {
@@ -41,6 +46,8 @@ impl Nginx {
         let folder = scratch::folder();
         let port = free_port();
         write_files(folder.path(), port, origins, secret);
+        let wanted: String = profiles.iter().map(|name| format!("~^/{name}/ 1;\n")).collect();
+        fs::write(folder.path().join("headwater-wanted.map"), wanted).unwrap();
         let process = run::command(program)
             .args(["-p", &text(folder.path()), "-c", "nginx.conf"])
             .arg("-e")
@@ -83,6 +90,11 @@ impl Nginx {
         files(&self.folder.path().join("cache"))
             .iter()
             .for_each(|file| fs::remove_file(file).unwrap());
+    }
+
+    /// How many responses lie in the cache.
+    pub fn cached(&self) -> usize {
+        files(&self.folder.path().join("cache")).len()
     }
 
     fn log(&self) -> String {

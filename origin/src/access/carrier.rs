@@ -45,12 +45,30 @@ pub fn split(path: &str) -> (Option<&str>, &str) {
 
 /// A path fit for logs: whatever stands where a token may stand is left out.
 pub fn redacted(path: &str) -> Cow<'_, str> {
-    if !path.contains(MARK) {
+    if !path.contains([MARK, '%']) {
         return Cow::Borrowed(path);
     }
-    let shown = |element: &str| element.find(MARK).map_or(element.len(), |at| at + 1);
+    let shown = |element: &str| mark(element).map_or(element.len(), |at| at + 1);
     let elements: Vec<_> = path.split('/').map(|element| &element[..shown(element)]).collect();
     Cow::Owned(elements.join("/"))
+}
+
+/// Where an element has the mark, or what somebody on the way made of it by percent-encoding,
+/// perhaps more than once.
+fn mark(element: &str) -> Option<usize> {
+    let bytes = element.as_bytes();
+    let encoded = |at: usize| {
+        let mut rest = &bytes[at + 1..];
+        while let Some(once_more) = rest.strip_prefix(b"25") {
+            rest = once_more;
+        }
+        rest.get(..2).is_some_and(|digits| digits.eq_ignore_ascii_case(b"7e"))
+    };
+    let is_mark = |at: &usize| match bytes[*at] {
+        b'%' => encoded(*at),
+        other => char::from(other) == MARK,
+    };
+    (0..bytes.len()).find(is_mark)
 }
 
 /// The only token of a request, and how it came.
@@ -188,6 +206,9 @@ mod tests {
             ("//~abc/x", "//~/x"),
             ("/main/~abc", "/main/~"),
             ("/x~abc/~def/y", "/x~/~/y"),
+            ("/%7eabc/main/t/%7Ed", "/%/main/t/%"),
+            ("/%25257Eabc/t", "/%/t"),
+            ("/main/%74/100%", "/main/%74/100%"),
             ("~abc", "~"),
         ];
         for (path, shown) in table {

@@ -4,4 +4,5 @@
 
 mod cached;
 mod nodes;
+mod tokens;
 mod versions;
