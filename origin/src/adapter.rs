@@ -18,6 +18,7 @@ mod ahead;
 mod body;
 mod door;
 mod exchange;
+mod request_body;
 mod h1;
 mod h2;
 mod wire;

@@ -3,13 +3,14 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::AsHeaderName;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::delivery::Delivery;
 use crate::slices::Slices;
 
-/// A request, without whatever body it may carry.
+/// A request.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The method.
@@ -18,8 +19,10 @@ pub struct Request {
     pub uri: Uri,
     /// The header.
     pub headers: HeaderMap,
-    /// Whether bytes of a body follow or are announced.
+    /// Whether bytes of a body follow or are announced that nobody read.
     pub has_body: bool,
+    /// The body, where the answer depends on one: [`takes_body`](crate::route::takes_body).
+    pub body: Bytes,
     /// Whether it is HTTP/1.1 and does not name exactly one Host (RFC 9112 3.2).
     pub lacks_host: bool,
     /// Who is at the other end of the connection.

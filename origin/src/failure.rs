@@ -65,6 +65,12 @@ pub enum Failure {
     StoreThrottled(Cause),
     /// The store did not answer in time.
     StoreTimeout(Cause),
+    /// The profile hands out no keys.
+    KeysNotDelivered,
+    /// The version has no key of the wanted ids.
+    UnknownKey,
+    /// A body that asks for no keys; why.
+    MalformedLicenceRequest(&'static str),
     /// There are no keys to encrypt with.
     Keys(KeyError),
     /// Bodies that are being read or sent take all the memory that they may.
@@ -229,6 +235,15 @@ impl Failure {
             Self::StoreTimeout(_) => {
                 (504, "store_timeout", "the store did not answer in time", Level::WARN, AskAgain)
             }
+            Self::KeysNotDelivered => {
+                (404, "keys_not_delivered", "the profile hands out no keys", Level::DEBUG, Seconds)
+            }
+            Self::UnknownKey => {
+                (404, "unknown_key", "the version has no such key", Level::DEBUG, Never)
+            }
+            Self::MalformedLicenceRequest(why) => {
+                (400, "malformed_licence_request", *why, Level::DEBUG, Never)
+            }
             Self::Keys(error) => keys_row(error.kind),
             Self::Overloaded => {
                 (503, "overloaded", "too much is being sent just now", Level::WARN, AskAgain)
@@ -283,6 +298,9 @@ impl Failure {
             Self::StoreDenied(cause()),
             Self::StoreThrottled(cause()),
             Self::StoreTimeout(cause()),
+            Self::KeysNotDelivered,
+            Self::UnknownKey,
+            Self::MalformedLicenceRequest("what is wrong with it"),
             Self::Keys(keys(Kind::Missing)),
             Self::Keys(keys(Kind::Wrong)),
             Self::Keys(keys(Kind::Denied)),

@@ -73,6 +73,12 @@ pub const LISTED_NAMES: usize = 100_000;
 pub const LOOK_TTL: Duration = Duration::from_secs(1);
 /// Titles whose pointer is remembered.
 pub const POINTERS: u64 = 100_000;
+/// Keys that a licence request may ask for: a title has a few for each key period.
+pub const LICENCE_KEYS: usize = 64;
+/// Bytes of a licence request: that many ids and what stands around them.
+pub const LICENCE_REQUEST_BYTES: usize = 4096;
+/// Versions whose keys are kept ready, each a few kilobytes.
+pub const PROTECTIONS: u64 = 4096;
 /// Versions whose highest `seq` is remembered.
 pub const SEQS: u64 = 100_000;
 /// Seconds given to running responses after Ctrl-C, where SIGTERM gives the configured grace.

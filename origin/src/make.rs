@@ -2,62 +2,104 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use headwater_config::Format;
 use headwater_packager::ids::TrackId;
 use headwater_packager::plan::{self, SegmentPlan};
-use headwater_packager::title::Track;
-use headwater_packager::{dash, hls};
+use headwater_packager::signalling::Protection;
+use headwater_packager::timeline::Timeline;
+use headwater_packager::title::{Title, Track};
+use headwater_packager::{Error, dash, hls};
 use http::HeaderValue;
 
 use crate::access::propagate::Along;
 use crate::bodies::Bodies;
 use crate::cache_tags::Tags;
 use crate::etag::EntityTag;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure, Part};
 use crate::representation::{Facts, Representation};
 use crate::route::{Manifest, TrackFile};
 use crate::segment;
-use crate::store::Store;
-use crate::titles::Opened;
+use crate::store::{Key, Store};
+use crate::titles::{Cut, Opened};
 
 const HLS_TYPE: &str = "application/vnd.apple.mpegurl";
 const DASH_TYPE: &str = "application/dash+xml";
 const VIDEO_TYPE: &str = "video/mp4";
 const AUDIO_TYPE: &str = "audio/mp4";
 
-/// A manifest for the whole title. `prefix` stands before every URI in it.
-pub fn manifest(
-    opened: &Opened,
-    segment_ms: u32,
-    manifest: Manifest,
-    prefix: &str,
-) -> Representation {
-    let (title, timeline) = (&opened.title, opened.timeline(segment_ms));
-    match manifest {
-        Manifest::Hls => {
-            Representation::of_text(HLS_TYPE, hls::multivariant(title, timeline, prefix))
-        }
-        Manifest::Dash => Representation::of_text(DASH_TYPE, dash::mpd(title, timeline, prefix)),
-    }
+/// A version as a profile serves it.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The version.
+    pub opened: Arc<Opened>,
+    /// How it is cut.
+    pub cut: Cut,
+    /// Its keys, where it leaves under keys.
+    pub protection: Option<Arc<Protection>>,
 }
 
-/// A file of one track.
-pub fn track_file(
-    opened: &Opened,
-    segment_ms: u32,
-    track: &TrackId,
-    file: TrackFile,
-) -> Result<Representation, Failure> {
-    let (title, timeline) = (&opened.title, opened.timeline(segment_ms));
-    let track = title.track(track).ok_or(Failure::UnknownTrack)?;
-    match file {
-        TrackFile::Playlist => Ok(Representation::of_text(HLS_TYPE, hls::media(timeline, track))),
-        TrackFile::Iframes => {
-            let playlist = hls::iframes(timeline, track).ok_or(Failure::UnknownSegment)?;
-            Ok(Representation::of_text(HLS_TYPE, playlist))
+impl Served {
+    /// Its heads.
+    pub fn title(&self) -> &Title {
+        &self.opened.title
+    }
+
+    fn timeline(&self) -> &Timeline {
+        self.opened.timeline(self.cut)
+    }
+
+    fn protection(&self) -> Option<&Protection> {
+        self.protection.as_deref()
+    }
+
+    fn track(&self, track: &TrackId) -> Result<&Track, Failure> {
+        self.title().track(track).ok_or(Failure::UnknownTrack)
+    }
+
+    /// A manifest for the whole title. `prefix` stands before every URI in it.
+    pub fn manifest(&self, manifest: Manifest, prefix: &str) -> Representation {
+        let (title, timeline, protection) = (self.title(), self.timeline(), self.protection());
+        match manifest {
+            Manifest::Hls => {
+                let playlist = hls::multivariant(title, timeline, protection, prefix);
+                Representation::of_text(HLS_TYPE, playlist)
+            }
+            Manifest::Dash => {
+                let mpd = dash::mpd(title, timeline, protection, prefix);
+                Representation::of_text(DASH_TYPE, mpd)
+            }
         }
-        // A copy, so that a kept init does not keep all of its title's heads.
-        TrackFile::Init => Ok(Representation::of_bytes(media_type(track), track.init().to_vec())),
+    }
+
+    /// A file of one track.
+    pub fn track_file(&self, track: &TrackId, file: TrackFile) -> Result<Representation, Failure> {
+        let (track, timeline, protection) =
+            (self.track(track)?, self.timeline(), self.protection());
+        match file {
+            TrackFile::Playlist => {
+                Ok(Representation::of_text(HLS_TYPE, hls::media(timeline, track, protection)))
+            }
+            TrackFile::Iframes => {
+                let playlist = hls::iframes(timeline, track, protection);
+                Ok(Representation::of_text(HLS_TYPE, playlist.ok_or(Failure::UnknownSegment)?))
+            }
+            TrackFile::Init => {
+                let init = match protection {
+                    Some(protection) => {
+                        protection.init(track).map_err(|error| self.heads_damaged(&error))?
+                    }
+                    // A copy, so that a kept init does not keep all of its title's heads.
+                    None => Bytes::copy_from_slice(track.init()),
+                };
+                Ok(Representation::of_bytes(media_type(track), init))
+            }
+        }
+    }
+
+    fn heads_damaged(&self, error: &Error) -> Failure {
+        let key = Key::heads(self.title().id(), self.title().version()).to_string();
+        Failure::SourceDamaged(Cause { part: Part::Heads, key, detail: error.to_string() })
     }
 }
 
@@ -82,7 +124,7 @@ pub fn passing_on(
 pub struct Planned {
     /// All that a HEAD tells.
     pub facts: Facts,
-    opened: Arc<Opened>,
+    served: Served,
     track: TrackId,
     plan: SegmentPlan,
 }
@@ -90,16 +132,14 @@ pub struct Planned {
 impl Planned {
     /// Plans segment `number` of `track`; `path` is its address.
     pub fn new(
-        opened: Arc<Opened>,
-        segment_ms: u32,
+        served: Served,
         track: &TrackId,
         number: u32,
         path: &str,
         tags: Tags,
     ) -> Result<Self, Failure> {
-        let cut = opened.title.track(track).ok_or(Failure::UnknownTrack)?;
-        let timeline = opened.timeline(segment_ms);
-        let plan = plan::segment(timeline, cut, number).ok_or(Failure::UnknownSegment)?;
+        let cut = served.track(track)?;
+        let plan = plan::segment(served.timeline(), cut, number).ok_or(Failure::UnknownSegment)?;
         let facts = Facts {
             content_type: HeaderValue::from_static(media_type(cut)),
             etag: EntityTag::of_content(path, plan.len_bytes, plan.content_tag),
@@ -107,19 +147,23 @@ impl Planned {
             gzip: false,
             tags,
         };
-        Ok(Self { facts, opened, track: track.clone(), plan })
+        Ok(Self { facts, served, track: track.clone(), plan })
     }
 
-    /// Reads and checks the bytes, if there is room for them.
+    /// Reads and checks the bytes, if there is room for them, and where they leave under a key
+    /// encrypts them.
     pub async fn read(
         self,
         store: Arc<dyn Store>,
         bodies: &Arc<Bodies>,
     ) -> Result<Representation, Failure> {
         let room = bodies.room(self.facts.len_bytes)?;
-        let title = &self.opened.title;
-        let track = title.track(&self.track).ok_or(Failure::UnknownTrack)?;
-        let body = segment::read(&*store, title, track, &self.plan).await?;
+        let (title, track) = (self.served.title(), self.served.track(&self.track)?);
+        let clear = segment::read(&*store, title, track, &self.plan).await?;
+        let body = match self.served.protection() {
+            None => clear,
+            Some(protection) => segment::protect(title, track, protection, &self.plan, &clear)?,
+        };
         Ok(Representation::of_media(self.facts, room.hold(&body)))
     }
 }

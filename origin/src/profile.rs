@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use headwater_config::{Name, Profile as Settings};
+use headwater_config::{self as config, Name, Profile as Settings};
 use headwater_packager::FORMAT_VERSION;
 use headwater_packager::ids::Rev;
+use headwater_packager::protect::{Form, Scheme};
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use crate::access::{Access, SecretError};
 use crate::respond::Lifetime;
+use crate::titles::Cut;
 
 /// The policies by name.
 #[derive(Debug)]
@@ -20,10 +22,10 @@ pub struct Profiles(BTreeMap<Name, Profile>);
 /// One policy.
 #[derive(Debug)]
 pub struct Profile {
+    /// What it is called.
+    pub name: Name,
     /// What the operator wrote.
     pub settings: Settings,
-    /// Part of every versioned URL.
-    pub rev: Rev,
     /// How long manifests may be kept.
     pub manifest_lifetime: Lifetime,
     /// Who may have responses.
@@ -48,7 +50,7 @@ impl Profiles {
     pub fn new(settings: &BTreeMap<Name, Settings>) -> Result<Self, NotReady> {
         let ready = |(name, settings): (&Name, &Settings)| {
             let not_ready = |error| NotReady { profile: name.clone(), error };
-            Ok((name.clone(), Profile::new(settings.clone()).map_err(not_ready)?))
+            Ok((name.clone(), Profile::new(name.clone(), settings.clone()).map_err(not_ready)?))
         };
         Ok(Self(settings.iter().map(ready).collect::<Result<_, _>>()?))
     }
@@ -64,22 +66,49 @@ impl Profiles {
     }
 }
 
-/// Every segment length that some policy asks for, in milliseconds, once.
-pub fn segment_lengths_ms(settings: &BTreeMap<Name, Settings>) -> Vec<u32> {
-    let mut lengths: Vec<_> = settings.values().map(|settings| settings.segment_ms).collect();
-    lengths.sort_unstable();
-    lengths.dedup();
-    lengths
+/// Every way in which some policy has versions cut, once.
+pub fn cuts(settings: &BTreeMap<Name, Settings>) -> Vec<Cut> {
+    let mut cuts: Vec<_> = settings.values().map(cut).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts
+}
+
+fn cut(settings: &Settings) -> Cut {
+    let form = match settings.protection.scheme {
+        config::Scheme::None => Form::Clear,
+        config::Scheme::Cenc => Form::Protected(Scheme::Cenc),
+        config::Scheme::Cbcs => Form::Protected(Scheme::Cbcs),
+    };
+    Cut { segment_ms: settings.segment_ms, form }
 }
 
 impl Profile {
-    fn new(settings: Settings) -> Result<Self, SecretError> {
+    fn new(name: Name, settings: Settings) -> Result<Self, SecretError> {
         Ok(Self {
-            rev: rev(FORMAT_VERSION, &settings.shape()),
             manifest_lifetime: manifest_lifetime(&settings),
             access: Access::open(&settings.access)?,
+            name,
             settings,
         })
+    }
+
+    /// How it has versions cut.
+    pub fn cut(&self) -> Cut {
+        cut(&self.settings)
+    }
+
+    /// What its keys are bound to.
+    pub fn key_domain(&self) -> &Name {
+        self.settings.protection.domain(&self.name)
+    }
+
+    /// The part of a versioned URL that stands for everything else that shapes its bytes: the
+    /// output format, the settings, and where there are keys, their identity.
+    pub fn rev(&self, keys: Option<[u8; 16]>) -> Rev {
+        let mut shape = self.settings.shape();
+        shape.extend(keys.map(|id| ("keys", format!("{:032x}", u128::from_be_bytes(id)))));
+        rev(FORMAT_VERSION, &shape)
     }
 }
 

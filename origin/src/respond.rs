@@ -37,6 +37,8 @@ pub static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The methods that are answered.
 static METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+/// The methods where keys are asked for in a body.
+static POSTING: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 /// Header fields that a page may read beside the few that it always may.
 static EXPOSED: HeaderValue = HeaderValue::from_static(
     "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, X-Request-Id",
@@ -186,9 +188,9 @@ struct Told {
 
 /// The answer to OPTIONS, a CORS preflight or not: the same for every resource, because a
 /// preflight comes without what would tell one viewer from another.
-pub fn preflight() -> Reply {
+pub fn preflight(takes_body: bool) -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
-    headers.insert(header::ALLOW, METHODS.clone());
+    headers.insert(header::ALLOW, if takes_body { &POSTING } else { &METHODS }.clone());
     Reply { status: StatusCode::NO_CONTENT, headers, body: Slices::empty() }
 }
 
@@ -231,7 +233,8 @@ pub fn allow_pages(headers: &mut HeaderMap, origins: &CorsOrigins, request: &Req
     };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
     if request.method == Method::OPTIONS {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
+        let methods = headers.get(header::ALLOW).unwrap_or(&METHODS).clone();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ANY_FIELD.clone());
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S.clone());
         return;

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::profile::{self, Profiles};
+use crate::protections::Protections;
 use crate::recent::Recent;
 use crate::service::Service;
 use crate::start_error::StartError;
@@ -66,8 +67,8 @@ impl Rooms {
     pub fn under(&self, old: &Config, new: &Config) -> Result<Self, StartError> {
         let service = &self.service;
         let books = Arc::clone(&service.books);
-        let lengths = |config: &Config| profile::segment_lengths_ms(&config.profiles);
-        let keeps_titles = lengths(old) == lengths(new) && old.origin.cache == new.origin.cache;
+        let cuts = |config: &Config| profile::cuts(&config.profiles);
+        let keeps_titles = cuts(old) == cuts(new) && old.origin.cache == new.origin.cache;
         let titles = if keeps_titles {
             Arc::clone(&service.titles)
         } else {
@@ -79,7 +80,8 @@ impl Rooms {
             cache(new, &books.metrics)
         };
         let bodies = Arc::clone(&service.bodies);
-        Self::around(new, Arc::clone(&service.store), titles, cache, bodies, books, &service.keys)
+        let ring = &service.protections.ring;
+        Self::around(new, Arc::clone(&service.store), titles, cache, bodies, books, ring)
     }
 
     fn around(
@@ -92,8 +94,8 @@ impl Rooms {
         before: &KeyRing,
     ) -> Result<Self, StartError> {
         let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
+        let protections = Protections::open(config, before).map_err(StartError::Keys)?;
         let tokens = Tokens::open(&config.origin.tokens).map_err(StartError::Tokens)?;
-        let keys = KeyRing::open(&config.keys, before).map_err(StartError::Keys)?;
         let metrics = &books.metrics;
         let admin = Admin {
             metrics: Arc::clone(metrics),
@@ -102,8 +104,8 @@ impl Rooms {
         };
         let service = Service {
             profiles,
+            protections,
             tokens: Arc::new(tokens),
-            keys,
             titles,
             cache,
             bodies,
@@ -146,7 +148,7 @@ pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) ->
         capacity_bytes: mib(cache.titles_mib),
         pointer_ttl: Duration::from_millis(cache.pointer_ttl_ms.into()),
         not_found_ttl: Duration::from_millis(cache.not_found_ttl_ms.into()),
-        segment_lengths_ms: profile::segment_lengths_ms(&config.profiles),
+        cuts: profile::cuts(&config.profiles),
     };
     Titles::new(store, Arc::clone(metrics), terms)
 }

@@ -5,7 +5,8 @@
 //! /healthz  /readyz
 //! /<profile>/<title>/<manifest>                            the live version
 //! /<profile>/<title>/<version>.<rev>/<manifest>            master.m3u8, manifest.mpd
-//! /<profile>/<title>/<version>.<rev>/<track>/<file>        index.m3u8, iframes.m3u8, init.mp4, <n>.m4s
+//! /<profile>/<title>/<version>.<rev>/<track>/<file>        index.m3u8, iframes.m3u8, init.mp4, <n>.m4s, key
+//! /<profile>/<title>/<version>.<rev>/clearkey
 //! ```
 //!
 //! A resource has exactly one spelling: what parses prints back to the very same path, so the path
@@ -17,6 +18,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use headwater_config::Format;
+use http::Method;
+
 use headwater_packager::ids::{Rev, TitleId, TrackId, VersionId};
 
 /// What a path asks for.
@@ -74,6 +77,10 @@ pub enum Resource {
     TrackFile(TrackId, TrackFile),
     /// `<n>.m4s`: CMAF segment of one track; counts from 1.
     Segment(TrackId, u32),
+    /// `<track>/key`: the 16 bytes of a track's key.
+    Key(TrackId),
+    /// `clearkey`: keys for W3C Clear Key, by POST.
+    ClearKey,
 }
 
 /// A file of one track that heads alone determine.
@@ -115,6 +122,7 @@ impl<'a> Route<'a> {
             (Some(profile), Some(title), Some(bound), Some(file), track_file, None) => {
                 let (version, rev) = bound.split_once('.').ok_or(NotRouted::Unknown)?;
                 let resource = match track_file {
+                    None if file == "clearkey" => Resource::ClearKey,
                     None => Resource::Manifest(known(file)?),
                     Some(track_file) => Resource::of_track(known(file)?, track_file)?,
                 };
@@ -143,6 +151,7 @@ impl<'a> Route<'a> {
                 Resource::TrackFile(_, TrackFile::Iframes) => "hls_iframes",
                 Resource::TrackFile(_, TrackFile::Init) => "init",
                 Resource::Segment(..) => "segment",
+                Resource::Key(_) | Resource::ClearKey => "key",
             },
         }
     }
@@ -179,17 +188,28 @@ impl Resource {
         match self {
             Self::Manifest(manifest) => Some(manifest.format()),
             Self::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Some(Format::Hls),
-            Self::TrackFile(_, TrackFile::Init) | Self::Segment(..) => None,
+            Self::TrackFile(_, TrackFile::Init)
+            | Self::Segment(..)
+            | Self::Key(_)
+            | Self::ClearKey => None,
         }
     }
 
     fn of_track(track: TrackId, file: &str) -> Result<Self, NotRouted> {
+        if file == "key" {
+            return Ok(Self::Key(track));
+        }
         let Some(digits) = file.strip_suffix(".m4s") else {
             return Ok(Self::TrackFile(track, known(file)?));
         };
         let counts = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
         if counts { Ok(Self::Segment(track, known(digits)?)) } else { Err(NotRouted::Unknown) }
     }
+}
+
+/// Whether an answer may depend on a request's body, so that the codec must read it.
+pub fn takes_body(method: &Method, path: &str) -> bool {
+    method == Method::POST && path.ends_with("/clearkey")
 }
 
 /// Refuses every spelling that some client, proxy or cache might fold into another one.
@@ -266,6 +286,8 @@ impl fmt::Display for Resource {
             Self::Manifest(manifest) => manifest.fmt(f),
             Self::TrackFile(track, file) => write!(f, "{track}/{file}"),
             Self::Segment(track, number) => write!(f, "{track}/{number}.m4s"),
+            Self::Key(track) => write!(f, "{track}/key"),
+            Self::ClearKey => f.write_str("clearkey"),
         }
     }
 }
@@ -318,6 +340,8 @@ mod tests {
             (format!("/main/t/{BOUND}/v1080/iframes.m3u8"), track(TrackFile::Iframes)),
             (format!("/main/t/{BOUND}/v1080/init.mp4"), track(TrackFile::Init)),
             (format!("/main/t/{BOUND}/v1080/1.m4s"), segment(1)),
+            (format!("/main/t/{BOUND}/v1080/key"), bound(Resource::Key("v1080".parse().unwrap()))),
+            (format!("/main/t/{BOUND}/clearkey"), bound(Resource::ClearKey)),
             (format!("/main/t/{BOUND}/v1080/4294967295.m4s"), segment(u32::MAX)),
         ];
         for (path, wanted) in cases {
@@ -375,6 +399,8 @@ mod tests {
             format!("/main/t/{BOUND}/v1080/.m4s"),
             format!("/main/t/{BOUND}/v1080/4294967296.m4s"),
             format!("/main/t/{BOUND}/v1080/1.mp4"),
+            format!("/main/t/{BOUND}/key"),
+            format!("/main/t/{BOUND}/v1080/clearkey"),
             format!("/main/t/{BOUND}/v1080/1.m4s/x"),
             format!("/main/t/{BOUND}/v1080/1.m4s/x/y"),
             "/assets/a/b".into(),

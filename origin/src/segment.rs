@@ -1,7 +1,10 @@
 //! Media: from a plan to checked bytes. In the clear a segment is its source bytes as they lie in
-//! the store; nothing is copied.
+//! the store; nothing is copied. Under a key it has new heads, and a payload that is copied once
+//! and encrypted in place.
 
+use bytes::{Bytes, BytesMut};
 use headwater_packager::plan::{self, SegmentPlan};
+use headwater_packager::signalling::Protection;
 use headwater_packager::title::{Title, Track};
 
 use crate::failure::{Cause, Failure, Part};
@@ -34,6 +37,32 @@ pub async fn read(
         parts.push(bytes);
     }
     Ok(parts.into_iter().collect())
+}
+
+/// Encrypts what was read.
+pub fn protect(
+    title: &Title,
+    track: &Track,
+    protection: &Protection,
+    plan: &SegmentPlan,
+    clear: &Slices,
+) -> Result<Slices, Failure> {
+    let mut bytes = BytesMut::with_capacity(clear.parts().iter().map(Bytes::len).sum());
+    clear.parts().iter().for_each(|part| bytes.extend_from_slice(part));
+    let first = plan.reads.first().map_or(0, |read| read.fragments.start);
+    let made = protection.of(track).protector.fragments(track, first, bytes);
+    let slices: Slices = made
+        .map_err(|error| {
+            let object = &track.objects()[plan.reads.first().map_or(0, |read| read.object)];
+            damaged(&Key::media(title.id(), title.version(), &object.name), error.to_string())
+        })?
+        .into_iter()
+        .collect();
+    if slices.len_bytes() != plan.len_bytes {
+        let detail = format!("encrypted to {}, planned {}", slices.len_bytes(), plan.len_bytes);
+        return Err(Failure::Internal(detail));
+    }
+    Ok(slices)
 }
 
 fn damaged(key: &Key, detail: String) -> Failure {

@@ -30,10 +30,10 @@ use crate::delivery::{About, Books, CacheUse, Caller, Delivery};
 use crate::edge::Edge;
 use crate::exchange::{Answer, Request};
 use crate::failure::{Cause, Failure, Part};
-use crate::keys::KeyRing;
-use crate::make::{self, Planned};
+use crate::make::{self, Planned, Served};
 use crate::page::Page;
 use crate::profile::{Profile, Profiles};
+use crate::protections::Protections;
 use crate::recent::Recent;
 use crate::representation::{Facts, Representation};
 use crate::respond::{self, Lifetime, Reply, Verdict};
@@ -50,10 +50,10 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 pub struct Service {
     /// Delivery policies.
     pub profiles: Profiles,
+    /// Their titles under keys.
+    pub protections: Protections,
     /// What viewers of protected profiles show.
     pub tokens: Arc<Tokens>,
-    /// Where content keys come from.
-    pub keys: KeyRing,
     /// Pointers and opened versions.
     pub titles: Arc<Titles>,
     /// Responses in memory.
@@ -92,7 +92,7 @@ impl Service {
                 let reply = self.serve(request, route, Moment::new(now, at), about).await;
                 reply.map(|reply| self.with_cache_status(reply, about.cache))
             }
-            Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight()),
+            Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight(false)),
             Err(failure) => Err(failure.clone()),
         };
         let mut reply = reply.unwrap_or_else(|failure| {
@@ -141,15 +141,18 @@ impl Service {
         about: &mut About,
     ) -> Result<Reply, Failure> {
         let now = moment.now;
+        let takes_body = matches!(route, Route::Versioned { resource: Resource::ClearKey, .. });
         match request.method {
-            Method::GET | Method::HEAD | Method::OPTIONS => {}
+            Method::OPTIONS => {}
+            Method::POST if takes_body => {}
+            Method::GET | Method::HEAD if !takes_body => {}
             _ => return Err(Failure::MethodRefused),
         }
         if request.has_body {
             return Err(Failure::BodyRefused);
         }
         if request.method == Method::OPTIONS {
-            return Ok(respond::preflight());
+            return Ok(respond::preflight(takes_body));
         }
         match route {
             Route::Page => self.page(request, "").await,
@@ -169,10 +172,11 @@ impl Service {
                 about.version = Some(*version);
                 let mut asked = self.asked(request, route, profile, title, moment).await?;
                 let cookie = asked.pass.cookie.take();
-                if *rev != asked.profile.rev {
+                if *rev != self.protections.rev(asked.profile, title) {
                     return Err(Failure::UnknownRev);
                 }
-                let reply = self.versioned(request, &asked, *version, resource, now, about).await?;
+                let reply =
+                    self.versioned(request, &asked, *version, resource, moment, about).await?;
                 Ok(self.with_session(reply, cookie))
             }
         }
@@ -211,7 +215,8 @@ impl Service {
         }
         let version = pointer.live.ok_or(Failure::NothingLive)?;
         about.version = Some(version);
-        let prefix = format!("{version}.{}/", asked.profile.rev);
+        let rev = self.protections.rev(asked.profile, asked.title);
+        let prefix = format!("{version}.{rev}/");
         if let Some(parent) = &asked.pass.parent {
             let folder = format!("/{}/{}/{prefix}", asked.profile_name, asked.title);
             return self.handed_on(request, parent, &folder, &manifest.to_string());
@@ -227,13 +232,19 @@ impl Service {
         if !asked.admits(opened.title.access_class()) {
             return Err(Failure::UnknownTitle);
         }
-        let segment_ms = asked.profile.settings.segment_ms;
+        let served = self.served(asked, opened).await?;
         let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
-        let make =
-            async move { Ok(make::manifest(&opened, segment_ms, manifest, &prefix).tagged(tags)) };
+        let make = async move { Ok(served.manifest(manifest, &prefix).tagged(tags)) };
         let (made, used) = self.cache.fill(&key, make).await?;
         about.cache = used;
         self.manifest(request, asked, (&key, manifest.format()), &made).await
+    }
+
+    /// A version as the asked profile serves it.
+    async fn served(&self, asked: &Asked<'_>, opened: Arc<Opened>) -> Result<Served, Failure> {
+        let kept = self.protections.of(asked.profile, &opened).await;
+        let protection = kept.inspect_err(|failure| failure.report(&self.books.metrics))?;
+        Ok(Served { opened, cut: asked.profile.cut(), protection })
     }
 
     /// A live version must be there: its pointer was written last.
@@ -264,7 +275,7 @@ impl Service {
         asked: &Asked<'_>,
         version: VersionId,
         resource: &Resource,
-        now: Instant,
+        moment: Moment,
         about: &mut About,
     ) -> Result<Reply, Failure> {
         asked.check_offers(resource)?;
@@ -278,28 +289,26 @@ impl Service {
             about.cache = CacheUse::Hit;
             return self.made(request, asked, resource, &kept).await;
         }
-        let opened = self.titles.opened(asked.title, version, now).await?;
+        let opened = self.titles.opened(asked.title, version, moment.now).await?;
         if !asked.admits(opened.title.access_class()) {
             return Err(Failure::UnknownVersion);
         }
-        let segment_ms = asked.profile.settings.segment_ms;
+        let served = self.served(asked, opened).await?;
         let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
         let filling = match resource.clone() {
+            Resource::Key(_) | Resource::ClearKey => {
+                return self.keys(request, asked, &served, resource, moment).await;
+            }
             Resource::Manifest(manifest) => {
-                let make = async move {
-                    Ok(make::manifest(&opened, segment_ms, manifest, "").tagged(tags))
-                };
+                let make = async move { Ok(served.manifest(manifest, "").tagged(tags)) };
                 self.cache.fill(path, make).await
             }
             Resource::TrackFile(track, file) => {
-                let make = async move {
-                    let made = make::track_file(&opened, segment_ms, &track, file)?;
-                    Ok(made.tagged(tags))
-                };
+                let make = async move { Ok(served.track_file(&track, file)?.tagged(tags)) };
                 self.cache.fill(path, make).await
             }
             Resource::Segment(track, number) => {
-                let planned = Planned::new(opened, segment_ms, &track, number, path, tags)?;
+                let planned = Planned::new(served, &track, number, path, tags)?;
                 // HEAD, 304, 412 and 416 need no byte of media.
                 let verdict = respond::decide(request, &planned.facts)?;
                 if request.is_head() || verdict == Verdict::NotModified {
@@ -498,21 +507,21 @@ impl Service {
 }
 
 /// What every request for a title names.
-struct Asked<'a> {
-    profile_name: &'a str,
-    profile: &'a Profile,
-    title: &'a TitleId,
+pub(crate) struct Asked<'a> {
+    pub(crate) profile_name: &'a str,
+    pub(crate) profile: &'a Profile,
+    pub(crate) title: &'a TitleId,
     /// The path without a token: what is cached is the same for every viewer.
-    path: &'a str,
+    pub(crate) path: &'a str,
     /// How the request passed.
-    pass: Pass<'a>,
+    pub(crate) pass: Pass<'a>,
 }
 
 impl Asked<'_> {
     /// Whether the profile serves a title of this access class at all. If it does not, the answer
     /// is the one that a missing title gets: no edit of a path leads from a profile that protects
     /// a title to one that does not, or tells that the title is there.
-    fn admits(&self, access_class: Option<&str>) -> bool {
+    pub(crate) fn admits(&self, access_class: Option<&str>) -> bool {
         self.profile.settings.admits(self.title.as_str(), access_class)
     }
 

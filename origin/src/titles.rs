@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::limits as packager_limits;
+use headwater_packager::protect::Form;
 use headwater_packager::stored::Pointer;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
@@ -43,8 +44,17 @@ pub struct Terms {
     pub pointer_ttl: Duration,
     /// How long it is believed that something is missing.
     pub not_found_ttl: Duration,
-    /// Segment lengths that versions are cut to when they are opened, in milliseconds.
-    pub segment_lengths_ms: Vec<u32>,
+    /// How versions are cut when they are opened.
+    pub cuts: Vec<Cut>,
+}
+
+/// How a version is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cut {
+    /// About how long segments are, in milliseconds.
+    pub segment_ms: u32,
+    /// How they leave.
+    pub form: Form,
 }
 
 /// A version, ready to plan any response from.
@@ -52,24 +62,24 @@ pub struct Terms {
 pub struct Opened {
     /// The heads.
     pub title: Title,
-    timelines: Vec<(u32, Timeline)>,
+    timelines: Vec<(Cut, Timeline)>,
 }
 
 impl Opened {
-    /// The version cut into segments of about `segment_ms`, a length that some profile asks for.
-    pub fn timeline(&self, segment_ms: u32) -> &Timeline {
-        let cut = self.timelines.iter().find(|(ms, _)| *ms == segment_ms);
-        &cut.expect("versions are cut to every profile's length when opened").1
+    /// The version as some profile has it cut.
+    pub fn timeline(&self, cut: Cut) -> &Timeline {
+        let found = self.timelines.iter().find(|(of, _)| *of == cut);
+        &found.expect("versions are cut for every profile when opened").1
     }
 
-    fn open(heads: &Bytes, segment_lengths_ms: &[u32]) -> Result<Self, headwater_packager::Error> {
+    fn open(heads: &Bytes, cuts: &[Cut]) -> Result<Self, headwater_packager::Error> {
         let title = Title::open(heads)?;
-        let cut = |&ms: &u32| (ms, Timeline::new(&title, ms));
-        Ok(Self { timelines: segment_lengths_ms.iter().map(cut).collect(), title })
+        let timeline = |&cut: &Cut| (cut, Timeline::new(&title, cut.segment_ms, cut.form));
+        Ok(Self { timelines: cuts.iter().map(timeline).collect(), title })
     }
 
     fn resident_bytes(&self) -> u64 {
-        let starts = |(_, timeline): &(u32, Timeline)| u64::from(timeline.segments()) * 4 + 64;
+        let starts = |(_, timeline): &(Cut, Timeline)| u64::from(timeline.segments()) * 4 + 64;
         self.title.resident_bytes() as u64 + self.timelines.iter().map(starts).sum::<u64>()
     }
 }
@@ -259,8 +269,8 @@ impl Titles {
             Err(e) if e.fault == Fault::NotFound => return Ok(None),
             Err(e) => return Err(e.into_failure(key.part(), key.as_str())),
         };
-        let opened = Opened::open(&heads, &self.terms.segment_lengths_ms)
-            .map_err(|e| damaged(&key, e.to_string()))?;
+        let opened =
+            Opened::open(&heads, &self.terms.cuts).map_err(|e| damaged(&key, e.to_string()))?;
         let found = (opened.title.id(), opened.title.version());
         if found != (title, version) {
             let detail = format!("expected {title} {version}, got {} {}", found.0, found.1);

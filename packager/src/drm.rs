@@ -19,6 +19,8 @@ pub const COMMON: SystemId = SystemId(0x1077_efec_c0b2_4d02_ace3_3c1e_52e2_fb4b)
 pub const WIDEVINE: SystemId = SystemId(0xedef_8ba9_79d6_4ace_a3c8_27dc_d51d_21ed);
 /// SystemID of PlayReady.
 pub const PLAYREADY: SystemId = SystemId(0x9a04_f079_9840_4286_ab92_e65b_e088_5f95);
+/// What an MPD calls clear keys (DASH-IF IOP part 6, W3C Clear Key). No pssh has it.
+pub const CLEARKEY: SystemId = SystemId(0xe271_9d58_a985_b3c9_781a_b030_af78_d30e);
 /// SystemID of FairPlay, as CPIX and SPEKE call it.
 pub const FAIRPLAY: SystemId = SystemId(0x94ce_86fb_07ff_4f43_adb8_93d2_fa96_8ca2);
 

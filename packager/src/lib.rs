@@ -33,6 +33,7 @@ pub mod label;
 pub mod title;
 pub mod protect;
 pub mod drm;
+pub mod signalling;
 pub mod bandwidth;
 pub mod timeline;
 pub mod plan;

@@ -52,7 +52,7 @@ pub fn segment(timeline: &Timeline, track: &Track, number: u32) -> Option<Segmen
     let content_tag = track
         .rows(segment.fragments.clone())
         .fold(0, |tag, row| crc32c::crc32c_append(tag, &row.crc32c.to_be_bytes()));
-    Some(SegmentPlan { reads, len_bytes: segment.clear_bytes(), content_tag })
+    Some(SegmentPlan { reads, len_bytes: timeline.segment_bytes(track, &segment), content_tag })
 }
 
 /// Checks the bytes of one read against the rows they must match.

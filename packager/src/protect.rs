@@ -51,15 +51,42 @@ impl Scheme {
         }
     }
 
-    /// Bytes of a fragment's moof.
-    pub fn moof_bytes(self, is_video: bool, row: Row) -> u64 {
-        let added = self.aux(is_video).added_bytes(row.samples.into(), row.map_entries.into());
-        u64::from(row.moof_bytes) + added as u64
+    /// Bytes that a fragment's moof grows by; the payload keeps its length.
+    fn added_bytes(self, is_video: bool, row: Row) -> u64 {
+        self.aux(is_video).added_bytes(row.samples.into(), row.map_entries.into()) as u64
     }
+}
 
+/// What leaves the origin: the stored bytes as they are, or encrypted ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Form {
+    /// As stored.
+    #[default]
+    Clear,
+    /// Under a scheme.
+    Protected(Scheme),
+}
+
+impl Form {
     /// Bytes of a fragment.
     pub fn fragment_bytes(self, is_video: bool, row: Row) -> u64 {
-        self.moof_bytes(is_video, row) + u64::from(row.size_bytes) - u64::from(row.moof_bytes)
+        u64::from(row.size_bytes) + self.added_bytes(is_video, row)
+    }
+
+    /// Bytes from a fragment's first to the end of its first sample: what it takes to show that
+    /// sample alone.
+    pub fn first_sample_end(self, is_video: bool, row: Row) -> u64 {
+        u64::from(row.moof_bytes)
+            + self.added_bytes(is_video, row)
+            + u64::from(MDAT_HEADER_BYTES)
+            + u64::from(row.first_sample_bytes)
+    }
+
+    fn added_bytes(self, is_video: bool, row: Row) -> u64 {
+        match self {
+            Self::Clear => 0,
+            Self::Protected(scheme) => scheme.added_bytes(is_video, row),
+        }
     }
 }
 
@@ -96,15 +123,24 @@ impl Protector {
         })
     }
 
+    /// The key's id.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The IV of every sample, where the scheme has one for the whole track.
+    pub fn constant_iv(&self) -> Option<[u8; BLOCK_BYTES]> {
+        (self.scheme == Scheme::Cbcs).then_some(self.iv)
+    }
+
     /// The init segment; `pssh` are whole boxes.
     pub fn init(&self, track: &Track, pssh: &[u8]) -> Result<Bytes, Error> {
-        let constant_iv = (self.scheme == Scheme::Cbcs).then_some(self.iv);
         let patterned = self.scheme == Scheme::Cbcs && self.is_video;
         let encryption = Encryption {
             scheme: self.scheme.fourcc(),
             key_id: self.key_id.0,
             pattern: if patterned { PATTERN } else { (0, 0) },
-            constant_iv,
+            constant_iv: self.constant_iv(),
         };
         protection::init(track.init(), &encryption, pssh).map(Bytes::from)
     }

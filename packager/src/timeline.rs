@@ -7,15 +7,16 @@
 use std::ops::Range;
 
 use crate::bandwidth::{self, Rates, Sent};
-use crate::bmff::fragment::MDAT_HEADER_BYTES;
-use crate::heads::Row;
+use crate::protect::Form;
 use crate::time;
 use crate::title::{Position, Title, Track};
 
-/// A version cut for one segment length: where segments start, and what follows from that for
-/// every manifest. Made once when a version is opened, since it looks at every row.
+/// A version cut for one segment length and form: where segments start, how long they are, and what
+/// follows from that for every manifest. Made once when a version is opened, since it looks at every
+/// row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
+    form: Form,
     /// First fragment of each segment, and the fragment count as a last element.
     starts: Vec<u32>,
     target_duration_s: u64,
@@ -25,7 +26,7 @@ pub struct Timeline {
 /// What a track costs to play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackRates {
-    /// Its segments, in the clear.
+    /// Its segments.
     pub segments: Rates,
     /// The first sample of each fragment alone, with its moof, over the fragment's duration; none for sound.
     pub iframes: Rates,
@@ -62,8 +63,8 @@ impl Segment {
 }
 
 impl Timeline {
-    /// Cuts a version into segments of about `segment_ms` milliseconds.
-    pub fn new(title: &Title, segment_ms: u32) -> Self {
+    /// Cuts a version into segments of about `segment_ms` milliseconds, which leave in this form.
+    pub fn new(title: &Title, segment_ms: u32, form: Form) -> Self {
         let wanted_us = u64::from(segment_ms) * 1000;
         let reference = title.reference();
         let longest = title.tracks().iter().max_by_key(|t| t.fragments()).unwrap_or(reference);
@@ -83,7 +84,7 @@ impl Timeline {
             segment_us += fragment_us;
         }
         starts.push(longest.fragments());
-        let mut timeline = Self { starts, target_duration_s: 1, rates: Vec::new() };
+        let mut timeline = Self { form, starts, target_duration_s: 1, rates: Vec::new() };
         timeline.measure(title);
         timeline
     }
@@ -92,7 +93,7 @@ impl Timeline {
     fn measure(&mut self, title: &Title) {
         let sent = |track: &Track, segment: Segment| Sent {
             duration_us: segment.duration_us(track.timescale()),
-            size_bytes: segment.clear_bytes(),
+            size_bytes: self.segment_bytes(track, &segment),
         };
         let segments: Vec<Vec<Sent>> = title
             .tracks()
@@ -107,11 +108,27 @@ impl Timeline {
             .map(|(segments, track)| TrackRates {
                 segments: bandwidth::rates(segments, self.target_duration_s),
                 iframes: match track.is_video() {
-                    true => bandwidth::rates(&iframes_of(track), self.target_duration_s),
+                    true => bandwidth::rates(&self.iframes_of(track), self.target_duration_s),
                     false => Rates::default(),
                 },
             })
             .collect();
+    }
+
+    /// The form in which segments leave.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Bytes of a segment as it is sent.
+    pub fn segment_bytes(&self, track: &Track, segment: &Segment) -> u64 {
+        match self.form {
+            Form::Clear => segment.clear_bytes(),
+            Form::Protected(_) => track
+                .rows(segment.fragments.clone())
+                .map(|row| self.form.fragment_bytes(track.is_video(), row))
+                .sum(),
+        }
     }
 
     /// How many segments the longest track has.
@@ -154,20 +171,14 @@ impl Timeline {
     pub fn rates(&self) -> &[TrackRates] {
         &self.rates
     }
-}
 
-/// Bytes from a fragment's first to the end of its first sample: what it takes to show that
-/// sample alone.
-pub fn iframe_bytes(row: Row) -> u32 {
-    u32::from(row.moof_bytes) + MDAT_HEADER_BYTES + row.first_sample_bytes
-}
-
-fn iframes_of(track: &Track) -> Vec<Sent> {
-    track
-        .rows(0..track.fragments())
-        .map(|row| Sent {
-            duration_us: time::micros(u64::from(row.duration_ticks), track.timescale()),
-            size_bytes: u64::from(iframe_bytes(row)),
-        })
-        .collect()
+    fn iframes_of(&self, track: &Track) -> Vec<Sent> {
+        track
+            .rows(0..track.fragments())
+            .map(|row| Sent {
+                duration_us: time::micros(u64::from(row.duration_ticks), track.timescale()),
+                size_bytes: self.form.first_sample_end(track.is_video(), row),
+            })
+            .collect()
+    }
 }

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use headwater_config::Renewal;
 use headwater_packager::heads::Media;
 use headwater_packager::ids::{TitleId, TrackId, VersionId};
+use headwater_packager::label::Label;
 use http::HeaderValue;
 
 use super::carrier::Carrier;
@@ -63,6 +64,8 @@ pub enum Of<'a> {
     Manifest,
     /// A file of a version's track.
     Track(VersionId, &'a TrackId),
+    /// A content key.
+    Key(Label),
 }
 
 impl<'a> Of<'a> {
@@ -71,7 +74,10 @@ impl<'a> Of<'a> {
         let Route::Versioned { version, resource, .. } = route else { return Self::Manifest };
         match resource {
             Resource::Manifest(_)
-            | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Self::Manifest,
+            | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes)
+            // Asked again with the labels, once they are known.
+            | Resource::Key(_)
+            | Resource::ClearKey => Self::Manifest,
             Resource::TrackFile(track, TrackFile::Init) | Resource::Segment(track, _) => {
                 Self::Track(*version, track)
             }
@@ -150,6 +156,7 @@ impl<'a> Visit<'a> {
             title: self.title.as_str(),
             thing: match self.of {
                 Of::Manifest => Thing::Manifest,
+                Of::Key(label) => Thing::Key(label.as_str()),
                 // Heads are looked into for those alone whose token asks for the height.
                 Of::Track(version, track) if policy.asks_for_the_track() => {
                     self.track(titles, version, track, now).await?

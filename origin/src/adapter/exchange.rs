@@ -2,21 +2,37 @@
 
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
+use http_body::Body;
 
-use super::{Answers, Line};
+use super::{Answers, Line, request_body};
 use crate::exchange::{Answer, Request};
 use crate::slices::Slices;
+use crate::{limits, route};
 
 impl<A: Answers> Line<A> {
     /// Answers a request whose header was read just now.
-    pub async fn answer(&self, parts: Parts, has_body: bool) -> (Method, Answer) {
+    pub async fn answer<B>(&self, parts: Parts, unread: B) -> (Method, Answer)
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         if is_too_large(&parts, &self.terms) {
             return (parts.method, too_large());
         }
+        let mut has_body = !unread.is_end_stream();
+        let mut body = Bytes::new();
+        if has_body && route::takes_body(&parts.method, parts.uri.path()) {
+            let patience = self.terms.header_timeout;
+            let read = request_body::read(unread, limits::LICENCE_REQUEST_BYTES, patience).await;
+            has_body = read.is_none();
+            body = read.unwrap_or_default();
+        }
+        // A body that nobody read is left on the wire; hyper then ends the connection.
         let request = Request {
+            body,
             lacks_host: lacks_host(&parts),
             method: parts.method,
             uri: parts.uri,

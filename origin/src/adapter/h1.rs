@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 use http::header::CONNECTION;
-use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -85,11 +84,8 @@ impl<A: Answers> Line<A> {
         is_last: &AtomicBool,
     ) -> Result<http::Response<SentBody>, Infallible> {
         progress.enter(Phase::Answering);
-        let has_body = !request.body().is_end_stream();
         let (parts, unread_body) = request.into_parts();
-        let (_, answer) = self.answer(parts, has_body).await;
-        // A body that nobody read is left on the wire; hyper then ends the connection.
-        drop(unread_body);
+        let (_, answer) = self.answer(parts, unread_body).await;
         let Answer { status, mut headers, body, delivery } = answer;
         if is_last.load(Ordering::Relaxed) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

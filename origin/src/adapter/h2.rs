@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::body::Pieces;
+use super::request_body::H2Body;
 use super::wire::{Clock, Pace, Wire};
 use super::{Answers, Line, stopped};
 use crate::delivery::Delivery;
@@ -195,7 +196,7 @@ impl<A: Answers> Line<A> {
         mut respond: SendResponse<Bytes>,
     ) -> Ended {
         let (parts, unread_body) = request.into_parts();
-        let answering = self.answer(parts, !unread_body.is_end_stream());
+        let answering = self.answer(parts, H2Body(unread_body));
         tokio::pin!(answering);
         let answered = poll_fn(|cx| match respond.poll_reset(cx) {
             Poll::Ready(_) => Poll::Ready(None),

@@ -241,7 +241,7 @@ impl Origin {
     }
 
     pub fn rev(&self, profile: &str) -> String {
-        self.rooms.service.profiles.named(profile).unwrap().rev.to_string()
+        self.rooms.service.profiles.named(profile).unwrap().rev(None).to_string()
     }
 
     /// `/clear/movie/<version>.<rev>/`.

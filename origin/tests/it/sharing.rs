@@ -77,7 +77,7 @@ async fn status(service: &Service, path: &str) -> u16 {
 }
 
 fn segment_path(service: &Service) -> String {
-    let rev = service.profiles.named("clear").unwrap().rev;
+    let rev = service.profiles.named("clear").unwrap().rev(None);
     format!("/clear/movie/{VERSION}.{rev}/v720/2.m4s")
 }
 

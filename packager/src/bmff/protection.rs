@@ -171,12 +171,19 @@ impl AuxShape {
     /// Bytes that a moof grows by with auxiliary data of `samples` samples whose maps have
     /// `entries` entries in all.
     pub fn added_bytes(self, samples: usize, entries: usize) -> usize {
-        if !self.ivs && !self.maps {
-            return 0;
+        if self.is_empty() {
+            return SENC_BYTES;
         }
         let table = if self.maps { samples } else { 0 };
         let aux = samples * self.sample_bytes(0) + entries * ENTRY_BYTES;
         SENC_BYTES + aux + SAIZ_BYTES + table + SAIO_BYTES
+    }
+
+    /// Whether samples have no auxiliary data at all, as cbcs sound: then there is nothing for
+    /// saiz and saio to point at, but a senc all the same, which readers take as the sign that
+    /// samples are encrypted (libavformat's mov.c leaves them alone without one).
+    fn is_empty(self) -> bool {
+        !self.ivs && !self.maps
     }
 
     /// Bytes of one sample's auxiliary data.
@@ -203,10 +210,6 @@ pub fn moof<'a>(
     shape: AuxShape,
     samples: &(impl ExactSizeIterator<Item = Aux<'a>> + Clone),
 ) -> Result<(), Error> {
-    if !shape.ivs && !shape.maps {
-        w.slice(clear);
-        return Ok(());
-    }
     let clear_bytes = clear.len();
     let payload = boxes::need(clear, b"moof", "fragment")?.payload;
     let moof_at = w.len_bytes();
@@ -221,7 +224,7 @@ pub fn moof<'a>(
                         Ok(found) => patches = found,
                         Err(error) => done = Err(error),
                     }
-                    aux_at = Some(auxiliary(w, shape, samples));
+                    aux_at = auxiliary(w, shape, samples);
                 }),
                 Ok(child) => w.slice(child.whole),
                 Err(error) => done = Err(error),
@@ -229,7 +232,7 @@ pub fn moof<'a>(
         }
     });
     done.map_err(|e| e.within("moof"))?;
-    let (Some((data_offset_at, data_offset)), Some((saio_at, aux_at))) = (patches, aux_at) else {
+    let Some((data_offset_at, data_offset)) = patches else {
         return Err(Error::damaged("moof", "no traf with a trun that says where its data lie"));
     };
     let added = w.len_bytes() - moof_at - clear_bytes;
@@ -241,7 +244,9 @@ pub fn moof<'a>(
         .checked_add(grown)
         .ok_or_else(|| Error::damaged("trun", format!("data offset {data_offset}")))?;
     w.patch_u32(data_offset_at, moved);
-    w.patch_u32(saio_at, offset(aux_at - moof_at)?);
+    if let Some((saio_at, aux_at)) = aux_at {
+        w.patch_u32(saio_at, offset(aux_at - moof_at)?);
+    }
     Ok(())
 }
 
@@ -268,27 +273,30 @@ fn traf(w: &mut BoxWriter, traf: Boxed<'_>) -> Result<Option<(usize, u32)>, Erro
     Ok(found)
 }
 
-/// saiz, saio and senc; where saio's offset stands, and where the first sample's data do.
+/// saiz, saio and senc; where saio's offset stands and where the first sample's data do, if samples
+/// have data.
 fn auxiliary<'a>(
     w: &mut BoxWriter,
     shape: AuxShape,
     samples: &(impl ExactSizeIterator<Item = Aux<'a>> + Clone),
-) -> (usize, usize) {
+) -> Option<(usize, usize)> {
     let count = u32::try_from(samples.len()).expect("bounded by heads");
     let small = |bytes: usize| u8::try_from(bytes).expect("a map's entries are bounded by this");
-    w.full_box(b"saiz", 0, 0, |w| {
-        w.u8(if shape.maps { 0 } else { small(shape.sample_bytes(0)) });
-        w.u32(count);
-        if shape.maps {
-            samples.clone().for_each(|aux| w.u8(small(shape.sample_bytes(aux.map.len()))));
-        }
-    });
-    let mut saio_at = 0;
-    w.full_box(b"saio", 0, 0, |w| {
-        w.u32(1);
-        saio_at = w.len_bytes();
-        w.u32(0);
-    });
+    let mut saio_at = None;
+    if !shape.is_empty() {
+        w.full_box(b"saiz", 0, 0, |w| {
+            w.u8(if shape.maps { 0 } else { small(shape.sample_bytes(0)) });
+            w.u32(count);
+            if shape.maps {
+                samples.clone().for_each(|aux| w.u8(small(shape.sample_bytes(aux.map.len()))));
+            }
+        });
+        w.full_box(b"saio", 0, 0, |w| {
+            w.u32(1);
+            saio_at = Some(w.len_bytes());
+            w.u32(0);
+        });
+    }
     let mut aux_at = 0;
     w.full_box(b"senc", 0, if shape.maps { HAS_MAPS } else { 0 }, |w| {
         w.u32(count);
@@ -306,5 +314,5 @@ fn auxiliary<'a>(
             }
         }
     });
-    (saio_at, aux_at)
+    saio_at.map(|saio_at| (saio_at, aux_at))
 }

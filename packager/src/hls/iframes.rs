@@ -4,14 +4,20 @@
 //! one picture. It lies in the segment that normal playback fetches, so nothing is stored or
 //! cached twice, and it is known from the rows alone.
 
+use super::keys;
 use super::text::{push, push_integer, push_seconds};
+use crate::signalling::Protection;
 use crate::time;
-use crate::timeline::{Timeline, iframe_bytes};
+use crate::timeline::Timeline;
 use crate::title::Track;
 
 /// The I-frame playlist of a video track; `None` for audio, and for video in which a fragment may
 /// start without an IDR picture.
-pub fn iframes(timeline: &Timeline, track: &Track) -> Option<Vec<u8>> {
+pub fn iframes(
+    timeline: &Timeline,
+    track: &Track,
+    protection: Option<&Protection>,
+) -> Option<Vec<u8>> {
     if !track.is_video() || !track.is_independent() {
         return None;
     }
@@ -25,8 +31,13 @@ pub fn iframes(timeline: &Timeline, track: &Track) -> Option<Vec<u8>> {
         &mut to,
         "#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n",
     );
+    if let Some(protection) = protection {
+        push(&mut to, &keys::of_track(protection, protection.of(track)));
+    }
+    let form = timeline.form();
     for segment in timeline.segments_of(track) {
         let mut at = segment.start;
+        let mut offset_bytes = 0;
         for row in track.rows(segment.fragments.clone()) {
             let next = at.after(row);
             let duration_us = time::micros(next.ticks, track.timescale())
@@ -34,13 +45,14 @@ pub fn iframes(timeline: &Timeline, track: &Track) -> Option<Vec<u8>> {
             push(&mut to, "#EXTINF:");
             push_seconds(&mut to, duration_us);
             push(&mut to, ",\n#EXT-X-BYTERANGE:");
-            push_integer(&mut to, u64::from(iframe_bytes(row)));
+            push_integer(&mut to, form.first_sample_end(true, row));
             push(&mut to, "@");
-            push_integer(&mut to, at.bytes - segment.start.bytes);
+            push_integer(&mut to, offset_bytes);
             push(&mut to, "\n");
             push_integer(&mut to, u64::from(segment.number));
             push(&mut to, ".m4s\n");
             at = next;
+            offset_bytes += form.fragment_bytes(true, row);
         }
     }
     push(&mut to, "#EXT-X-ENDLIST\n");

@@ -1,11 +1,13 @@
 //! Media playlists: the segments of one track (8216bis 4.4.3, 4.4.4).
 
+use super::keys;
 use super::text::{push, push_integer, push_seconds};
+use crate::signalling::Protection;
 use crate::timeline::Timeline;
 use crate::title::Track;
 
 /// The media playlist of a track, with its init and segments beside it.
-pub fn media(timeline: &Timeline, track: &Track) -> Vec<u8> {
+pub fn media(timeline: &Timeline, track: &Track, protection: Option<&Protection>) -> Vec<u8> {
     let segments = usize::try_from(timeline.segments()).expect("u32 fits");
     let mut to = Vec::with_capacity(256 + segments * 28);
     // EXT-X-MAP outside an I-frame playlist needs version 6 (8216bis 8).
@@ -16,6 +18,9 @@ pub fn media(timeline: &Timeline, track: &Track) -> Vec<u8> {
         push(&mut to, "#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
     push(&mut to, "#EXT-X-MAP:URI=\"init.mp4\"\n");
+    if let Some(protection) = protection {
+        push(&mut to, &keys::of_track(protection, protection.of(track)));
+    }
     for segment in timeline.segments_of(track) {
         push(&mut to, "#EXTINF:");
         push_seconds(&mut to, segment.duration_us(track.timescale()));

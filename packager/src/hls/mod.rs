@@ -9,6 +9,7 @@
 //! Numbers are integers all the way: times are printed from microseconds, never from floats.
 
 mod iframes;
+mod keys;
 mod media;
 mod multivariant;
 mod text;

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use super::keys;
 use crate::bandwidth::Rates;
 use crate::heads::Media;
+use crate::signalling::Protection;
 use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
 
@@ -14,8 +16,13 @@ const FIRST_VARIANT_BPS: u64 = 2_000_000;
 /// The multivariant playlist. `prefix` leads from its folder to the version's: empty, or
 /// `<version>.<rev>/`.
 ///
-/// It has no EXT-X-VERSION: nothing in it needs more than version 1 (8216bis 8).
-pub fn multivariant(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
+/// In the clear it has no EXT-X-VERSION: nothing in it needs more than version 1 (8216bis 8).
+pub fn multivariant(
+    title: &Title,
+    timeline: &Timeline,
+    protection: Option<&Protection>,
+    prefix: &str,
+) -> Vec<u8> {
     let renditions = title.tracks().iter().zip(timeline.rates());
     let (videos, audios): (Vec<_>, Vec<_>) = renditions
         .map(|(track, &rates)| Rendition { track, rates })
@@ -24,8 +31,15 @@ pub fn multivariant(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8>
 
     let mut to = String::with_capacity(512 + title.tracks().len() * 512);
     to.push_str("#EXTM3U\n");
+    if protection.is_some() {
+        // KEYFORMAT and KEYFORMATVERSIONS.
+        to.push_str("#EXT-X-VERSION:5\n");
+    }
     if title.tracks().iter().all(Track::is_independent) {
         to.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    if let Some(protection) = protection {
+        to.push_str(&keys::of_session(protection, title, prefix));
     }
     if videos.is_empty() {
         // Sound alone: its renditions are the variants.

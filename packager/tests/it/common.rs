@@ -2,9 +2,15 @@
 
 use bytes::Bytes;
 use headwater_packager::bmff::fragment::{self, Sample};
+use headwater_packager::bmff::movie::{Init, InitMedia, write_init};
+use headwater_packager::encrypt::ContentKey;
 use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Row, TrackHead};
-use headwater_packager::ids::VersionId;
+use headwater_packager::ids::{KeyId, VersionId};
+use headwater_packager::label::Label;
+use headwater_packager::protect::Scheme;
+use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
 use headwater_packager::title::Title;
+use headwater_packager::wire::BoxWriter;
 use proptest::prelude::*;
 
 /// A track to be made.
@@ -42,8 +48,9 @@ pub fn make(specs: &[TrackSpec]) -> Made {
     let mut objects = Vec::new();
     for spec in specs {
         let payloads: Vec<_> = spec.fragments.iter().zip(1..).map(noise).collect();
-        let (head, rows, bytes) = make_track(spec, &payloads, |_| 0);
-        writer.track(head, b"init of this track", &rows).unwrap();
+        let (head, rows, bytes) =
+            make_track(spec, &payloads, |_| usize::from(matches!(spec.media, Media::Video { .. })));
+        writer.track(head, &init(spec), &rows).unwrap();
         objects.push(bytes);
     }
     let heads = Bytes::from(writer.finish());
@@ -122,6 +129,76 @@ fn make_track(
         objects: heads,
     };
     (head, rows, objects)
+}
+
+/// An avc1 entry whose parameter sets make slice headers short, with boxes nobody here knows.
+pub fn avc1() -> Vec<u8> {
+    // profile 66, level 30; ids 0; frame_num 4 bits; order type 2; 1 reference; 1x1; frames only.
+    const SPS: [u8; 6] = [0x67, 66, 0xc0, 30, 0b1101_1010, 0b0111_1001];
+    // ids 0; CAVLC; no groups; 1 reference each; no weights; QP 0; no deblocking control.
+    const PPS: [u8; 4] = [0x68, 0b1100_1110, 0b0011_1000, 0b0100_0000];
+    let mut w = BoxWriter::default();
+    w.boxed(b"avc1", |w| {
+        w.zeros(24);
+        w.u16(16);
+        w.u16(16);
+        w.zeros(50);
+        w.boxed(b"avcC", |w| {
+            w.slice(&[1, 66, 0xc0, 30, 0xff, 0xe1, 0, 6]);
+            w.slice(&SPS);
+            w.slice(&[1, 0, 4]);
+            w.slice(&PPS);
+        });
+        w.boxed(b"colr", |w| w.slice(b"nclx stays as it is"));
+    });
+    w.into_bytes()
+}
+
+/// An mp4a entry of AAC-LC.
+pub fn mp4a() -> Vec<u8> {
+    let mut w = BoxWriter::default();
+    w.boxed(b"mp4a", |w| {
+        w.zeros(28);
+        w.full_box(b"esds", 0, 0, |w| {
+            w.slice(&[3, 22, 0, 1, 0, 4, 17, 0x40, 0x15, 0, 0, 0, 0, 1, 0xf4, 0, 0, 1, 0xf4, 0]);
+            w.slice(&[5, 2, 0x11, 0x90]);
+        });
+    });
+    w.into_bytes()
+}
+
+/// An init segment with real sample entries, so that it can be protected.
+fn init(spec: &TrackSpec) -> Vec<u8> {
+    let (media, sample_entry) = match spec.media {
+        Media::Video { width, height, .. } => {
+            let [width, height] = [width, height].map(|side| u16::try_from(side).unwrap());
+            (InitMedia::Video { width, height }, avc1())
+        }
+        Media::Audio { .. } => (InitMedia::Audio, mp4a()),
+    };
+    let timescale = spec.timescale;
+    let (language, edit_media_time) = (*b"und", None);
+    write_init(&Init { timescale, media, language, sample_entry: &sample_entry, edit_media_time })
+}
+
+/// A title under keys that follow from their labels.
+pub fn protection(title: &Title, scheme: Scheme, systems: &[System]) -> Protection {
+    let keys: Vec<_> = (1..)
+        .zip(Label::ALL)
+        .map(|(n, label)| LabelKey {
+            label,
+            key_id: KeyId([n; 16]),
+            key: ContentKey::new([0xa0 | n; 16]),
+        })
+        .collect();
+    let signals = Signals {
+        systems: systems.to_vec(),
+        fairplay_uri: "skd://{title}/{label}/{kid}".to_owned(),
+        widevine_la_url: Some("https://licences.example/widevine?a=1&b=2".to_owned()),
+        playready_la_url: Some("https://licences.example/playready?a=1&b=2".to_owned()),
+        clearkey_la_url: Some("https://origin.example/clearkey".to_owned()),
+    };
+    Protection::new(title, scheme, signals, &keys).unwrap()
 }
 
 /// `count` samples of equal duration; sizes follow a fixed pattern, the first is a key frame.

@@ -5,8 +5,10 @@
 
 use std::path::Path;
 
-use crate::common::{audio, make, samples, video};
+use crate::common::{audio, make, protection, samples, video};
 use headwater_packager::bmff::{fragment, index, movie};
+use headwater_packager::protect::{Form, Scheme};
+use headwater_packager::signalling::System;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::{FORMAT_VERSION, dash, hls};
 
@@ -20,16 +22,46 @@ fn manifests_and_boxes_are_as_reviewed() {
         audio("a-en", Some("en"), rate, &gops),
         audio("a-de", Some("de"), rate, &gops),
     ]);
-    let timeline = Timeline::new(&made.title, 6000);
+    let timeline = Timeline::new(&made.title, 6000, Form::Clear);
     let track = |id: &str| made.title.track(&id.parse().unwrap()).unwrap();
-    golden("master.m3u8", &hls::multivariant(&made.title, &timeline, ""));
-    golden("live-master.m3u8", &hls::multivariant(&made.title, &timeline, "V.00c0ffee/"));
-    golden("v720.m3u8", &hls::media(&timeline, track("v720")));
-    golden("a-en.m3u8", &hls::media(&timeline, track("a-en")));
-    golden("v360.iframes.m3u8", &hls::iframes(&timeline, track("v360")).unwrap());
-    assert!(hls::iframes(&timeline, track("a-en")).is_none());
-    golden("manifest.mpd", &dash::mpd(&made.title, &timeline, ""));
-    golden("live-manifest.mpd", &dash::mpd(&made.title, &timeline, "V.00c0ffee/"));
+    golden("master.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
+    golden("live-master.m3u8", &hls::multivariant(&made.title, &timeline, None, "V.00c0ffee/"));
+    golden("v720.m3u8", &hls::media(&timeline, track("v720"), None));
+    golden("a-en.m3u8", &hls::media(&timeline, track("a-en"), None));
+    golden("v360.iframes.m3u8", &hls::iframes(&timeline, track("v360"), None).unwrap());
+    assert!(hls::iframes(&timeline, track("a-en"), None).is_none());
+    golden("manifest.mpd", &dash::mpd(&made.title, &timeline, None, ""));
+    golden("live-manifest.mpd", &dash::mpd(&made.title, &timeline, None, "V.00c0ffee/"));
+}
+
+#[test]
+fn protected_manifests_are_as_reviewed() {
+    let rate = (24_000, 1001);
+    let gops = [48, 48, 48, 48];
+    let made = make(&[
+        video("v720", 720, rate, &gops, 4000),
+        video("v540", 540, rate, &gops, 2000),
+        video("v360", 360, rate, &gops, 1000),
+        audio("a-en", Some("en"), rate, &gops),
+    ]);
+    let every =
+        [System::Widevine, System::PlayReady, System::FairPlay, System::ClearKey, System::Common];
+    for (name, scheme, systems) in
+        [("cbcs", Scheme::Cbcs, &every[..]), ("cenc", Scheme::Cenc, &[System::ClearKey])]
+    {
+        let timeline = Timeline::new(&made.title, 6000, Form::Protected(scheme));
+        let protection = protection(&made.title, scheme, systems);
+        let protected = Some(&protection);
+        let track = |id: &str| made.title.track(&id.parse().unwrap()).unwrap();
+        let golden = |file: &str, got: &[u8]| golden(&format!("{name}/{file}"), got);
+        golden("master.m3u8", &hls::multivariant(&made.title, &timeline, protected, ""));
+        golden("v720.m3u8", &hls::media(&timeline, track("v720"), protected));
+        let iframes = hls::iframes(&timeline, track("v360"), protected);
+        golden("v360.iframes.m3u8", &iframes.unwrap());
+        golden("manifest.mpd", &dash::mpd(&made.title, &timeline, protected, "V.00c0ffee/"));
+        let init = |id| dump("init", &protection.init(track(id)).unwrap());
+        golden("inits.hex", &[init("v720"), init("a-en")].concat());
+    }
 }
 
 #[test]
@@ -38,17 +70,17 @@ fn renditions_with_timelines_of_their_own_say_so() {
         video("v720", 720, (25, 1), &[50, 50, 50, 20], 4000),
         video("v360", 360, (50, 1), &[100, 100, 100, 40], 1000),
     ]);
-    let timeline = Timeline::new(&made.title, 4000);
-    golden("own-timelines.mpd", &dash::mpd(&made.title, &timeline, ""));
-    golden("no-audio.m3u8", &hls::multivariant(&made.title, &timeline, ""));
+    let timeline = Timeline::new(&made.title, 4000, Form::Clear);
+    golden("own-timelines.mpd", &dash::mpd(&made.title, &timeline, None, ""));
+    golden("no-audio.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
 }
 
 #[test]
 fn sound_alone_is_its_own_variant() {
     let made = make(&[audio("a-und", None, (24, 1), &[48, 48, 48])]);
-    let timeline = Timeline::new(&made.title, 6000);
-    golden("audio-only.m3u8", &hls::multivariant(&made.title, &timeline, ""));
-    golden("audio-only.mpd", &dash::mpd(&made.title, &timeline, ""));
+    let timeline = Timeline::new(&made.title, 6000, Form::Clear);
+    golden("audio-only.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
+    golden("audio-only.mpd", &dash::mpd(&made.title, &timeline, None, ""));
 }
 
 #[test]
@@ -76,7 +108,7 @@ fn golden(name: &str, got: &[u8]) {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/goldens/{FORMAT_VERSION}"));
     let path = folder.join(name);
     if std::env::var_os("UPDATE_GOLDENS").is_some() {
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &got).unwrap();
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();

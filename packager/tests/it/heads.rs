@@ -61,7 +61,7 @@ fn every_field_that_could_mislead_is_refused() {
         ("\"fragments\":5", "\"fragments\":4", "heads/"),
         ("\"fragments\":5", "\"fragments\":6", "heads/"),
         ("\"fragments\":5", "\"fragments\":4294967295", "heads/v360/objects: "),
-        ("\"init_bytes\":18", "\"init_bytes\":99999999", "heads/v360/init: 99999999 bytes"),
+        ("\"init_bytes\":667", "\"init_bytes\":99999999", "heads/v360/init: 99999999 bytes"),
         ("\"media_offset_bytes\":30", "\"media_offset_bytes\":31", "heads/v360/objects: "),
         (
             "\"media_offset_bytes\":30",

@@ -2,6 +2,7 @@
 
 use crate::common::any_title;
 use bytes::Bytes;
+use headwater_packager::protect::Form;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::{Position, Title, Track};
 use headwater_packager::{dash, hls, plan, time};
@@ -12,7 +13,7 @@ proptest! {
 
     #[test]
     fn segments_tile_the_title(made in any_title(), segment_ms in 1000..20_000u32) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for track in made.title.tracks() {
             let (mut fragment, mut at) = (0, Position::default());
             for (i, segment) in timeline.segments_of(track).enumerate() {
@@ -49,7 +50,7 @@ proptest! {
     fn planned_reads_are_the_stored_fragments_once_and_in_order(
         made in any_title(), segment_ms in 1000..20_000u32,
     ) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for (track, objects) in made.title.tracks().iter().zip(&made.objects) {
             let mut delivered = Vec::new();
             for number in 1..=timeline.segments() {
@@ -77,7 +78,7 @@ proptest! {
 
     #[test]
     fn no_damage_passes(made in any_title(), at in any::<prop::sample::Index>(), bit in 0..8u8) {
-        let timeline = Timeline::new(&made.title, 6000);
+        let timeline = Timeline::new(&made.title, 6000, Form::Clear);
         let track = &made.title.tracks()[0];
         let plan = plan::segment(&timeline, track, 1).unwrap();
         let read = &plan.reads[0];
@@ -94,9 +95,9 @@ proptest! {
 
     #[test]
     fn extinf_sums_lead_back_to_every_boundary(made in any_title(), segment_ms in 1000..20_000u32) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for track in made.title.tracks() {
-            let playlist = text(hls::media(&timeline, track));
+            let playlist = text(hls::media(&timeline, track, None));
             let mut sum_us = 0;
             let extinfs = extinfs_us(&playlist);
             let segments: Vec<_> = timeline.segments_of(track).collect();
@@ -112,11 +113,11 @@ proptest! {
     fn target_duration_bounds_every_rounded_extinf_and_is_met(
         made in any_title(), segment_ms in 1000..20_000u32,
     ) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         let mut longest = 0;
         let mut targets = Vec::new();
         for track in made.title.tracks() {
-            let playlists = [Some(hls::media(&timeline, track)), hls::iframes(&timeline, track)];
+            let playlists = [Some(hls::media(&timeline, track, None)), hls::iframes(&timeline, track, None)];
             for playlist in playlists.into_iter().flatten().map(text) {
                 targets.push(number_after(&playlist, "#EXT-X-TARGETDURATION:"));
                 let rounded = extinfs_us(&playlist).into_iter().map(|us| (us + 500_000) / 1_000_000);
@@ -128,11 +129,11 @@ proptest! {
 
     #[test]
     fn hls_and_dash_agree_on_every_boundary(made in any_title(), segment_ms in 1000..20_000u32) {
-        let timeline = Timeline::new(&made.title, segment_ms);
-        let mpd = text(dash::mpd(&made.title, &timeline, ""));
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
+        let mpd = text(dash::mpd(&made.title, &timeline, None, ""));
         for track in made.title.tracks() {
             let (timescale, durations) = dash_timeline(&mpd, track);
-            let playlist = text(hls::media(&timeline, track));
+            let playlist = text(hls::media(&timeline, track, None));
             let extinfs = extinfs_us(&playlist);
             prop_assert_eq!(durations.len(), extinfs.len());
             let (mut ticks, mut us) = (0, 0);
@@ -148,9 +149,9 @@ proptest! {
     fn iframe_ranges_start_a_fragment_and_end_its_first_sample(
         made in any_title(), segment_ms in 1000..20_000u32,
     ) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for (track, objects) in made.title.tracks().iter().zip(&made.objects).filter(|(t, _)| t.is_video()) {
-            let playlist = text(hls::iframes(&timeline, track).unwrap());
+            let playlist = text(hls::iframes(&timeline, track, None).unwrap());
             let mut seen = 0;
             for (range, uri) in byte_ranges(&playlist) {
                 let number: u32 = uri.strip_suffix(".m4s").unwrap().parse().unwrap();
@@ -171,7 +172,7 @@ proptest! {
     fn bandwidth_is_the_peak_over_runs_of_half_to_one_and_a_half_targets(
         made in any_title(), segment_ms in 1000..20_000u32,
     ) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         let target_s = timeline.target_duration_s();
         let mut wanted: Vec<(u64, u64)> = Vec::new();
         for (track, rates) in made.title.tracks().iter().zip(timeline.rates()) {
@@ -196,7 +197,7 @@ proptest! {
             wanted.push((got.peak_bps, got.average_bps));
         }
         // In the multivariant playlist the sound is added to each picture.
-        let master = text(hls::multivariant(&made.title, &timeline, ""));
+        let master = text(hls::multivariant(&made.title, &timeline, None, ""));
         for (i, id) in [(0, "v720"), (1, "v360")] {
             let line = format!(
                 "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},",
@@ -229,16 +230,16 @@ proptest! {
         let crc = crc32c::crc32c(&bytes[..body]);
         bytes[body..].copy_from_slice(&crc.to_be_bytes());
         if let Ok(title) = Title::open(&bytes.into()) {
-            let timeline = Timeline::new(&title, 6000);
+            let timeline = Timeline::new(&title, 6000, Form::Clear);
             for track in title.tracks() {
-                hls::media(&timeline, track);
-                hls::iframes(&timeline, track);
+                hls::media(&timeline, track, None);
+                hls::iframes(&timeline, track, None);
                 for number in 1..=timeline.segments() {
                     plan::segment(&timeline, track, number);
                 }
             }
-            hls::multivariant(&title, &timeline, "");
-            dash::mpd(&title, &timeline, "");
+            hls::multivariant(&title, &timeline, None, "");
+            dash::mpd(&title, &timeline, None, "");
         }
     }
 }
@@ -250,7 +251,7 @@ fn two_hours_of_ntsc_cut_into_threes_without_drift() {
         crate::common::video("v360", 360, (30_000, 1001), &gops, 1),
         crate::common::audio("a-en", None, (30_000, 1001), &gops),
     ]);
-    let timeline = Timeline::new(&made.title, 6000);
+    let timeline = Timeline::new(&made.title, 6000, Form::Clear);
     let [video, audio] = made.title.tracks() else { panic!("two tracks") };
     assert_eq!(timeline.segments(), 1199);
     for (v, a) in timeline.segments_of(video).zip(timeline.segments_of(audio)) {

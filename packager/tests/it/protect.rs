@@ -9,51 +9,18 @@ use headwater_packager::bmff::fragment::{self, Sample};
 use headwater_packager::bmff::movie::{Defaults, Init, InitMedia, write_init};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::KeyId;
-use headwater_packager::protect::{Protector, Scheme};
+use headwater_packager::protect::{Form, Protector, Scheme};
+use headwater_packager::signalling::System;
 use headwater_packager::subsample::{Finder, Tail};
+use headwater_packager::timeline::Timeline;
 use headwater_packager::title::{Title, Track};
-use headwater_packager::wire::BoxWriter;
+use headwater_packager::{hls, plan};
 use proptest::prelude::*;
 
-use crate::common::{self, TrackSpec, VERSION};
+use crate::common::{self, TrackSpec, VERSION, avc1, mp4a};
 
 const KEY: [u8; 16] = *b"sixteen byte key";
 const KEY_ID: KeyId = KeyId([0x1d; 16]);
-
-/// An avc1 entry whose parameter sets make slice headers short, with boxes nobody here knows.
-fn avc1() -> Vec<u8> {
-    // profile 66, level 30; ids 0; frame_num 4 bits; order type 2; 1 reference; 1x1; frames only.
-    const SPS: [u8; 6] = [0x67, 66, 0xc0, 30, 0b1101_1010, 0b0111_1001];
-    // ids 0; CAVLC; no groups; 1 reference each; no weights; QP 0; no deblocking control.
-    const PPS: [u8; 4] = [0x68, 0b1100_1110, 0b0011_1000, 0b0100_0000];
-    let mut w = BoxWriter::default();
-    w.boxed(b"avc1", |w| {
-        w.zeros(24);
-        w.u16(16);
-        w.u16(16);
-        w.zeros(50);
-        w.boxed(b"avcC", |w| {
-            w.slice(&[1, 66, 0xc0, 30, 0xff, 0xe1, 0, 6]);
-            w.slice(&SPS);
-            w.slice(&[1, 0, 4]);
-            w.slice(&PPS);
-        });
-        w.boxed(b"colr", |w| w.slice(b"nclx stays as it is"));
-    });
-    w.into_bytes()
-}
-
-fn mp4a() -> Vec<u8> {
-    let mut w = BoxWriter::default();
-    w.boxed(b"mp4a", |w| {
-        w.zeros(28);
-        w.full_box(b"esds", 0, 0, |w| {
-            w.slice(&[3, 22, 0, 1, 0, 4, 17, 0x40, 0x15, 0, 0, 0, 0, 1, 0xf4, 0, 0, 1, 0xf4, 0]);
-            w.slice(&[5, 2, 0x11, 0x90]);
-        });
-    });
-    w.into_bytes()
-}
 
 /// One sample's bytes: NAL units of a kind and a length, or plain noise for sound.
 #[derive(Clone, Debug)]
@@ -149,7 +116,8 @@ fn decrypt(init: &[u8], fragment: &[u8]) -> Vec<Vec<u8>> {
         }
         assert_eq!(senc.len() - 8, aux.iter().map(|aux| aux.len()).sum::<usize>());
     } else {
-        assert!(child(b"senc").is_none());
+        // Nothing but how many samples there are.
+        assert_eq!(child(b"senc").expect("senc stands anyway")[..4], [0; 4]);
     }
     let mut at = parsed.data_offset as usize;
     let decrypted = parsed.samples.iter().zip(aux).map(|(sample, aux)| {
@@ -255,14 +223,65 @@ proptest! {
             for (i, slices) in (0..).zip(slices.chunks(2)) {
                 let fragment = slices.concat();
                 let row = track.row(i);
-                prop_assert_eq!(fragment.len() as u64, scheme.fragment_bytes(video, row));
-                let moof = slices[0].len() as u64 - 8;
-                prop_assert_eq!(moof, scheme.moof_bytes(video, row));
+                let form = Form::Protected(scheme);
+                prop_assert_eq!(fragment.len() as u64, form.fragment_bytes(video, row));
+                let head_bytes = slices[0].len() as u64;
+                let first_sample_end = head_bytes + u64::from(row.first_sample_bytes);
+                prop_assert_eq!(first_sample_end, form.first_sample_end(video, row));
                 prop_assert_eq!(decrypt(&init, &fragment), samples_of(&media, track, i));
                 let from = usize::try_from(track.position(i).bytes).unwrap();
                 let alone = BytesMut::from(&media[from..from + row.size_bytes as usize]);
                 let alone = protector.fragments(track, i, alone).unwrap();
                 prop_assert_eq!(alone.concat(), fragment);
+            }
+        }
+    }
+
+    /// What manifests say of a protected segment is so: its length, and where each I-frame's range
+    /// starts and ends.
+    #[test]
+    fn ranges_of_iframes_are_moof_to_first_sample(
+        (_, fragments) in any_fragments().prop_filter("pictures", |(video, _)| *video),
+        segment_ms in 1..4000u32,
+    ) {
+        let (title, media) = title(&fragments, true);
+        let track = &title.tracks()[0];
+        for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+            let timeline = Timeline::new(&title, segment_ms, Form::Protected(scheme));
+            let protection = common::protection(&title, scheme, &[System::ClearKey]);
+            let playlist = hls::iframes(&timeline, track, Some(&protection)).unwrap();
+            let playlist = String::from_utf8(playlist).unwrap();
+            let mut lines = playlist.lines();
+            let mut ranges = Vec::new();
+            while let Some(line) = lines.next() {
+                let Some(range) = line.strip_prefix("#EXT-X-BYTERANGE:") else { continue };
+                let (len, start) = range.split_once('@').unwrap();
+                let number = lines.next().unwrap().strip_suffix(".m4s").unwrap();
+                ranges.push((number.parse::<u32>().unwrap(), start.parse::<usize>().unwrap(),
+                    len.parse::<usize>().unwrap()));
+            }
+            prop_assert_eq!(ranges.len(), fragments.len());
+            let mut ranges = ranges.into_iter().peekable();
+            for number in 1..=timeline.segments() {
+                let segment = timeline.segment(track, number).unwrap();
+                let bytes = |at: u64| usize::try_from(at).unwrap();
+                let clear = &media[bytes(segment.start.bytes)..bytes(segment.end.bytes)];
+                let made = protection.of(track).protector
+                    .fragments(track, segment.fragments.start, BytesMut::from(clear)).unwrap()
+                    .concat();
+                let plan = plan::segment(&timeline, track, number).unwrap();
+                prop_assert_eq!(plan.len_bytes, made.len() as u64);
+                for i in segment.fragments {
+                    let (of, start, len) = ranges.next().unwrap();
+                    prop_assert_eq!(of, number);
+                    let range = &made[start..start + len];
+                    prop_assert_eq!(&range[4..8], b"moof");
+                    let moof = boxes::children(range).next().unwrap().unwrap().whole;
+                    let parsed = fragment::parse(moof, Defaults::default()).unwrap();
+                    prop_assert_eq!(&range[moof.len() + 4..moof.len() + 8], b"mdat");
+                    let end = moof.len() + 8 + parsed.samples[0].size_bytes as usize;
+                    prop_assert_eq!(end, range.len(), "fragment {}", i);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::common::any_title;
 use headwater_packager::hls;
+use headwater_packager::protect::Form;
 use headwater_packager::timeline::Timeline;
 use m3u8_rs::{AlternativeMediaType, MediaPlaylistType};
 use proptest::prelude::*;
@@ -11,9 +12,9 @@ proptest! {
 
     #[test]
     fn media_playlists(made in any_title(), segment_ms in 1000..20_000u32) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for track in made.title.tracks() {
-            let bytes = hls::media(&timeline, track);
+            let bytes = hls::media(&timeline, track, None);
             let playlist = m3u8_rs::parse_media_playlist_res(&bytes).unwrap();
             prop_assert_eq!(playlist.version, Some(6));
             prop_assert_eq!(playlist.media_sequence, 1);
@@ -32,9 +33,9 @@ proptest! {
 
     #[test]
     fn iframe_playlists(made in any_title(), segment_ms in 1000..20_000u32) {
-        let timeline = Timeline::new(&made.title, segment_ms);
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for track in made.title.tracks().iter().filter(|t| t.is_video()) {
-            let bytes = hls::iframes(&timeline, track).unwrap();
+            let bytes = hls::iframes(&timeline, track, None).unwrap();
             let playlist = m3u8_rs::parse_media_playlist_res(&bytes).unwrap();
             prop_assert_eq!(playlist.version, Some(5));
             prop_assert!(playlist.i_frames_only);
@@ -48,8 +49,8 @@ proptest! {
 
     #[test]
     fn multivariant_playlists(made in any_title(), segment_ms in 1000..20_000u32) {
-        let timeline = Timeline::new(&made.title, segment_ms);
-        let bytes = hls::multivariant(&made.title, &timeline, "V.00c0ffee/");
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
+        let bytes = hls::multivariant(&made.title, &timeline, None, "V.00c0ffee/");
         let playlist = m3u8_rs::parse_master_playlist_res(&bytes).unwrap();
         prop_assert_eq!(playlist.version, None);
         prop_assert!(playlist.independent_segments);

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use headwater_config::Config;
+use headwater_packager::protect::Form;
 use headwater_packager::stored::Pointer;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::{Position, Title, Track};
@@ -26,18 +27,20 @@ pub fn heads(bytes: &[u8]) -> bool {
         return false;
     }
     for segment_ms in [1000, 6000, 60_000] {
-        let timeline = Timeline::new(&title, segment_ms);
+        let timeline = Timeline::new(&title, segment_ms, Form::Clear);
         for track in title.tracks() {
             segments_tile(&timeline, track);
-            let playlist = String::from_utf8(hls::media(&timeline, track)).unwrap();
+            let playlist = String::from_utf8(hls::media(&timeline, track, None)).unwrap();
             extinfs_add_up(&playlist, &timeline, track);
-            if let Some(iframes) = hls::iframes(&timeline, track) {
+            if let Some(iframes) = hls::iframes(&timeline, track, None) {
                 plain_lines(&String::from_utf8(iframes).unwrap());
             }
         }
         for prefix in ["", "01939c2e-7f00-7abc-8def-0123456789ab.00c0ffee/"] {
-            plain_lines(&String::from_utf8(hls::multivariant(&title, &timeline, prefix)).unwrap());
-            well_formed(&dash::mpd(&title, &timeline, prefix));
+            plain_lines(
+                &String::from_utf8(hls::multivariant(&title, &timeline, None, prefix)).unwrap(),
+            );
+            well_formed(&dash::mpd(&title, &timeline, None, prefix));
         }
     }
     true

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use headwater_packager::protect::Form;
 use headwater_packager::timeline::Timeline;
 use headwater_tests::origin::{self, Origin, Settings};
 use headwater_tests::s3::{self, Server};
@@ -61,7 +62,7 @@ impl Wanted {
         let bound = master.lines().find(|line| line.ends_with("/index.m3u8")).expect("a rendition");
         let folder = bound.split('/').next().expect("bound to a version");
         let base = format!("/clear/{}/{folder}", title.id);
-        let timeline = Timeline::new(&title.heads, SEGMENT_MS);
+        let timeline = Timeline::new(&title.heads, SEGMENT_MS, Form::Clear);
         let mut manifests = vec![title.master(), title.mpd(), format!("{base}/manifest.mpd")];
         let mut segments = Vec::new();
         for track in title.heads.tracks() {

@@ -7,24 +7,38 @@
 //! There is no Location: every media URL in an MPD names its version already, and players differ
 //! in whether relative URLs then start at the Location (see ARCHITECTURE.md).
 
+mod protection;
+
 use std::fmt::Write as _;
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use crate::heads::Media;
+use crate::label::Label;
+use crate::signalling::Protection;
 use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
 
 type Out = Writer<Vec<u8>>;
 
+const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
+
 /// The MPD. `prefix` leads from its folder to the version's: empty, or `<version>.<rev>/`.
-pub fn mpd(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
+pub fn mpd(
+    title: &Title,
+    timeline: &Timeline,
+    protection: Option<&Protection>,
+    prefix: &str,
+) -> Vec<u8> {
     let duration = iso_seconds(title.duration_us());
     let mut w = Writer::new(Vec::with_capacity(4096));
     emit(&mut w, Event::Decl(BytesDecl::new("1.0", Some("utf-8"), None)));
-    let mpd = BytesStart::new("MPD").with_attributes([
-        ("xmlns", "urn:mpeg:dash:schema:mpd:2011"),
+    let mut mpd = BytesStart::new("MPD").with_attributes([("xmlns", NAMESPACE)]);
+    if protection.is_some() {
+        mpd.extend_attributes(protection::NAMESPACES);
+    }
+    mpd.extend_attributes([
         ("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"),
         ("type", "static"),
         ("mediaPresentationDuration", duration.as_str()),
@@ -37,8 +51,9 @@ pub fn mpd(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
             ("duration", duration.as_str()),
         ]);
         element(w, period, |w| {
-            for (id, set) in adaptation_sets(title, timeline).iter().enumerate() {
-                adaptation_set(w, timeline, set, id + 1, prefix);
+            let sets = adaptation_sets(title, timeline, protection);
+            for set in &sets {
+                adaptation_set(w, timeline, set, protection, &others(&sets, set), prefix);
             }
         });
     });
@@ -48,16 +63,45 @@ pub fn mpd(title: &Title, timeline: &Timeline, prefix: &str) -> Vec<u8> {
 /// A track and its rates.
 type Rendition<'a> = (&'a Track, &'a TrackRates);
 
-/// Tracks that a player may switch between: same kind, codec family and language (5.3.3.1).
-fn adaptation_sets<'a>(title: &'a Title, timeline: &'a Timeline) -> Vec<Vec<Rendition<'a>>> {
-    let mut sets: Vec<Vec<Rendition<'a>>> = Vec::new();
-    for rendition in title.tracks().iter().zip(timeline.rates()) {
-        match sets.iter_mut().find(|set| may_switch(set[0].0, rendition.0)) {
-            Some(set) => set.push(rendition),
-            None => sets.push(vec![rendition]),
+/// Tracks of one key that a player may switch between.
+struct Set<'a> {
+    id: String,
+    members: Vec<Rendition<'a>>,
+}
+
+/// Tracks of the same kind, codec family and language (5.3.3.1), and under one key.
+fn adaptation_sets<'a>(
+    title: &'a Title,
+    timeline: &'a Timeline,
+    protection: Option<&Protection>,
+) -> Vec<Set<'a>> {
+    let one_key =
+        |a: &Track, b: &Track| protection.is_none() || Label::of(a.media()) == Label::of(b.media());
+    let mut sets: Vec<Set<'a>> = Vec::new();
+    for rendition @ (track, _) in title.tracks().iter().zip(timeline.rates()) {
+        let fits = |set: &&mut Set<'a>| {
+            let (first, _) = set.members[0];
+            may_switch(first, track) && one_key(first, track)
+        };
+        match sets.iter_mut().find(fits) {
+            Some(set) => set.members.push(rendition),
+            None => {
+                let id = (sets.len() + 1).to_string();
+                sets.push(Set { id, members: vec![rendition] });
+            }
         }
     }
     sets
+}
+
+/// Ids of the sets that a player may switch to although they have another key (5.3.3.5).
+fn others(sets: &[Set<'_>], set: &Set<'_>) -> String {
+    let ids: Vec<_> = sets
+        .iter()
+        .filter(|other| other.id != set.id && may_switch(other.members[0].0, set.members[0].0))
+        .map(|other| other.id.as_str())
+        .collect();
+    ids.join(",")
 }
 
 fn may_switch(a: &Track, b: &Track) -> bool {
@@ -75,39 +119,49 @@ fn may_switch(a: &Track, b: &Track) -> bool {
 fn adaptation_set(
     w: &mut Out,
     timeline: &Timeline,
-    set: &[Rendition<'_>],
-    id: usize,
+    Set { id, members }: &Set<'_>,
+    protection: Option<&Protection>,
+    others: &str,
     prefix: &str,
 ) {
-    let (first, _) = set[0];
+    let (first, _) = members[0];
     let (kind, mime) =
         if first.is_video() { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
     // Renditions cut from one source share their timeline; those that do not carry their own.
-    let own: Vec<String> = set.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
-    let shared = own.iter().zip(set).all(|(segments, (track, _))| {
+    let own: Vec<String> =
+        members.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
+    let shared = own.iter().zip(members).all(|(segments, (track, _))| {
         *segments == own[0] && track.timescale() == first.timescale()
     });
     let mut start = BytesStart::new("AdaptationSet").with_attributes([
-        ("id", id.to_string().as_str()),
+        ("id", id.as_str()),
         ("contentType", kind),
         ("mimeType", mime),
     ]);
     if shared {
         start.push_attribute(("segmentAlignment", "true"));
     }
-    if set.iter().all(|(track, _)| track.is_independent()) {
+    if members.iter().all(|(track, _)| track.is_independent()) {
         start.push_attribute(("startWithSAP", "1"));
     }
     if let Some(language) = first.language() {
         start.push_attribute(("lang", language));
     }
     element(w, start, |w| {
+        if let Some(protection) = protection {
+            protection::write(w, protection, protection.of(first));
+        }
+        if !others.is_empty() {
+            let scheme = "urn:mpeg:dash:adaptation-set-switching:2016";
+            let switching = [("schemeIdUri", scheme), ("value", others)];
+            empty(w, BytesStart::new("SupplementalProperty").with_attributes(switching));
+        }
         let role = [("schemeIdUri", "urn:mpeg:dash:role:2011"), ("value", "main")];
         empty(w, BytesStart::new("Role").with_attributes(role));
         if shared {
             segment_template(w, first, &own[0], prefix);
         }
-        for (rendition, segments) in set.iter().zip(&own) {
+        for (rendition, segments) in members.iter().zip(&own) {
             representation(w, rendition, (!shared).then_some(segments), prefix);
         }
     });

@@ -1,0 +1,66 @@
+//! Keys for players without a licence system: 16 bytes for one track, or a Clear Key licence. Both
+//! behind the check that every request of the profile passes, and once more with the key's label.
+
+use headwater_packager::label::Label;
+use headwater_packager::signalling::ProtectedTrack;
+
+use crate::access::gate::{Moment, Of, Visit};
+use crate::exchange::Request;
+use crate::failure::Failure;
+use crate::licence;
+use crate::make::Served;
+use crate::respond::{self, Reply};
+use crate::route::Resource;
+use crate::service::{Asked, Service};
+
+const KEY_TYPE: &str = "application/octet-stream";
+const LICENCE_TYPE: &str = "application/json";
+
+impl Service {
+    /// Keys, to who may be told them: never kept anywhere.
+    pub(crate) async fn keys(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        served: &Served,
+        resource: &Resource,
+        moment: Moment,
+    ) -> Result<Reply, Failure> {
+        if !asked.profile.settings.protection.deliver_keys {
+            return Err(Failure::KeysNotDelivered);
+        }
+        let protection = served.protection.as_deref().ok_or(Failure::KeysNotDelivered)?;
+        let permitted = async |label: Label| {
+            let visit = Visit {
+                request,
+                trust: &self.edge.trust,
+                path: asked.path,
+                profile: asked.profile_name,
+                access: &asked.profile.access,
+                title: asked.title,
+                of: Of::Key(label),
+            };
+            visit.admit(&self.tokens, &self.titles, moment).await.map(drop)
+        };
+        if let Resource::Key(track) = resource {
+            let track = served.title().track(track).ok_or(Failure::UnknownTrack)?;
+            let track = protection.of(track);
+            permitted(track.label).await?;
+            return Ok(respond::with_text(request, KEY_TYPE, *track.key.expose()));
+        }
+        let mut keys = Vec::new();
+        let mut refused = Failure::UnknownKey;
+        for wanted in licence::wanted(&request.body)? {
+            let with_key = |track: &&ProtectedTrack| track.protector.key_id() == wanted;
+            let Some(track) = protection.tracks().iter().find(with_key) else { continue };
+            match permitted(track.label).await {
+                Ok(()) => keys.push((wanted, &track.key)),
+                Err(failure) => refused = failure,
+            }
+        }
+        if keys.is_empty() {
+            return Err(refused);
+        }
+        Ok(respond::with_text(request, LICENCE_TYPE, licence::licence(&keys)))
+    }
+}

@@ -1,0 +1,129 @@
+//! Versions under a profile's keys, ready to encrypt: made when first asked for, then kept.
+
+use std::sync::Arc;
+
+use headwater_config::{self as config, Config, Name};
+use headwater_packager::ids::{Rev, TitleId, VersionId};
+use headwater_packager::protect::{Form, Scheme};
+use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
+use moka::future::Cache;
+
+use crate::failure::{Cause, Failure, Part};
+use crate::keys::{KeyRing, NotReady, Provider, Wanted};
+use crate::limits;
+use crate::profile::Profile;
+use crate::store::Key;
+use crate::titles::Opened;
+
+/// The key period of a title whose keys do not rotate.
+const FIRST_PERIOD: u32 = 0;
+
+/// Everything under keys.
+pub struct Protections {
+    /// Where keys come from.
+    pub ring: KeyRing,
+    made: Cache<(Name, TitleId, VersionId), Arc<Protection>>,
+}
+
+impl Protections {
+    /// Reads what the configured providers of keys name; what a key server said to those `before`
+    /// stays known.
+    ///
+    /// # Errors
+    /// Where a provider cannot be opened, or a profile's is not there.
+    pub fn open(config: &Config, before: &KeyRing) -> Result<Self, NotReady> {
+        let ring = KeyRing::open(&config.keys, before)?;
+        for (name, profile) in &config.profiles {
+            let provider = profile.protection.keys.as_ref();
+            if profile.protection.is_on()
+                && provider.is_none_or(|provider| ring.provider(provider.as_str()).is_none())
+            {
+                return Err(NotReady {
+                    key: format!("profiles.{name}.protection.keys"),
+                    detail: "a protected profile names one of [keys.<name>]".to_owned(),
+                });
+            }
+        }
+        Ok(Self { ring, made: Cache::new(limits::PROTECTIONS) })
+    }
+
+    /// What stands for a profile's settings and keys in the URLs of a title.
+    pub fn rev(&self, profile: &Profile, title: &TitleId) -> Rev {
+        let identity = self
+            .provider(profile)
+            .map(|provider| provider.identity(profile.key_domain().as_str(), title));
+        profile.rev(identity)
+    }
+
+    /// A version as a profile protects it; `None` where it does not.
+    pub async fn of(
+        &self,
+        profile: &Profile,
+        opened: &Opened,
+    ) -> Result<Option<Arc<Protection>>, Failure> {
+        let (Form::Protected(scheme), Some(provider)) =
+            (profile.cut().form, self.provider(profile))
+        else {
+            return Ok(None);
+        };
+        let title = &opened.title;
+        let key = (profile.name.clone(), title.id().clone(), title.version());
+        let make = make(provider, profile, scheme, opened);
+        let made = self.made.try_get_with(key, make).await;
+        made.map(Some).map_err(|failure| Failure::clone(&failure))
+    }
+
+    fn provider(&self, profile: &Profile) -> Option<&Arc<dyn Provider>> {
+        let protection = &profile.settings.protection;
+        let name = protection.keys.as_ref().filter(|_| protection.is_on())?;
+        self.ring.provider(name.as_str())
+    }
+}
+
+async fn make(
+    provider: &Arc<dyn Provider>,
+    profile: &Profile,
+    scheme: Scheme,
+    opened: &Opened,
+) -> Result<Arc<Protection>, Failure> {
+    let (title, settings) = (&opened.title, &profile.settings.protection);
+    let wanted = Wanted {
+        domain: profile.key_domain().as_str(),
+        scheme: settings.scheme,
+        systems: &settings.systems,
+        title: title.id(),
+        version: title.version(),
+        period: FIRST_PERIOD,
+        session: None,
+    };
+    let labels = Protection::labels(title);
+    let keys = provider.keys(&wanted, &labels).await.map_err(Failure::Keys)?;
+    let keys: Vec<_> = labels
+        .into_iter()
+        .zip(keys)
+        .map(|(label, key)| LabelKey { label, key_id: key.id, key: key.key })
+        .collect();
+    let protection = Protection::new(title, scheme, signals(settings), &keys).map_err(|error| {
+        let key = Key::heads(title.id(), title.version()).to_string();
+        Failure::SourceDamaged(Cause { part: Part::Heads, key, detail: error.to_string() })
+    })?;
+    Ok(Arc::new(protection))
+}
+
+fn signals(settings: &config::Protection) -> Signals {
+    let url = |url: &Option<config::Url>| url.as_ref().map(ToString::to_string);
+    let system = |system: &config::System| match system {
+        config::System::Widevine => System::Widevine,
+        config::System::Playready => System::PlayReady,
+        config::System::Fairplay => System::FairPlay,
+        config::System::Clearkey => System::ClearKey,
+        config::System::Common => System::Common,
+    };
+    Signals {
+        systems: settings.systems.iter().map(system).collect(),
+        fairplay_uri: settings.fairplay_uri.to_string(),
+        widevine_la_url: url(&settings.widevine_la_url),
+        playready_la_url: url(&settings.playready_la_url),
+        clearkey_la_url: url(&settings.clearkey_la_url),
+    }
+}

@@ -1,0 +1,115 @@
+//! EXT-X-KEY and EXT-X-SESSION-KEY: how players get at keys, one line for each system
+//! (8216bis 4.4.4.4 and 4.4.6.5; each system's own document for its KEYFORMAT).
+
+use std::fmt::Write;
+
+use crate::ids::KeyId;
+use crate::label::Label;
+use crate::protect::Scheme;
+use crate::signalling::{ProtectedTrack, Protection, System, base64};
+use crate::title::Title;
+
+/// The keys of one track, for its playlists. They stand behind EXT-X-MAP, for a key applies to
+/// every map after it, and init segments are in the clear.
+pub(super) fn of_track(protection: &Protection, track: &ProtectedTrack) -> String {
+    let mut to = String::new();
+    let key = Key {
+        tag: "EXT-X-KEY",
+        label: track.label,
+        key_id: track.protector.key_id(),
+        iv: track.protector.constant_iv(),
+        clear_key: "../clearkey",
+        raw_key: "key",
+    };
+    key.write(&mut to, protection);
+    to
+}
+
+/// Each label's key once, for players that ask for licences before they open a playlist. Without
+/// IVs: each track has its own.
+pub(super) fn of_session(protection: &Protection, title: &Title, prefix: &str) -> String {
+    let mut to = String::new();
+    let mut seen = Vec::new();
+    for (stored, track) in title.tracks().iter().zip(protection.tracks()) {
+        if seen.contains(&track.label) {
+            continue;
+        }
+        seen.push(track.label);
+        let key = Key {
+            tag: "EXT-X-SESSION-KEY",
+            label: track.label,
+            key_id: track.protector.key_id(),
+            iv: None,
+            clear_key: &format!("{prefix}clearkey"),
+            raw_key: &format!("{prefix}{}/key", stored.id()),
+        };
+        key.write(&mut to, protection);
+    }
+    to
+}
+
+/// One key's lines.
+struct Key<'a> {
+    tag: &'a str,
+    label: Label,
+    key_id: KeyId,
+    iv: Option<[u8; 16]>,
+    /// Where clear keys are handed out as JSON.
+    clear_key: &'a str,
+    /// Where this one is handed out as 16 bytes.
+    raw_key: &'a str,
+}
+
+impl Key<'_> {
+    fn write(&self, to: &mut String, protection: &Protection) {
+        let key_id = hex(self.key_id.0);
+        for system in &protection.signals().systems {
+            let mut line = |uri: &str, format: &str, names_key: bool| {
+                self.line(to, protection.scheme(), uri, format, names_key.then_some(&key_id));
+            };
+            match system {
+                System::Widevine => {
+                    let boxes = protection.pssh_boxes(self.key_id);
+                    for (_, pssh) in boxes.iter().filter(|(of, _)| of == system) {
+                        let uri = format!("data:text/plain;base64,{}", base64(pssh));
+                        line(&uri, "urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed", true);
+                    }
+                }
+                System::PlayReady => {
+                    let object = base64(&protection.playready_object(self.key_id));
+                    let uri = format!("data:text/plain;charset=UTF-16;base64,{object}");
+                    line(&uri, "com.microsoft.playready", false);
+                }
+                System::FairPlay => {
+                    let uri = protection.fairplay_uri(self.label, self.key_id);
+                    line(&uri, "com.apple.streamingkeydelivery", false);
+                }
+                System::ClearKey => {
+                    line(self.clear_key, "org.w3.clearkey", true);
+                    line(self.raw_key, "identity", false);
+                }
+                // HLS knows no system without a name.
+                System::Common => {}
+            }
+        }
+    }
+
+    fn line(&self, to: &mut String, scheme: Scheme, uri: &str, format: &str, id: Option<&String>) {
+        let method = match scheme {
+            Scheme::Cbcs => "SAMPLE-AES",
+            Scheme::Cenc => "SAMPLE-AES-CTR",
+        };
+        let _ = write!(to, "#{}:METHOD={method},URI=\"{uri}\"", self.tag);
+        if let Some(id) = id {
+            let _ = write!(to, ",KEYID=0x{id}");
+        }
+        if let Some(iv) = self.iv {
+            let _ = write!(to, ",IV=0x{}", hex(iv));
+        }
+        let _ = writeln!(to, ",KEYFORMAT=\"{format}\",KEYFORMATVERSIONS=\"1\"");
+    }
+}
+
+fn hex(bytes: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}

@@ -1,0 +1,199 @@
+//! A version under one profile's keys: who encrypts each track, and what players are told of it.
+//!
+//! Manifests and init segments must say the same of a key, so both ask here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+
+use crate::drm::{self, SystemId};
+use crate::encrypt::ContentKey;
+use crate::error::Error;
+use crate::ids::{KeyId, TrackId};
+use crate::label::Label;
+use crate::protect::{Protector, Scheme};
+use crate::title::{Title, Track};
+
+/// A licence system that players may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum System {
+    /// Google's.
+    Widevine,
+    /// Microsoft's.
+    PlayReady,
+    /// Apple's: HLS and cbcs alone.
+    FairPlay,
+    /// Keys that this origin hands out in the clear (W3C EME 9.1), to who may have them.
+    ClearKey,
+    /// Nothing but key ids: players choose the system by what they know themselves.
+    Common,
+}
+
+/// What an operator chose to tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// The systems, in the order in which they are written.
+    pub systems: Vec<System>,
+    /// The URI of FairPlay's keys; `{kid}`, `{title}` and `{label}` stand for the key's own.
+    pub fairplay_uri: String,
+    /// Where Widevine's licences are, for an MPD.
+    pub widevine_la_url: Option<String>,
+    /// Where PlayReady's licences are.
+    pub playready_la_url: Option<String>,
+    /// Where clear keys are, for an MPD: an absolute URL.
+    pub clearkey_la_url: Option<String>,
+}
+
+/// A key of a title, for the tracks of a label.
+#[derive(Clone, Debug)]
+pub struct LabelKey {
+    /// Which tracks.
+    pub label: Label,
+    /// Its id.
+    pub key_id: KeyId,
+    /// The key.
+    pub key: ContentKey,
+}
+
+/// A version under keys.
+#[derive(Debug)]
+pub struct Protection {
+    scheme: Scheme,
+    signals: Signals,
+    title: String,
+    /// In the order of [`Title::tracks`].
+    tracks: Vec<ProtectedTrack>,
+}
+
+/// A track under its key.
+#[derive(Debug)]
+pub struct ProtectedTrack {
+    id: TrackId,
+    /// Which key.
+    pub label: Label,
+    /// The key itself, for who may be told it.
+    pub key: ContentKey,
+    /// What encrypts it.
+    pub protector: Protector,
+}
+
+impl Protection {
+    /// Every track of a version under the key of its label.
+    ///
+    /// # Errors
+    ///
+    /// A track without a key, or of a kind that cannot be encrypted.
+    pub fn new(
+        title: &Title,
+        scheme: Scheme,
+        signals: Signals,
+        keys: &[LabelKey],
+    ) -> Result<Self, Error> {
+        let of_track = |track: &Track| {
+            let label = Label::of(track.media());
+            let found = keys.iter().find(|key| key.label == label);
+            let LabelKey { key, key_id, .. } =
+                found.ok_or_else(|| Error::invalid("keys", format!("none for {label}")))?;
+            let protector = Protector::new(scheme, key, *key_id, title.version(), track)
+                .map_err(|e| e.within(track.id().as_str()))?;
+            Ok(ProtectedTrack { id: track.id().clone(), label, key: key.clone(), protector })
+        };
+        let tracks = title.tracks().iter().map(of_track).collect::<Result<_, Error>>()?;
+        Ok(Self { scheme, signals, title: title.id().to_string(), tracks })
+    }
+
+    /// The labels of a version's tracks, each once.
+    pub fn labels(title: &Title) -> Vec<Label> {
+        let mut labels: Vec<_> = title.tracks().iter().map(|t| Label::of(t.media())).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    }
+
+    /// The scheme.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// What is told of keys.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// The track's key and protector; `track` is one of the version's.
+    pub fn of(&self, track: &Track) -> &ProtectedTrack {
+        let found = self.tracks.iter().find(|protected| protected.id == *track.id());
+        found.expect("a track of the version that was protected")
+    }
+
+    /// The tracks in the order of [`Title::tracks`].
+    pub fn tracks(&self) -> &[ProtectedTrack] {
+        &self.tracks
+    }
+
+    /// A track's init segment: sample entry, scheme and key id, and a pssh for each system.
+    ///
+    /// # Errors
+    ///
+    /// An init that is not of our own form.
+    pub fn init(&self, track: &Track) -> Result<Bytes, Error> {
+        let protector = &self.of(track).protector;
+        let boxes: Vec<u8> =
+            self.pssh_boxes(protector.key_id()).into_iter().flat_map(|(_, pssh)| pssh).collect();
+        protector.init(track, &boxes)
+    }
+
+    /// The pssh of each system that has one, the same in init segments and in an MPD.
+    pub fn pssh_boxes(&self, key_id: KeyId) -> Vec<(System, Vec<u8>)> {
+        let has_common = self.signals.systems.contains(&System::Common);
+        let of_system = |&system: &System| {
+            let pssh = match system {
+                System::Widevine => {
+                    let data = drm::widevine_data(&[key_id], b"", self.scheme);
+                    drm::pssh(drm::WIDEVINE, None, &data)
+                }
+                System::PlayReady => {
+                    drm::pssh(drm::PLAYREADY, None, &self.playready_object(key_id))
+                }
+                System::Common => drm::pssh(drm::COMMON, Some(&[key_id]), b""),
+                // Browsers know the common system as the one of clear keys.
+                System::ClearKey if !has_common => drm::pssh(drm::COMMON, Some(&[key_id]), b""),
+                System::ClearKey | System::FairPlay => return None,
+            };
+            Some((system, pssh))
+        };
+        self.signals.systems.iter().filter_map(of_system).collect()
+    }
+
+    /// PlayReady's object for one key.
+    pub fn playready_object(&self, key_id: KeyId) -> Vec<u8> {
+        drm::playready_object(&[key_id], self.signals.playready_la_url.as_deref(), self.scheme)
+    }
+
+    /// FairPlay's URI for one key.
+    pub fn fairplay_uri(&self, label: Label, key_id: KeyId) -> String {
+        self.signals
+            .fairplay_uri
+            .replace("{kid}", &key_id.to_string())
+            .replace("{title}", &self.title)
+            .replace("{label}", label.as_str())
+    }
+}
+
+impl System {
+    /// Its UUID in an MPD (DASH-IF's registry of content protection).
+    pub fn id(self) -> SystemId {
+        match self {
+            Self::Widevine => drm::WIDEVINE,
+            Self::PlayReady => drm::PLAYREADY,
+            Self::FairPlay => drm::FAIRPLAY,
+            Self::ClearKey => drm::CLEARKEY,
+            Self::Common => drm::COMMON,
+        }
+    }
+}
+
+/// Boxes and objects as manifests carry them.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
