@@ -26,6 +26,8 @@ pub struct Profile {
     pub name: Name,
     /// What the operator wrote.
     pub settings: Settings,
+    /// The rev of what needs no keys: asked for with every request.
+    clear_rev: Rev,
     /// How long manifests may be kept.
     pub manifest_lifetime: Lifetime,
     /// Who may have responses.
@@ -88,6 +90,7 @@ impl Profile {
         Ok(Self {
             manifest_lifetime: manifest_lifetime(&settings),
             access: Access::open(&settings.access)?,
+            clear_rev: rev(FORMAT_VERSION, &settings.shape()),
             name,
             settings,
         })
@@ -106,8 +109,9 @@ impl Profile {
     /// The part of a versioned URL that stands for everything else that shapes its bytes: the
     /// output format, the settings, and where there are keys, their identity.
     pub fn rev(&self, keys: Option<[u8; 16]>) -> Rev {
+        let Some(id) = keys else { return self.clear_rev };
         let mut shape = self.settings.shape();
-        shape.extend(keys.map(|id| ("keys", format!("{:032x}", u128::from_be_bytes(id)))));
+        shape.push(("keys", format!("{:032x}", u128::from_be_bytes(id))));
         rev(FORMAT_VERSION, &shape)
     }
 }
@@ -187,6 +191,14 @@ mod tests {
             let same_rev = rev(format_a, &a.shape()) == rev(format_b, &b.shape());
             prop_assert_eq!(same_rev, same_bytes);
         }
+    }
+
+    #[test]
+    fn other_keys_make_other_urls() {
+        let name: Name = "vip".parse().unwrap();
+        let profile = Profile::new(name, Settings::default()).unwrap();
+        let revs = [profile.rev(None), profile.rev(Some([1; 16])), profile.rev(Some([2; 16]))];
+        assert!(revs[0] != revs[1] && revs[1] != revs[2] && revs[0] != revs[2], "{revs:?}");
     }
 
     #[test]

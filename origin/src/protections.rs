@@ -125,5 +125,6 @@ fn signals(settings: &config::Protection) -> Signals {
         widevine_la_url: url(&settings.widevine_la_url),
         playready_la_url: url(&settings.playready_la_url),
         clearkey_la_url: url(&settings.clearkey_la_url),
+        delivers_keys: settings.deliver_keys,
     }
 }

@@ -44,8 +44,9 @@ static EXPOSED: HeaderValue = HeaderValue::from_static(
     "Accept-Ranges, Age, Cache-Status, Content-Length, Content-Range, Date, ETag, X-Request-Id",
 );
 static EVERYBODY: HeaderValue = HeaderValue::from_static("*");
-/// Fetch 4.8: the wildcard does not stand for Authorization, nor for anything where cookies go.
-static ANY_FIELD: HeaderValue = HeaderValue::from_static("*, Authorization, Range");
+/// Fetch 4.8: the wildcard does not stand for Authorization, nor for anything where cookies go. Players
+/// say that a licence request is JSON.
+static ANY_FIELD: HeaderValue = HeaderValue::from_static("*, Authorization, Content-Type, Range");
 static BYTES: HeaderValue = HeaderValue::from_static("bytes");
 static GZIP: HeaderValue = HeaderValue::from_static("gzip");
 static BY_CODING: HeaderValue = HeaderValue::from_static("accept-encoding");

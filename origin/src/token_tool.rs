@@ -208,6 +208,7 @@ impl Explain {
         let own = terms.hands_out() && tokens.is_own(&policy.key);
         let thing = match (Of::route(&route), self.height) {
             (Of::Manifest, _) => Thing::Manifest,
+            (Of::Keys, _) => Thing::Keys,
             (Of::Key(label), _) => Thing::Key(label.as_str()),
             (Of::Track(..), Some(height)) => Thing::Video(height),
             (Of::Track(..), None) => Thing::Track,

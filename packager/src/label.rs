@@ -37,6 +37,16 @@ impl Label {
         }
     }
 
+    /// The fewest pixels that the shorter side of its video has; 0 for sound.
+    pub fn lowest_height(self) -> u32 {
+        match self {
+            Self::Audio | Self::Sd => 0,
+            Self::Hd => 577,
+            Self::Uhd1 => 1081,
+            Self::Uhd2 => 2161,
+        }
+    }
+
     /// SPEKE's word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,6 +95,11 @@ mod tests {
         for (media, wanted) in cases {
             assert_eq!(Label::of(&media), wanted, "{media:?}");
             assert_eq!(wanted.as_str().parse::<Label>().unwrap(), wanted);
+            if let Media::Video { width, height, .. } = media {
+                assert!(wanted.lowest_height() <= width.min(height));
+                let above = Label::ALL.into_iter().filter(|other| *other > wanted);
+                assert!(above.into_iter().all(|other| other.lowest_height() > width.min(height)));
+            }
         }
         assert!("hd".parse::<Label>().is_err());
     }

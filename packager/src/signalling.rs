@@ -42,6 +42,8 @@ pub struct Signals {
     pub playready_la_url: Option<String>,
     /// Where clear keys are, for an MPD: an absolute URL.
     pub clearkey_la_url: Option<String>,
+    /// Whether `clearkey` and `<track>/key` answer, so that HLS may name them.
+    pub delivers_keys: bool,
 }
 
 /// A key of a title, for the tracks of a label.

@@ -12,7 +12,7 @@ import { SEGMENT_S, startProtected, watch } from './harness/protected.js';
 import { inSeconds, issue } from './harness/token.js';
 import { segments, unsuccessful } from './harness/traffic.js';
 
-const SIDE_BY_SIDE = 3;
+const SIDE_BY_SIDE = 2;
 const EVERY_WAY = ['path', 'cookie', 'inline', 'reference', 'exchange'];
 /** video.js 8.24 never begins, and Chromium's own HLS refuses, where a playlist has EXT-X-DEFINE:QUERYPARAM. */
 const WAYS = {

@@ -1,9 +1,13 @@
 //! An MPD as served, read by quick-xml into plain values.
 
+use std::fs;
+use std::path::Path;
+
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::web::{Web, follow};
+use crate::{run, scratch};
 
 /// An element with everything below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +90,18 @@ impl Mpd {
         let root = parse(&text);
         assert_eq!(root.name, "MPD");
         Self { path: path.to_owned(), text, root }
+    }
+
+    /// Fails where xmllint finds that it is not what the schema (ISO/IEC 23009-1) describes.
+    pub fn validate(&self, schema: &Path) {
+        let folder = scratch::folder();
+        let file = folder.path().join("manifest.mpd");
+        fs::write(&file, &self.text).unwrap();
+        let mut xmllint = run::command("xmllint");
+        xmllint.args(["--noout", "--nonet", "--schema"]).arg(schema).arg(&file);
+        let output = run::finish(&mut xmllint);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}\n{}", self.path, self.text);
     }
 
     /// The one period.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::HeaderMap;
 
 /// An answer, whole.
@@ -100,6 +100,15 @@ impl Web {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        Self::send(path, request)
+    }
+
+    /// POST of a text.
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        Self::send(path, client().post(self.url(path)).body(body.to_owned()))
+    }
+
+    fn send(path: &str, request: RequestBuilder) -> Answer {
         let answer = request.send().unwrap_or_else(|e| panic!("{path}: {e}"));
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().unwrap_or_else(|e| panic!("{path}: {e}")).to_vec();

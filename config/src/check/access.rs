@@ -14,6 +14,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (name, profile) in &config.profiles {
         check_handing_out(config, name, &profile.access, found);
     }
+    check_encrypted(config, found);
     let is_public = |profile: &Profile| profile.access.enforced_by == EnforcedBy::None;
     let (public, protected): (Vec<_>, Vec<_>) =
         config.profiles.iter().partition(|(_, profile)| is_public(profile));
@@ -28,6 +29,31 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
                         profile.access.enforced_by.as_str()
                     ),
                     "let no title be both: name others, or give protected titles an access class",
+                );
+            }
+        }
+    }
+}
+
+/// Encrypted media that another path leads to in the clear is not protected.
+fn check_encrypted(config: &Config, found: &mut Findings) {
+    let (encrypted, clear): (Vec<_>, Vec<_>) =
+        config.profiles.iter().partition(|(_, profile)| profile.protection.is_on());
+    for (name, profile) in encrypted {
+        let enforced_by = profile.access.enforced_by;
+        let as_open = |other: &Profile| {
+            matches!(other.access.enforced_by, EnforcedBy::None)
+                || other.access.enforced_by == enforced_by
+        };
+        for (clear_name, clear) in clear.iter().filter(|(_, clear)| as_open(clear)) {
+            if let Some(shared) = shared(profile, clear) {
+                found.error(
+                    format!("profiles.{clear_name}.{}", shared.key),
+                    format!(
+                        "{} is served in the clear here, and encrypted by profiles.{name}",
+                        shared.what
+                    ),
+                    "let no title be both: name others, or give encrypted titles an access class",
                 );
             }
         }

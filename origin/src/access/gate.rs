@@ -64,6 +64,8 @@ pub enum Of<'a> {
     Manifest,
     /// A file of a version's track.
     Track(VersionId, &'a TrackId),
+    /// Where keys are handed out, whichever they are.
+    Keys,
     /// A content key.
     Key(Label),
 }
@@ -74,10 +76,9 @@ impl<'a> Of<'a> {
         let Route::Versioned { version, resource, .. } = route else { return Self::Manifest };
         match resource {
             Resource::Manifest(_)
-            | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes)
+            | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Self::Manifest,
             // Asked again with the labels, once they are known.
-            | Resource::Key(_)
-            | Resource::ClearKey => Self::Manifest,
+            Resource::Key(_) | Resource::ClearKey => Self::Keys,
             Resource::TrackFile(track, TrackFile::Init) | Resource::Segment(track, _) => {
                 Self::Track(*version, track)
             }
@@ -156,6 +157,7 @@ impl<'a> Visit<'a> {
             title: self.title.as_str(),
             thing: match self.of {
                 Of::Manifest => Thing::Manifest,
+                Of::Keys => Thing::Keys,
                 Of::Key(label) => Thing::Key(label.as_str()),
                 // Heads are looked into for those alone whose token asks for the height.
                 Of::Track(version, track) if policy.asks_for_the_track() => {

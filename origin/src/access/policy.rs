@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use headwater_config::{Name, Network, TitleRule};
+use headwater_packager::label::Label as KeyLabel;
 
 use super::key::KeyId;
 use super::refusal::{Claim, Refusal};
@@ -119,6 +120,8 @@ pub enum Thing<'a> {
     Video(u32),
     /// A file of a track without a picture.
     Sound,
+    /// The place where keys are handed out; which of them is asked next.
+    Keys,
     /// The content key of this label.
     Key(&'a str),
 }
@@ -297,7 +300,12 @@ fn permit_height(max_height: Option<u32>, thing: Thing<'_>) -> Result<(), Refusa
     match thing {
         Thing::Video(height) => hold(height <= max_height, Refusal::HeightRefused),
         Thing::Track => Err(Refusal::HeightRefused),
-        Thing::Manifest | Thing::Sound | Thing::Key(_) => Ok(()),
+        Thing::Manifest | Thing::Sound | Thing::Keys => Ok(()),
+        // A key opens all that is encrypted with it; the lowest of that must be permitted.
+        Thing::Key(label) => {
+            let lowest = label.parse().map(KeyLabel::lowest_height);
+            hold(lowest.is_ok_and(|height| height <= max_height), Refusal::HeightRefused)
+        }
     }
 }
 

@@ -263,7 +263,10 @@ async fn without_pages_no_answer_speaks_of_them() {
     let open = stored.origin();
     assert_eq!(open.get(LIVE).await.header("timing-allow-origin"), "*");
     let preflight = open.ask(Method::OPTIONS, LIVE, &from_page).await;
-    assert_eq!(preflight.header("access-control-allow-headers"), "*, Authorization, Range");
+    assert_eq!(
+        preflight.header("access-control-allow-headers"),
+        "*, Authorization, Content-Type, Range"
+    );
     assert_eq!(preflight.header("access-control-max-age"), "86400");
     assert_eq!(preflight.header("timing-allow-origin"), "");
 }

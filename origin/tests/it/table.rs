@@ -409,7 +409,7 @@ fn preflight() -> Wanted {
         ("allow", METHODS.to_owned()),
         ("access-control-allow-origin", "*".to_owned()),
         ("access-control-allow-methods", METHODS.to_owned()),
-        ("access-control-allow-headers", "*, Authorization, Range".to_owned()),
+        ("access-control-allow-headers", "*, Authorization, Content-Type, Range".to_owned()),
         ("access-control-max-age", "86400".to_owned()),
     ];
     Wanted { status: 204, body: Vec::new(), headers }

@@ -206,7 +206,10 @@ async fn pages_may_send_what_carries_a_token() {
     let page = [("origin", "https://shop.example")];
     let preflight = origin.ask(Method::OPTIONS, "/main/movie/master.m3u8", &page).await;
     assert_eq!(preflight.status, 204);
-    assert_eq!(preflight.header("access-control-allow-headers"), "*, Authorization, Range");
+    assert_eq!(
+        preflight.header("access-control-allow-headers"),
+        "*, Authorization, Content-Type, Range"
+    );
     let refused = origin.ask(Method::GET, "/main/movie/master.m3u8", &page).await;
     for answer in [preflight, refused] {
         assert_eq!(answer.header("access-control-allow-origin"), "https://shop.example");

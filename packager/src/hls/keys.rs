@@ -7,7 +7,6 @@ use crate::ids::KeyId;
 use crate::label::Label;
 use crate::protect::Scheme;
 use crate::signalling::{ProtectedTrack, Protection, System, base64};
-use crate::title::Title;
 
 /// The keys of one track, for its playlists. They stand behind EXT-X-MAP, for a key applies to
 /// every map after it, and init segments are in the clear.
@@ -19,29 +18,30 @@ pub(super) fn of_track(protection: &Protection, track: &ProtectedTrack) -> Strin
         key_id: track.protector.key_id(),
         iv: track.protector.constant_iv(),
         clear_key: "../clearkey",
-        raw_key: "key",
+        raw_key: Some("key"),
     };
     key.write(&mut to, protection);
     to
 }
 
-/// Each label's key once, for players that ask for licences before they open a playlist. Without
-/// IVs: each track has its own.
-pub(super) fn of_session(protection: &Protection, title: &Title, prefix: &str) -> String {
+/// Each key once, for players that ask for licences before they open a playlist. Without IVs: each
+/// track has its own; and without raw keys: Shaka Player would fetch them all before it chooses a
+/// variant, and give up where one is refused.
+pub(super) fn of_session(protection: &Protection, prefix: &str) -> String {
     let mut to = String::new();
     let mut seen = Vec::new();
-    for (stored, track) in title.tracks().iter().zip(protection.tracks()) {
-        if seen.contains(&track.label) {
+    for track in protection.tracks() {
+        if seen.contains(&track.protector.key_id()) {
             continue;
         }
-        seen.push(track.label);
+        seen.push(track.protector.key_id());
         let key = Key {
             tag: "EXT-X-SESSION-KEY",
             label: track.label,
             key_id: track.protector.key_id(),
             iv: None,
             clear_key: &format!("{prefix}clearkey"),
-            raw_key: &format!("{prefix}{}/key", stored.id()),
+            raw_key: None,
         };
         key.write(&mut to, protection);
     }
@@ -56,8 +56,8 @@ struct Key<'a> {
     iv: Option<[u8; 16]>,
     /// Where clear keys are handed out as JSON.
     clear_key: &'a str,
-    /// Where this one is handed out as 16 bytes.
-    raw_key: &'a str,
+    /// Where this one is handed out as 16 bytes, if that is said.
+    raw_key: Option<&'a str>,
 }
 
 impl Key<'_> {
@@ -84,12 +84,15 @@ impl Key<'_> {
                     let uri = protection.fairplay_uri(self.label, self.key_id);
                     line(&uri, "com.apple.streamingkeydelivery", false);
                 }
-                System::ClearKey => {
-                    line(self.clear_key, "org.w3.clearkey", true);
-                    line(self.raw_key, "identity", false);
+                System::ClearKey if protection.signals().delivers_keys => {
+                    // A URI of its own for each key: players keep keys by it. Nobody reads the query.
+                    line(&format!("{}?kid={key_id}", self.clear_key), "org.w3.clearkey", true);
+                    if let Some(uri) = self.raw_key {
+                        line(uri, "identity", false);
+                    }
                 }
-                // HLS knows no system without a name.
-                System::Common => {}
+                // HLS knows no system without a name, and no clear keys from elsewhere.
+                System::Common | System::ClearKey => {}
             }
         }
     }

@@ -39,7 +39,7 @@ pub fn multivariant(
         to.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
     if let Some(protection) = protection {
-        to.push_str(&keys::of_session(protection, title, prefix));
+        to.push_str(&keys::of_session(protection, prefix));
     }
     if videos.is_empty() {
         // Sound alone: its renditions are the variants.

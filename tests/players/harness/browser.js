@@ -9,7 +9,7 @@ import { observe } from './barcode.js';
 
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const POLL_MS = 50;
-const SEEK_MS = 20_000;
+const SEEK_MS = 45_000; // Shaka leaves a rendition that failed once alone for 30 s
 const SEEK_NEAR_S = 2; // what stands there before the seek is farther away
 
 export async function launchBrowser() {

@@ -5,11 +5,13 @@
 //! - `readers`: what we write, read by others.
 //! - `rules`: the rules that packagers break, by their numbers in docs/rules.md.
 //! - `laws`: ranges, entity tags, revisions, segment lengths.
+//! - `handed_keys`: who gets a key.
 //! - `protected`: what leaves under a key, decrypted by others.
 //! - `damage`: a store that is not what it was.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
 mod damage;
+mod handed_keys;
 mod laws;
 mod protected;
 mod readers;

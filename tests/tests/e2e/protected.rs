@@ -3,18 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use headwater_tests::dash::Mpd;
 use headwater_tests::hls::{Master, Media};
-use headwater_tests::origin::{self, Origin, Settings};
+use headwater_tests::origin::{Origin, Settings};
 use headwater_tests::titles::{Rate, Title};
 use headwater_tests::web::{Web, follow};
 use headwater_tests::{ffmpeg, run, scratch, skip};
 
 const SCHEMES: [&str; 2] = ["cbcs", "cenc"];
 
-/// An origin with a clear profile and one for each scheme, whose keys it hands out.
-fn origin(title: &Title, segment_ms: u32) -> Origin {
-    let store = format!("[store]\nurl = \"file://{}\"\n", title.store.display());
-    let mut toml = origin::toml(&store, &Settings { segment_ms, ..Settings::default() });
+/// An origin with a profile for each scheme, whose keys it hands out; and one with a clear profile,
+/// which the first would refuse beside them.
+fn origins(title: &Title, segment_ms: u32) -> (Origin, Origin) {
+    let clear = Origin::with(&title.store, &Settings { segment_ms, ..Settings::default() });
+    let mut toml =
+        format!("[store]\nurl = \"file://{}\"\n[origin]\ngrace_s = 1\n", title.store.display());
     toml += "[keys.main]\nprovider = \"derived\"\nmaster = \"env:MASTER\"\n";
     for scheme in SCHEMES {
         toml += &format!(
@@ -23,9 +26,10 @@ fn origin(title: &Title, segment_ms: u32) -> Origin {
              systems = [\"clearkey\"]\ndeliver_keys = true\n"
         );
     }
-    let mut origin = Origin::launch(&toml, &[("MASTER", "000102030405060708090a0b0c0d0e0f")]);
-    origin.wait_until_ready();
-    origin
+    let master = ("MASTER", "000102030405060708090a0b0c0d0e0f");
+    let mut protected = Origin::launch(&toml, &[master]);
+    protected.wait_until_ready();
+    (clear, protected)
 }
 
 fn master(web: &Web, profile: &str, title: &Title) -> Master {
@@ -69,15 +73,16 @@ fn samples(file: &Path, key: Option<&str>) -> Vec<String> {
 fn decrypted_by_ffmpeg_every_sample_is_the_clear_one() {
     const ONE_FRAGMENT_MS: u32 = 1000;
     let title = Rate::Pal.title();
-    let origin = origin(title, ONE_FRAGMENT_MS);
-    let web = origin.web();
+    let (clear, protected) = origins(title, ONE_FRAGMENT_MS);
+    let web = protected.web();
     let folder = scratch::folder();
-    let part = |media: &Media, path: &str, key: Option<&str>| {
+    let part = |web: &Web, media: &Media, path: &str, key: Option<&str>| {
         let file = folder.path().join("part.mp4");
         fs::write(&file, [web.body(&media.init_path()), web.body(path)].concat()).unwrap();
         samples(&file, key)
     };
-    for clear in master(web, "clear", title).all_media(web) {
+    let clear_web = clear.web();
+    for clear in master(clear_web, "clear", title).all_media(clear_web) {
         let parts = clear.segment_paths();
         assert!(parts.len() > 2, "{parts:?}");
         for scheme in SCHEMES {
@@ -85,11 +90,11 @@ fn decrypted_by_ffmpeg_every_sample_is_the_clear_one() {
             let media = all.iter().find(|media| media.track() == clear.track()).unwrap();
             let key = key(web, media);
             for (protected, clear_path) in media.segment_paths().iter().zip(&parts) {
-                let wanted = part(&clear, clear_path, None);
+                let wanted = part(clear_web, &clear, clear_path, None);
                 assert!(wanted.len() > 10, "{clear_path}: {} samples", wanted.len());
-                assert_eq!(part(media, protected, Some(&key)), wanted, "{protected}");
-                let payload = |path: &str| payload(&web.body(path));
-                let (hidden, shown) = (payload(protected), payload(clear_path));
+                assert_eq!(part(web, media, protected, Some(&key)), wanted, "{protected}");
+                let hidden = payload(&web.body(protected));
+                let shown = payload(&clear_web.body(clear_path));
                 assert_eq!(hidden.len(), shown.len(), "{protected}");
                 let differ = hidden.iter().zip(&shown).filter(|(a, b)| a != b).count();
                 // cbcs leaves nine blocks of ten of a picture, and silence is too short for either.
@@ -116,15 +121,15 @@ fn decrypted_by_shaka_packager_every_sample_is_the_clear_one() {
         return skip::skip("Shaka Packager is not here: `.ci/setup long` installs it");
     };
     let title = Rate::Ntsc.title();
-    let origin = origin(title, 6000);
-    let web = origin.web();
+    let (clear_origin, protected) = origins(title, 6000);
+    let (clear_web, web) = (clear_origin.web(), protected.web());
     let folder = scratch::folder();
-    let clear = master(web, "clear", title).all_media(web);
+    let clear = master(clear_web, "clear", title).all_media(clear_web);
     for scheme in SCHEMES {
         for media in master(web, scheme, title).all_media(web) {
             let of_track = |other: &&Media| other.track() == media.track();
             let clear_file = folder.path().join("clear.mp4");
-            fs::write(&clear_file, whole(web, clear.iter().find(of_track).unwrap())).unwrap();
+            fs::write(&clear_file, whole(clear_web, clear.iter().find(of_track).unwrap())).unwrap();
             let (input, output) = (folder.path().join("in.mp4"), folder.path().join("out.mp4"));
             let bytes = whole(web, &media);
             fs::write(&input, &bytes).unwrap();
@@ -149,9 +154,9 @@ fn decrypted_by_shaka_packager_every_sample_is_the_clear_one() {
 #[test]
 fn protection_changes_no_time_and_no_rendition() {
     let title = Rate::Pal.title();
-    let origin = origin(title, 6000);
-    let web = origin.web();
-    let clear = master(web, "clear", title).all_media(web);
+    let (clear, protected) = origins(title, 6000);
+    let web = protected.web();
+    let clear = master(clear.web(), "clear", title).all_media(clear.web());
     for scheme in SCHEMES {
         let protected = master(web, scheme, title);
         let media = protected.all_media(web);
@@ -167,5 +172,20 @@ fn protection_changes_no_time_and_no_rendition() {
         for media in iframes {
             assert!(media.text.contains("#EXT-X-KEY:"), "{}", media.text);
         }
+    }
+}
+
+/// The schema takes what stands in an MPD about keys, and each set of it has one key.
+#[test]
+fn protected_mpds_are_valid_against_the_schema() {
+    let Some(schema) = skip::shared("schema/DASH-MPD.xsd") else { return };
+    let title = Rate::Pal.title();
+    let (_, protected) = origins(title, 6000);
+    for scheme in SCHEMES {
+        let mpd = Mpd::fetch(protected.web(), &format!("/{scheme}/{}/manifest.mpd", title.id));
+        mpd.validate(&schema);
+        let sets = mpd.text.matches("<AdaptationSet ").count();
+        let keys = mpd.text.matches(&format!("value=\"{scheme}\" cenc:default_KID=")).count();
+        assert_eq!(keys, sets, "{}", mpd.text);
     }
 }
