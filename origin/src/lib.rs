@@ -19,7 +19,7 @@
 //! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
 //! `cache_status`, `cache_tags`, `coding` (gzip), `fields` (what header fields are made of).
 //!
-//! Beside it: `keys` (what protected media is encrypted with), `store` (what is read, and how),
+//! Beside it: `keys` (what protected media is encrypted with), `peer` (a service that is asked), `store` (what is read, and how),
 //! `page` and `title_list` (the player page), `admin` (the other port), `rooms` (all of it put
 //! together), `check` (looking before running), `server` (running, until a signal ends it) with
 //! `listeners`, `signals`, `reload`, `upgrade`, `supervisor`.
@@ -54,6 +54,7 @@ pub mod make;
 pub mod metrics;
 pub mod open_files;
 pub mod page;
+mod peer;
 pub mod profile;
 pub mod protections;
 pub mod proxy_protocol;
