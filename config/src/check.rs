@@ -2,6 +2,7 @@
 
 mod access;
 mod protection;
+mod telemetry;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ impl Config {
         self.check_listeners(&mut found);
         self.check_proxies(&mut found);
         self.check_limits(&mut found);
+        telemetry::check(self, &mut found);
         self.check_profiles(&mut found);
         access::check(self, &mut found);
         protection::check(self, &mut found);

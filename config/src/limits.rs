@@ -32,6 +32,9 @@ pub const MAX_TOKEN_NAME_BYTES: usize = 32;
 /// Bytes of an audience's name; the origin has the same bound.
 pub const MAX_AUDIENCE_BYTES: usize = 128;
 
+/// Bytes of what a service or a run of it is called in its spans.
+pub const MAX_SERVICE_NAME_BYTES: usize = 128;
+
 /// Bytes of an address. The longest text that a PlayReady header holds it in has 64 KiB of UTF-16,
 /// with up to five characters for one.
 pub const MAX_URL_BYTES: usize = 1_024;
@@ -73,6 +76,13 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.limits.min_send_kib_s", 0..=64),
     // Less has no room for a few segments of a good rendition.
     ("origin.limits.max_body_mib", 16..=1_048_576),
+    ("origin.telemetry.sample_per_million", 0..=1_000_000),
+    // One takes up to 3 KB of memory, mostly less than 1.
+    ("origin.telemetry.queue_spans", 1..=65_536),
+    // More is a request that collectors refuse: some take no more than 4 MiB.
+    ("origin.telemetry.batch_spans", 1..=1_024),
+    ("origin.telemetry.batch_wait_ms", 10..=60_000),
+    ("origin.telemetry.timeout_ms", 100..=60_000),
     // As certificates: 0 reads keys once.
     ("origin.tokens.look_s", 0..=86_400),
     // Longer, and an expiry says little.
@@ -118,6 +128,7 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     // Each of them once.
     ("profiles.*.protection.systems", 0..=5),
     ("keys.*.header_secrets", 0..=8),
+    ("origin.telemetry.header_secrets", 0..=8),
     ("origin.tokens.keys", 0..=64),
     // A key and its successor.
     ("origin.tokens.own_keys", 0..=4),

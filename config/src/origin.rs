@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
 
 use crate::limits::MAX_NODE_NAME_BYTES;
@@ -50,6 +51,8 @@ pub struct Origin {
     pub limits: Limits,
     /// How the store is read.
     pub store: StoreReads,
+    /// Spans for a collector.
+    pub telemetry: Telemetry,
     /// What viewers show to protected profiles.
     pub tokens: Tokens,
 }
@@ -235,6 +238,7 @@ impl Default for Origin {
             cache: Cache::default(),
             limits: Limits::default(),
             store: StoreReads::default(),
+            telemetry: Telemetry::default(),
             tokens: Tokens::default(),
         }
     }

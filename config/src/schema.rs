@@ -111,15 +111,17 @@ impl Schema {
         }
     }
 
-    /// What was probably meant: a like key in the same table, the same key in another one, or
-    /// a key whose whole path is alike (`origin_listen` for `origin.listen`).
+    /// What was probably meant: a like key in the same table, the same key in another one, best
+    /// below this one, or a key whose whole path is alike (`origin_listen` for `origin.listen`).
     fn nearest(&self, at: &KeyPath, key: &str, siblings: &Table) -> Option<String> {
         if let Some(sibling) = most_like(key, siblings.keys()) {
             return Some(sibling.clone());
         }
         let mut all = Vec::new();
         paths(&KeyPath::default(), &self.known, &mut all);
-        let elsewhere = all.iter().find(|path| path.rsplit('.').next() == Some(key));
+        let namesakes = all.iter().filter(|path| path.rsplit('.').next() == Some(key));
+        let table = at.pattern.strip_suffix(key).unwrap_or_default();
+        let elsewhere = namesakes.min_by_key(|path| !path.starts_with(table));
         elsewhere.or_else(|| most_like(&at.pattern, all.iter())).cloned()
     }
 }

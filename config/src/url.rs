@@ -35,6 +35,15 @@ impl Url {
         self.0.starts_with("https://")
     }
 
+    /// Whether it is this machine's own.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        let host = self.authority();
+        ["127.0.0.1", "localhost", "[::1]"].into_iter().any(|near| {
+            host.strip_prefix(near).is_some_and(|port| port.is_empty() || port.starts_with(':'))
+        })
+    }
+
     /// Host and port as they stand in the address.
     #[must_use]
     pub fn authority(&self) -> &str {

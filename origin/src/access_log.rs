@@ -3,6 +3,7 @@
 //! A request never waits for the disk: lines go through a bounded queue, and those that find it
 //! full are dropped and counted. Field by field it is described in docs/access-log.md.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::clock::Utc;
 use crate::limits;
+use crate::telemetry::Context;
 use crate::trace::Trace;
 
 /// Where lines go in.
@@ -61,8 +63,10 @@ pub struct Line<'a> {
     pub reason: Option<&'static str>,
     /// Cut to [`limits::USER_AGENT_BYTES`].
     pub user_agent: Option<&'a str>,
-    /// The trace that the request belongs to.
+    /// The trace that the request belongs to, where its caller says so.
     pub trace: Option<Trace<'a>>,
+    /// The request's own place in a trace, where it has one.
+    pub span: Option<Context>,
 }
 
 impl AccessLog {
@@ -138,8 +142,12 @@ impl Line<'_> {
             error: self.error,
             reason: self.reason,
             user_agent: self.user_agent.map(shortened),
-            trace_id: self.trace.map(|trace| trace.trace_id),
+            trace_id: match self.trace {
+                Some(trace) => Some(trace.trace_id.into()),
+                None => self.span.map(|span| span.trace_id.to_string().into()),
+            },
             parent_id: self.trace.map(|trace| trace.parent_id),
+            span_id: self.span.map(|span| span.span_id.to_string()),
         };
         let mut json = Vec::with_capacity(512);
         serde_json::to_writer(&mut json, &fields).expect("plain data into memory");
@@ -172,12 +180,15 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'a str>,
+    trace_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<String>,
 }
 
-fn shortened(text: &str) -> &str {
+/// What is kept of a user agent.
+pub(crate) fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(limits::USER_AGENT_BYTES)]
 }
 

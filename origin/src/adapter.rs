@@ -148,6 +148,7 @@ struct Line<A> {
     terms: Arc<Terms>,
     metrics: Arc<Metrics>,
     remote: Option<IpAddr>,
+    over_tls: bool,
     /// Whether a stop leaves listeners to a successor; see `h1`.
     handed_over: Arc<AtomicBool>,
 }
@@ -233,6 +234,7 @@ impl<A: Answers> Adapter<A> {
             terms: Arc::clone(&terms),
             metrics: Arc::clone(&self.metrics),
             remote,
+            over_tls: door.tls,
             handed_over: Arc::clone(&self.handed_over),
         };
         let fault = if door.tls {

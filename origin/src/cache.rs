@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::representation::{Facts, Representation};
 use crate::slices::Slices;
+use crate::telemetry;
 
 /// Memory an entry takes beside its body and key: the cache's own node, counters, timers and
 /// queues (measured 2026 with moka 0.12: about 400 bytes), the header values and reference counts.
@@ -64,7 +65,7 @@ impl ResponseCache {
     ) -> Result<(Arc<Representation>, CacheUse), Failure> {
         let key: Arc<str> = key.into();
         let this = self.clone();
-        let filling = tokio::spawn(async move {
+        let filling = tokio::spawn(telemetry::carried(async move {
             let mut collapsed = true;
             let make = async {
                 collapsed = false;
@@ -72,7 +73,7 @@ impl ResponseCache {
             };
             let filled = this.entries.try_get_with(Arc::clone(&key), make).await;
             (filled, collapsed)
-        });
+        }));
         match filling.await {
             Ok((Ok(made), collapsed)) => Ok((made, CacheUse::Miss { stored: true, collapsed })),
             Ok((Err(not_kept), collapsed)) => match &*not_kept {

@@ -15,6 +15,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::profile::Profiles;
 use crate::rooms;
+use crate::telemetry::Telemetry;
 use crate::titles::Titles;
 use crate::tls::Certificates;
 
@@ -40,6 +41,10 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<Found> {
     }
     check_certificates(config, &mut found, out)?;
     if let Err(not_ready) = KeyRing::open(&config.keys, &KeyRing::default()) {
+        found.errors += 1;
+        writeln!(out, "error: {not_ready}")?;
+    }
+    if let Err(not_ready) = Telemetry::check(&config.origin.telemetry) {
         found.errors += 1;
         writeln!(out, "error: {not_ready}")?;
     }

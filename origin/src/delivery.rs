@@ -1,11 +1,11 @@
 //! Accounts for one answer: from the request's arrival until the last byte was given to the
-//! connection, or the connection was gone. Then, exactly once, metrics and access log.
+//! connection, or the connection was gone. Then, exactly once, metrics, access log and span.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use headwater_packager::ids::{TitleId, VersionId};
 
@@ -14,7 +14,8 @@ use crate::access_log::{AccessLog, Line};
 use crate::client::{Client, Trust};
 use crate::exchange::Request;
 use crate::metrics::Metrics;
-use crate::trace;
+use crate::telemetry::{Asked, Context, Span, Telemetry, Within};
+use crate::trace::{self, Trace};
 
 /// What log and metrics say where the client left before an answer was ready. Never sent; nginx
 /// made the number known.
@@ -34,6 +35,10 @@ pub struct Delivery {
     /// The path, where it holds what no log may.
     redacted: Option<String>,
     user_agent: Option<HeaderValue>,
+    version: Version,
+    over_tls: bool,
+    /// The request's span, where it has one.
+    span: Option<Context>,
     /// What the service found out about the request on its way.
     pub about: About,
     /// None while no answer is ready.
@@ -59,6 +64,8 @@ pub struct Books {
     pub metrics: Arc<Metrics>,
     /// Lines.
     pub access_log: AccessLog,
+    /// Spans.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Facts about a request that are known once it was routed and answered.
@@ -66,6 +73,8 @@ pub struct Books {
 pub struct About {
     /// Kind of resource; a metric label.
     pub kind: &'static str,
+    /// Which URL it was, with names in braces.
+    pub route: Option<&'static str>,
     /// The response cache's part in it.
     pub cache: CacheUse,
     /// The title asked for.
@@ -104,6 +113,8 @@ impl Delivery {
         now: Instant,
         at: SystemTime,
     ) -> Self {
+        let trace = caller.trace();
+        let span = books.telemetry.sample(trace, caller.client.behind_proxy);
         Self {
             books: Arc::clone(books),
             arrived: now,
@@ -117,10 +128,18 @@ impl Delivery {
                 Cow::Borrowed(_) => None,
             },
             user_agent: request.headers.get(http::header::USER_AGENT).cloned(),
+            version: request.version,
+            over_tls: request.over_tls,
+            span,
             about: About::default(),
             status: None,
             sent_bytes: 0,
         }
+    }
+
+    /// What reads of the store for this request are noted below.
+    pub fn within(&self) -> Option<Within> {
+        self.span.map(|span| Within::new(&self.books.telemetry, span))
     }
 
     /// The answer is ready to be sent.
@@ -177,7 +196,8 @@ impl Delivery {
             error: self.about.error,
             reason: self.about.reason,
             user_agent: self.user_agent.as_ref().and_then(text),
-            trace: self.caller.traceparent.as_ref().and_then(text).and_then(trace::parse),
+            trace: self.caller.trace(),
+            span: self.span,
         }
     }
 }
@@ -190,9 +210,17 @@ impl Drop for Delivery {
         let Some(status) = self.status else { return };
         let books = &self.books;
         books.metrics.sent_bytes.with_label_values(&[self.about.kind]).inc_by(self.sent_bytes);
-        if books.access_log.is_on() {
-            books.access_log.write(&self.line(status, self.arrived.elapsed()));
+        if !books.access_log.is_on() && self.span.is_none() {
+            return;
         }
+        let line = self.line(status, self.arrived.elapsed());
+        if let Some(span) = self.span {
+            let (kind, route) = (self.about.kind, self.about.route);
+            let (over_tls, http_version) = (self.over_tls, self.version);
+            let asked = Asked { kind, route, over_tls, http_version };
+            books.telemetry.record(Span::of_request(span, &line, asked));
+        }
+        books.access_log.write(&line);
     }
 }
 
@@ -207,6 +235,10 @@ impl Caller {
         let request_id = trace::request_id(request, &client);
         let traceparent = trace::of_request(request);
         Self { client, request_id, traceparent: traceparent.cloned() }
+    }
+
+    fn trace(&self) -> Option<Trace<'_>> {
+        self.traceparent.as_ref().and_then(text).and_then(trace::parse)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::AsHeaderName;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::delivery::Delivery;
 use crate::slices::Slices;
@@ -27,6 +27,10 @@ pub struct Request {
     pub lacks_host: bool,
     /// Who is at the other end of the connection.
     pub remote: Option<IpAddr>,
+    /// The version of HTTP that it came in.
+    pub version: Version,
+    /// Whether it came over TLS.
+    pub over_tls: bool,
 }
 
 impl Request {

@@ -13,7 +13,7 @@
 //! make         manifests and inits from an opened version; segments planned
 //! segment      media read from the store and checked; bodies: the memory that takes
 //! respond      status and header: conditions, ranges, CORS; failure: the same for errors
-//! delivery     the account of an answer: metrics, access_log
+//! delivery     the account of an answer: metrics, access_log, telemetry
 //! ```
 //!
 //! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
@@ -73,6 +73,7 @@ pub mod slices;
 pub mod start_error;
 pub mod store;
 pub mod supervisor;
+pub mod telemetry;
 pub mod title_list;
 pub mod titles;
 pub mod tls;

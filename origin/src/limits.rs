@@ -51,6 +51,20 @@ pub const NOT_FOUND_CACHE_CONTROL: &str = "public, max-age=2";
 pub const RETRY_AFTER_S: u32 = 2;
 /// Bytes of a user agent kept in the access log.
 pub const USER_AGENT_BYTES: usize = 200;
+/// Bytes of a text in a span: a path or key that is longer is none of ours, and is cut.
+pub const SPAN_TEXT_BYTES: usize = 512;
+/// Bytes of a collector's answer.
+pub const TELEMETRY_ANSWER_BYTES: usize = 64 * 1024;
+/// Characters of what a collector complains of in the log.
+pub const TELEMETRY_TOLD_CHARS: usize = 200;
+/// How often a batch of spans is sent at most.
+pub const TELEMETRY_TRIES: u32 = 4;
+/// Mean pause before a batch is sent a second time; it doubles with each.
+pub const TELEMETRY_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// The longest that a collector may ask for with Retry-After.
+pub const TELEMETRY_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// How long a stopping process waits for the collector.
+pub const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
 /// Access-log lines waiting for the disk; more are dropped and counted.
 pub const ACCESS_LOG_LINES: usize = 8192;
 /// How long the access log gathers lines before it writes them.

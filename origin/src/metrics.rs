@@ -88,6 +88,8 @@ pub struct Metrics {
     pub config_loaded_seconds: IntGauge,
     /// Lines that the access log had no room for.
     pub access_log_dropped: IntCounter,
+    /// What became of spans.
+    pub telemetry_spans: IntCounterVec,
 }
 
 /// A metric as it is listed.
@@ -254,6 +256,12 @@ impl Metrics {
             access_log_dropped: new.counter(
                 "access_log_dropped_total",
                 "Access-log lines dropped because the disk did not keep up",
+            ),
+            telemetry_spans: new.counters(
+                "telemetry_spans_total",
+                "Spans by what became of them; outcome is exported, queue_full (there was no room), refused \
+                 (the collector said no) or failed (it was asked in vain)",
+                &["outcome"],
             ),
             registry: new.registry,
             described: new.described,

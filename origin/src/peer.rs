@@ -1,4 +1,4 @@
-//! Another service that documents are posted to, over HTTP/1.1: a key server. Each
+//! Another service that documents are posted to, over HTTP/1.1: a key server, a collector. Each
 //! document has a connection of its own: they are few, and a pool would only hold idle sockets.
 //!
 //! Redirects are not followed and no proxy is looked for: secrets go where the configuration says.
@@ -51,6 +51,8 @@ pub struct Unready {
 pub struct Answered {
     /// The status.
     pub status: StatusCode,
+    /// The header.
+    pub headers: HeaderMap,
     /// The body of a 200, empty with any other status.
     pub body: Zeroizing<Vec<u8>>,
 }
@@ -154,7 +156,7 @@ where
         StatusCode::OK => read(body, most_bytes).await?,
         _ => Zeroizing::default(),
     };
-    Ok(Answered { status: parts.status, body })
+    Ok(Answered { status: parts.status, headers: parts.headers, body })
 }
 
 /// A connection's task; ended when dropped.

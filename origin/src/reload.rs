@@ -34,6 +34,7 @@ const AT_A_START: &[&str] = &[
     "origin.cache.responses_mib",
     "origin.limits.max_body_mib",
     "origin.store.",
+    "origin.telemetry.",
 ];
 /// Another program's.
 const NOT_OURS: &str = "encoder.";
@@ -192,6 +193,7 @@ fn usable(new: Config, old: &Config) -> Config {
     origin.cache.responses_mib = kept.cache.responses_mib;
     origin.limits.max_body_mib = kept.limits.max_body_mib;
     origin.store = kept.store.clone();
+    origin.telemetry = kept.telemetry.clone();
     config
 }
 

@@ -23,6 +23,7 @@ use crate::recent::Recent;
 use crate::service::Service;
 use crate::start_error::StartError;
 use crate::store::{FileStore, Guarded, S3Store, Store, StoreError};
+use crate::telemetry::Telemetry;
 use crate::titles::{self, Titles};
 use crate::tls::Tls;
 
@@ -36,7 +37,8 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// Builds every room; the access log is opened, nothing else is touched.
+    /// Builds every room; the access log is opened, and the thread that exports spans
+    /// started where a collector is named; nothing else is touched.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         let dropped = metrics.access_log_dropped.clone();
@@ -57,7 +59,10 @@ impl Rooms {
         let titles = titles(config, Arc::clone(&store), &metrics);
         let cache = cache(config, &metrics);
         let bodies = bodies(config, &metrics);
-        let books = Arc::new(Books { metrics, access_log });
+        let spans = metrics.telemetry_spans.clone();
+        let telemetry = Telemetry::open(&config.origin.telemetry, spans);
+        let telemetry = Arc::new(telemetry.map_err(StartError::Telemetry)?);
+        let books = Arc::new(Books { metrics, access_log, telemetry });
         Self::around(config, store, titles, cache, bodies, books, &KeyRing::default())
     }
 

@@ -156,6 +156,35 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// The path with names in braces, as OpenTelemetry's `http.route`: as many as there are routes.
+    pub fn template(&self) -> &'static str {
+        match self {
+            Self::Page => "/",
+            Self::Asset(_) => "/{asset}",
+            Self::TitleList => "/titles.json",
+            Self::Health => "/healthz",
+            Self::Ready => "/readyz",
+            Self::Live { manifest: Manifest::Hls, .. } => "/{profile}/{title}/master.m3u8",
+            Self::Live { manifest: Manifest::Dash, .. } => "/{profile}/{title}/manifest.mpd",
+            Self::Versioned { resource, .. } => match resource {
+                Resource::Manifest(Manifest::Hls) => "/{profile}/{title}/{version}/master.m3u8",
+                Resource::Manifest(Manifest::Dash) => "/{profile}/{title}/{version}/manifest.mpd",
+                Resource::TrackFile(_, TrackFile::Playlist) => {
+                    "/{profile}/{title}/{version}/{track}/index.m3u8"
+                }
+                Resource::TrackFile(_, TrackFile::Iframes) => {
+                    "/{profile}/{title}/{version}/{track}/iframes.m3u8"
+                }
+                Resource::TrackFile(_, TrackFile::Init) => {
+                    "/{profile}/{title}/{version}/{track}/init.mp4"
+                }
+                Resource::Segment(..) => "/{profile}/{title}/{version}/{track}/{segment}.m4s",
+                Resource::Key(_) => "/{profile}/{title}/{version}/{track}/key",
+                Resource::ClearKey => "/{profile}/{title}/{version}/clearkey",
+            },
+        }
+    }
+
     /// The profile asked for, where one is named.
     pub fn profile(&self) -> Option<&'a str> {
         match self {
@@ -345,8 +374,23 @@ mod tests {
             (format!("/main/t/{BOUND}/v1080/4294967295.m4s"), segment(u32::MAX)),
         ];
         for (path, wanted) in cases {
+            // An asset's folder is a part of its name.
+            if !matches!(wanted, Route::Asset(_)) {
+                assert!(fits(wanted.template(), &path), "{path}: {}", wanted.template());
+            }
             assert_eq!(Route::parse(&path), Ok(wanted), "{path}");
         }
+    }
+
+    /// Whether a path is a template's, element by element: a name in braces stands for any.
+    fn fits(template: &str, path: &str) -> bool {
+        let pairs = || template.split('/').zip(path.split('/'));
+        let fits = |(template, element): (&str, &str)| match template.strip_prefix('{') {
+            Some(name) => element.ends_with(name.split_once('}').unwrap().1),
+            None => template == element,
+        };
+        pairs().count() == path.split('/').count().max(template.split('/').count())
+            && pairs().all(fits)
     }
 
     #[test]

@@ -329,6 +329,7 @@ impl Running {
         drain(&self.events, &pingora.idle, Duration::from_secs(grace_s.into()), &metrics);
         let books = Arc::clone(&self.live.service.load().books);
         books.access_log.finish(limits::ACCESS_LOG_PATIENCE);
+        books.telemetry.finish(limits::TELEMETRY_PATIENCE);
     }
 }
 

@@ -40,6 +40,7 @@ use crate::respond::{self, Lifetime, Reply, Verdict};
 use crate::route::{Manifest, NotRouted, Resource, Route};
 use crate::slices::Slices;
 use crate::store::{Key, Store};
+use crate::telemetry::Within;
 use crate::title_list;
 use crate::titles::{Opened, Titles};
 use crate::trace::REQUEST_ID;
@@ -86,10 +87,13 @@ impl Service {
         let route = self.route(request);
         // Before anything is waited for: whoever leaves meanwhile is accounted for too.
         delivery.about.kind = route.as_ref().map_or("unrouted", Route::kind);
+        delivery.about.route = route.as_ref().ok().map(Route::template);
+        let within = delivery.within();
         let reply = match &route {
             Ok(route) => {
                 let about = &mut delivery.about;
-                let reply = self.serve(request, route, Moment::new(now, at), about).await;
+                let serve = self.serve(request, route, Moment::new(now, at), about);
+                let reply = Within::run(within, serve).await;
                 reply.map(|reply| self.with_cache_status(reply, about.cache))
             }
             Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight(false)),

@@ -9,6 +9,7 @@ use crate::access::SecretError;
 use crate::keys;
 use crate::profile::NotReady;
 use crate::store::StoreError;
+use crate::telemetry;
 use crate::tls::CertificateError;
 use crate::upgrade::BadOffer;
 
@@ -29,6 +30,8 @@ pub enum StartError {
     Keys(keys::NotReady),
     /// The access log cannot be opened.
     AccessLog(String, io::Error),
+    /// Spans cannot be sent.
+    Telemetry(telemetry::NotReady),
     /// A certificate cannot be shown.
     Certificate(CertificateError),
     /// There is nothing to take over.
@@ -71,6 +74,7 @@ impl fmt::Display for StartError {
                 "cannot open the access log {path}: {error}; make its folder writable, or set \
                  `origin.access_log` to \"stdout\" or \"off\""
             ),
+            Self::Telemetry(not_ready) => write!(f, "{not_ready}"),
             Self::Certificate(error) => write!(f, "{error}"),
             Self::Offer(error) => write!(f, "{error}"),
             Self::Unready(error) => write!(

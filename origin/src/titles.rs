@@ -24,6 +24,7 @@ use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::store::{Fault, Key, Small, Stamp, Store};
+use crate::telemetry;
 
 /// Pointers and opened versions.
 pub struct Titles {
@@ -131,11 +132,11 @@ impl Titles {
             Some(seen) if now < seen.stale_at => seen,
             last => {
                 let (this, title) = (Arc::clone(self), title.clone());
-                let looking = tokio::spawn(async move {
+                let looking = tokio::spawn(telemetry::carried(async move {
                     let look = this.look_at_pointer(&title, last, now);
                     let entry = this.pointers.entry(title.clone());
                     entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
-                });
+                }));
                 looking.await.map_err(|e| self.broken_off(&e))?
             }
         };
@@ -154,11 +155,11 @@ impl Titles {
             Some(seen) if !seen.is_stale(now) => seen,
             _ => {
                 let this = Arc::clone(self);
-                let loading = tokio::spawn(async move {
+                let loading = tokio::spawn(telemetry::carried(async move {
                     let load = this.load(&key, now);
                     let entry = this.versions.entry(key.clone());
                     entry.or_insert_with_if(load, |seen| seen.is_stale(now)).await.into_value()
-                });
+                }));
                 loading.await.map_err(|e| self.broken_off(&e))?
             }
         };

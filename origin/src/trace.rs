@@ -39,6 +39,8 @@ pub struct Trace<'a> {
     pub trace_id: &'a str,
     /// 16 digits, not all 0.
     pub parent_id: &'a str,
+    /// Whether the caller's span is recorded.
+    pub is_sampled: bool,
 }
 
 /// A request's traceparent, if it is one.
@@ -55,10 +57,12 @@ pub fn parse(traceparent: &str) -> Option<Trace<'_>> {
     let ends = rest.is_empty() || (later && rest.starts_with('-'));
     let mut parts = head.split('-');
     let mut hex = |digits| parts.next().filter(|part| part.len() == digits && is_hex(part));
-    let (version, trace_id, parent_id, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    let (version, trace_id, parent_id, flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    // The lowest bit of two digits, in lower case (3.2.2.5).
+    let is_sampled = flags.as_bytes().last().is_some_and(|digit| b"13579bdf".contains(digit));
     let some = |id: &str| id.bytes().any(|b| b != b'0');
     let valid = ends && version != "ff" && some(trace_id) && some(parent_id);
-    valid.then_some(Trace { trace_id, parent_id })
+    valid.then_some(Trace { trace_id, parent_id, is_sampled })
 }
 
 fn is_id(text: &str) -> bool {
@@ -118,8 +122,15 @@ mod tests {
     #[test]
     fn examples_from_trace_context_3_2() {
         let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let trace =
-            Trace { trace_id: "4bf92f3577b34da6a3ce929d0e0e4736", parent_id: "00f067aa0ba902b7" };
+        let trace = Trace {
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+            parent_id: "00f067aa0ba902b7",
+            is_sampled: true,
+        };
+        for (flags, is_sampled) in [("00", false), ("01", true), ("02", false), ("ff", true)] {
+            let traceparent = whole.replace("-01", &format!("-{flags}"));
+            assert_eq!(parse(&traceparent), Some(Trace { is_sampled, ..trace }), "{flags}");
+        }
         assert_eq!(parse(whole), Some(trace));
         assert_eq!(parse(&whole.replacen("00", "cc", 1)), Some(trace));
         assert_eq!(parse(&(whole.replacen("00", "cc", 1) + "-what-comes")), Some(trace));

@@ -228,11 +228,8 @@ fn check_provider(name: &Name, provider: &KeyProvider, found: &mut Findings) {
         );
     }
     let Some(url) = provider.url.as_ref().filter(|url| !url.has_tls()) else { return };
-    let host = url.authority();
-    let is_near = |near: &str| {
-        host.strip_prefix(near).is_some_and(|port| port.is_empty() || port.starts_with(':'))
-    };
-    if !["127.0.0.1", "localhost", "[::1]"].into_iter().any(is_near) {
+    if !url.is_near() {
+        let host = url.authority();
         found.warning(key("url"), format!("keys travel from {host} without TLS"), "write https://");
     }
     if let Some(file) = provider.ca_file() {

@@ -34,6 +34,8 @@ impl<A: Answers> Line<A> {
         let request = Request {
             body,
             lacks_host: lacks_host(&parts),
+            version: parts.version,
+            over_tls: self.over_tls,
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,

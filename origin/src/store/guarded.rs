@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use headwater_packager::ids::TitleId;
 
 use super::{Fault, Key, Small, Stamp, Store, StoreError};
 use crate::metrics::Metrics;
+use crate::telemetry;
 
 /// A store behind a time limit and counters.
 pub struct Guarded<S> {
@@ -32,18 +33,21 @@ impl<S: Store> Guarded<S> {
         read: impl Future<Output = Result<T, StoreError>>,
         len_bytes: impl Fn(&T) -> usize,
     ) -> Result<T, StoreError> {
-        let timer = self.metrics.store_read_seconds.start_timer();
+        let started = Instant::now();
         let outcome = tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(|_| {
             let limit_ms = self.read_timeout.as_millis();
             let detail = format!("{what}: no answer within {limit_ms} ms");
             Err(StoreError::new(Fault::Timeout, detail))
         });
-        timer.observe_duration();
+        let taken = started.elapsed();
+        self.metrics.store_read_seconds.observe(taken.as_secs_f64());
         self.metrics.store_reads.with_label_values(&[part]).inc();
         match &outcome {
             Ok(read) => self.metrics.store_read_bytes.inc_by(len_bytes(read) as u64),
             Err(e) => self.metrics.store_errors.with_label_values(&[e.fault.as_str()]).inc(),
         }
+        let read = outcome.as_ref().map(&len_bytes).map_err(|e| e.fault.as_str());
+        telemetry::note(part, what, taken, read);
         outcome
     }
 }

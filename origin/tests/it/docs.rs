@@ -51,6 +51,7 @@ fn failures_are_listed_with_status_lifetime_and_detail() {
 #[test]
 fn fields_of_the_access_log_are_listed_in_order() {
     use headwater_origin::access_log::{AccessLog, Line};
+    use headwater_origin::telemetry::{Context, Id};
     use headwater_origin::trace;
     let file = tempfile::NamedTempFile::new().unwrap();
     let log = AccessLog::to(file.reopen().unwrap(), Metrics::new().access_log_dropped).unwrap();
@@ -72,6 +73,7 @@ fn fields_of_the_access_log_are_listed_in_order() {
         reason: Some("cdn_secret_wrong"),
         user_agent: Some(&"ä".repeat(500)),
         trace: trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        span: Some(Context { trace_id: Id([1; 16]), span_id: Id([2; 8]), parent_id: None }),
     });
     log.finish(std::time::Duration::from_secs(20));
     let line = fs::read_to_string(file.path()).unwrap();

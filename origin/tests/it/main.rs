@@ -5,6 +5,7 @@
 mod access;
 mod binary;
 mod clients;
+mod collector;
 mod common;
 mod damage;
 mod docs;
@@ -17,6 +18,7 @@ mod reload;
 mod requests;
 mod sharing;
 mod table;
+mod telemetry;
 mod tls;
 mod token_access;
 mod token_handing;

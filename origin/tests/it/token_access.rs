@@ -8,6 +8,7 @@ use headwater_config::Config;
 use headwater_origin::access::base64url;
 use http::Method;
 
+use crate::collector::{self, Collector, Mode};
 use crate::common::{Origin, Seen, Stored, VERSION, request};
 use crate::tokens::issue::{K1, compact_with, raw};
 
@@ -219,12 +220,14 @@ async fn pages_may_send_what_carries_a_token() {
 }
 
 #[tokio::test]
-async fn no_log_shows_a_token() {
+async fn no_log_and_no_span_shows_a_token() {
     let stored = Stored::with_movie();
     let log = stored.path("access.log");
     // The first line of the test's defaults turns the log off.
     let mut config = config(&stored, "");
     config.origin.access_log = headwater_config::AccessLog::File(log.clone());
+    let collector = Collector::start(&[Mode::Well]);
+    config.origin.telemetry = collector.settings();
     let origin = Origin::new(&config);
     let token = compact_with(&[]);
     let cookie = format!("headwater-token={token}");
@@ -241,4 +244,17 @@ async fn no_log_shows_a_token() {
     assert_eq!(lines.lines().count(), 7);
     assert!(lines.contains("\"/~/main/movie/master.m3u8\""), "{lines}");
     assert!(!lines.contains(&token[..12]), "{lines}");
+    origin.rooms.service.books.telemetry.finish(Duration::from_secs(20));
+    assert_eq!(collector.servers(7).len(), 7);
+    let paths = collector
+        .servers(7)
+        .iter()
+        .map(|span| collector::attributes(&span.attributes)["url.path"].clone())
+        .collect::<Vec<_>>();
+    assert!(paths.contains(&"/~/main/movie/master.m3u8".to_owned()), "{paths:?}");
+    // Nor anything else of them: every byte that went there.
+    for asked in collector.asked.lock().unwrap().iter() {
+        let holds = asked.body.windows(12).any(|bytes| bytes == &token.as_bytes()[..12]);
+        assert!(!holds && !asked.head.contains(&token[..12]), "{:?}", asked.head);
+    }
 }

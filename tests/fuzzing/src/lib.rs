@@ -24,6 +24,7 @@
 //! | [`jwt`] | a JWT's header, a line break, its claims; the signature is put right |
 //! | [`jwks`] | a set of JSON Web Keys |
 //! | [`cpix`] | what a key server answers |
+//! | [`otlp`] | what a collector of spans answers |
 //! | [`carriers`] | a target, the values of Cookie and of Authorization, one a line |
 //! | [`said`] | lines that ffmpeg and ffprobe write while they work |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law is told by panicking")]
@@ -32,6 +33,7 @@ mod encoder;
 mod keys;
 mod media;
 mod stored;
+mod telemetry;
 mod token;
 mod web;
 
@@ -39,6 +41,7 @@ pub use encoder::{probe, remux, said};
 pub use keys::cpix;
 pub use media::{fragment, movie, sample_entry, subsamples};
 pub use stored::{config, heads, pointer};
+pub use telemetry::otlp;
 pub use token::{carriers, compact_token, jwks, jwt};
 pub use web::{conditions, forwarded, proxy, route};
 
@@ -58,6 +61,7 @@ pub const TARGETS: &[Target] = &[
     ("jwks", jwks),
     ("jwt", jwt),
     ("movie", movie),
+    ("otlp", otlp),
     ("pointer", pointer),
     ("probe", probe),
     ("proxy", proxy),
