@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::clock::Utc;
 use crate::limits;
-use crate::telemetry::Context;
+use crate::telemetry::{self, Context};
 use crate::trace::Trace;
 
 /// Where lines go in.
@@ -142,10 +142,7 @@ impl Line<'_> {
             error: self.error,
             reason: self.reason,
             user_agent: self.user_agent.map(shortened),
-            trace_id: match self.trace {
-                Some(trace) => Some(trace.trace_id.into()),
-                None => self.span.map(|span| span.trace_id.to_string().into()),
-            },
+            trace_id: telemetry::trace_id(self.trace, self.span),
             parent_id: self.trace.map(|trace| trace.parent_id),
             span_id: self.span.map(|span| span.span_id.to_string()),
         };

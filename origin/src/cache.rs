@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::representation::{Facts, Representation};
 use crate::slices::Slices;
-use crate::telemetry;
+use crate::within;
 
 /// Memory an entry takes beside its body and key: the cache's own node, counters, timers and
 /// queues (measured 2026 with moka 0.12: about 400 bytes), the header values and reference counts.
@@ -65,7 +65,7 @@ impl ResponseCache {
     ) -> Result<(Arc<Representation>, CacheUse), Failure> {
         let key: Arc<str> = key.into();
         let this = self.clone();
-        let filling = tokio::spawn(telemetry::carried(async move {
+        let filling = tokio::spawn(within::carried(async move {
             let mut collapsed = true;
             let make = async {
                 collapsed = false;

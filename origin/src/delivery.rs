@@ -14,8 +14,9 @@ use crate::access_log::{AccessLog, Line};
 use crate::client::{Client, Trust};
 use crate::exchange::Request;
 use crate::metrics::Metrics;
-use crate::telemetry::{Asked, Context, Span, Telemetry, Within};
+use crate::telemetry::{Asked, Context, Span, Telemetry};
 use crate::trace::{self, Trace};
+use crate::within::Within;
 
 /// What log and metrics say where the client left before an answer was ready. Never sent; nginx
 /// made the number known.
@@ -137,9 +138,9 @@ impl Delivery {
         }
     }
 
-    /// What reads of the store for this request are noted below.
-    pub fn within(&self) -> Option<Within> {
-        self.span.map(|span| Within::new(&self.books.telemetry, span))
+    /// The request, for what is done for it.
+    pub fn within(&self) -> Within {
+        Within::new(&self.caller, self.span, &self.books.telemetry)
     }
 
     /// The answer is ready to be sent.
@@ -237,7 +238,8 @@ impl Caller {
         Self { client, request_id, traceparent: traceparent.cloned() }
     }
 
-    fn trace(&self) -> Option<Trace<'_>> {
+    /// The trace that it says it belongs to.
+    pub fn trace(&self) -> Option<Trace<'_>> {
         self.traceparent.as_ref().and_then(text).and_then(trace::parse)
     }
 }

@@ -13,6 +13,7 @@ use crate::access::Refusal;
 use crate::keys::{KeyError, Kind};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::within::Within;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,8 +325,9 @@ impl Failure {
         }
     }
 
-    /// Tells the operator: a line in the service's log, and damage in its counter. Called where
-    /// the fault is found, once for all requests that wait for the same thing.
+    /// Tells the operator: a line in the service's log, with the ids of the request that it was
+    /// found for, and damage in its counter. Called where the fault is found, once for all requests
+    /// that wait for the same thing.
     pub fn report(&self, metrics: &Metrics) {
         if let Self::SourceDamaged(cause) | Self::MediaMissing(cause) = self {
             metrics.damage.with_label_values(&[cause.part.as_str()]).inc();
@@ -337,10 +339,14 @@ impl Failure {
             (None, Self::Internal(detail)) => ("", "", detail.as_str()),
             (None, _) => ("", "", row.detail),
         };
+        let within = Within::current();
+        let request_id = within.as_ref().map(Within::request_id);
+        let trace_id = within.as_ref().and_then(Within::trace_id);
+        let (error, trace_id) = (row.error, trace_id.as_deref());
         match row.level {
-            Level::ERROR => tracing::error!(error = row.error, key, part, detail),
-            Level::WARN => tracing::warn!(error = row.error, key, part, detail),
-            _ => tracing::debug!(error = row.error, key, part, detail),
+            Level::ERROR => tracing::error!(error, key, part, detail, request_id, trace_id),
+            Level::WARN => tracing::warn!(error, key, part, detail, request_id, trace_id),
+            _ => tracing::debug!(error, key, part, detail, request_id, trace_id),
         }
     }
 }

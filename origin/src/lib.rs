@@ -13,7 +13,7 @@
 //! make         manifests and inits from an opened version; segments planned
 //! segment      media read from the store and checked; bodies: the memory that takes
 //! respond      status and header: conditions, ranges, CORS; failure: the same for errors
-//! delivery     the account of an answer: metrics, access_log, telemetry
+//! delivery     the account of an answer: metrics, access_log, telemetry; within: for whom a task works
 //! ```
 //!
 //! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
@@ -80,3 +80,4 @@ pub mod tls;
 pub mod token_tool;
 pub mod trace;
 pub mod upgrade;
+pub mod within;

@@ -40,7 +40,6 @@ use crate::respond::{self, Lifetime, Reply, Verdict};
 use crate::route::{Manifest, NotRouted, Resource, Route};
 use crate::slices::Slices;
 use crate::store::{Key, Store};
-use crate::telemetry::Within;
 use crate::title_list;
 use crate::titles::{Opened, Titles};
 use crate::trace::REQUEST_ID;
@@ -93,7 +92,7 @@ impl Service {
             Ok(route) => {
                 let about = &mut delivery.about;
                 let serve = self.serve(request, route, Moment::new(now, at), about);
-                let reply = Within::run(within, serve).await;
+                let reply = within.run(serve).await;
                 reply.map(|reply| self.with_cache_status(reply, about.cache))
             }
             Err(_) if request.asks_for_options_of_all() => Ok(respond::preflight(false)),
@@ -378,10 +377,12 @@ impl Service {
         folder: &str,
         file: &str,
     ) -> Result<Reply, Failure> {
-        let (id, secret) = self
-            .tokens
-            .own_key()
-            .ok_or_else(|| Failure::Internal("no key of the service's own is held".to_owned()))?;
+        let own_key = self.tokens.own_key().ok_or_else(|| {
+            let failure = Failure::Internal("no key of the service's own is held".to_owned());
+            failure.report(&self.books.metrics);
+            failure
+        });
+        let (id, secret) = own_key?;
         let scope = PathScope::under(folder).expect("a path of the origin's own spelling");
         let token = parent.sign((id, &secret), &scope).map_err(Failure::AccessRefused)?;
         let grant = if parent.single { "exchange" } else { "path" };

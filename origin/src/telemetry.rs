@@ -26,9 +26,9 @@ use std::time::Duration;
 use headwater_config::Telemetry as Settings;
 use prometheus::IntCounterVec;
 
-pub use context::{Context, Id};
+pub use context::{Context, Id, trace_id};
 pub use otlp::{Partial, rejected};
-pub use reads::{Within, carried, note};
+pub use reads::note;
 pub use request::Asked;
 pub use span::{Kind, Span, Value};
 

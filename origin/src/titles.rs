@@ -24,7 +24,7 @@ use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::store::{Fault, Key, Small, Stamp, Store};
-use crate::telemetry;
+use crate::within;
 
 /// Pointers and opened versions.
 pub struct Titles {
@@ -132,7 +132,7 @@ impl Titles {
             Some(seen) if now < seen.stale_at => seen,
             last => {
                 let (this, title) = (Arc::clone(self), title.clone());
-                let looking = tokio::spawn(telemetry::carried(async move {
+                let looking = tokio::spawn(within::carried(async move {
                     let look = this.look_at_pointer(&title, last, now);
                     let entry = this.pointers.entry(title.clone());
                     entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
@@ -155,7 +155,7 @@ impl Titles {
             Some(seen) if !seen.is_stale(now) => seen,
             _ => {
                 let this = Arc::clone(self);
-                let loading = tokio::spawn(telemetry::carried(async move {
+                let loading = tokio::spawn(within::carried(async move {
                     let load = this.load(&key, now);
                     let entry = this.versions.entry(key.clone());
                     entry.or_insert_with_if(load, |seen| seen.is_stale(now)).await.into_value()

@@ -1,5 +1,6 @@
 //! A span's place: its trace, itself, its parent (W3C Trace Context 3.2.2).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -68,6 +69,14 @@ impl<const BYTES: usize> Id<BYTES> {
 impl<const BYTES: usize> fmt::Display for Id<BYTES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The trace that a request belongs to: its caller's, or the one that its span begins.
+pub fn trace_id<'a>(caller: Option<Trace<'a>>, span: Option<Context>) -> Option<Cow<'a, str>> {
+    match caller {
+        Some(trace) => Some(trace.trace_id.into()),
+        None => span.map(|span| span.trace_id.to_string().into()),
     }
 }
 

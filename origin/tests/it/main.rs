@@ -11,6 +11,7 @@ mod damage;
 mod docs;
 mod edge;
 mod h2;
+mod joined;
 mod key_server;
 mod net;
 mod proxy;
