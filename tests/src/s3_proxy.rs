@@ -22,6 +22,8 @@ pub enum Fault {
     Late(u64),
     /// Of the answer's body only so many thousandths come, and then nothing.
     Stall(usize),
+    /// The answer's body comes in hundreds of small pieces, ten a second: slowly, and without a pause.
+    Drip,
     /// Of the answer's body only so many thousandths come, and then the connection ends.
     Cut(usize),
     /// One byte of the body, so many thousandths from its start, has its highest bit turned.
@@ -43,6 +45,8 @@ pub struct Asked {
     pub range: String,
     /// The If-None-Match header.
     pub if_none_match: String,
+    /// Header fields that speak of the SDK's own checksums, by name.
+    pub checksums: Vec<String>,
 }
 
 /// What a request does.
@@ -75,6 +79,11 @@ impl Kind {
     }
 }
 
+/// A body that drips comes in about so many pieces.
+const DROPS: usize = 400;
+/// Time between two of them.
+const DROP_EVERY: Duration = Duration::from_millis(100);
+
 type Plan = Box<dyn FnMut(&Asked) -> Fault + Send>;
 
 /// A running proxy. It stops listening when dropped.
@@ -87,6 +96,8 @@ struct Shared {
     server: SocketAddr,
     plan: Mutex<Plan>,
     asked: Mutex<Vec<Asked>>,
+    /// Connections that a request came on.
+    connections: AtomicUsize,
     /// Requests on their way now, and the most that ever were.
     running: AtomicUsize,
     most: AtomicUsize,
@@ -104,6 +115,7 @@ impl Proxy {
             server,
             plan: Mutex::new(Box::new(|_| Fault::Pass)),
             asked: Mutex::default(),
+            connections: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             open: Mutex::default(),
@@ -149,6 +161,11 @@ impl Proxy {
     /// What was asked since the last call.
     pub fn taken(&self) -> Vec<Asked> {
         std::mem::take(&mut *lock(&self.shared.asked))
+    }
+
+    /// How many connections requests came on since the last call.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.swap(0, Ordering::SeqCst)
     }
 
     /// The most requests that were on their way at a time since the last call.
@@ -208,7 +225,11 @@ impl Shared {
         let server = TcpStream::connect(self.server)?;
         server.set_nodelay(true)?;
         let (mut from_client, mut from_server) = (BufReader::new(client), BufReader::new(&server));
+        let mut is_first = true;
         while let Some(request) = Message::read(&mut from_client, false)? {
+            if std::mem::take(&mut is_first) {
+                self.connections.fetch_add(1, Ordering::SeqCst);
+            }
             let _running = Running::of(self);
             let asked = request.asked();
             lock(&self.asked).push(asked.clone());
@@ -254,6 +275,15 @@ impl Shared {
                 }
                 client.shutdown(Shutdown::Both)?;
                 return Ok(false);
+            }
+            Fault::Drip => {
+                let mut to = client;
+                to.write_all(&answer.head())?;
+                for piece in answer.body.chunks((answer.body.len() / DROPS).max(1)) {
+                    to.write_all(piece)?;
+                    thread::sleep(DROP_EVERY);
+                }
+                return Ok(true);
             }
             Fault::Flip(thousandths) => {
                 let at = part(thousandths.min(999));
@@ -345,7 +375,9 @@ impl Message {
             "DELETE" => Kind::Delete,
             other => panic!("{other} {target}: what is this?"),
         };
-        Asked { kind, target: target.to_owned(), range, if_none_match }
+        let names = self.fields.iter().map(|(name, _)| name);
+        let checksums = names.filter(|name| is_of_checksums(name)).cloned().collect();
+        Asked { kind, target: target.to_owned(), range, if_none_match, checksums }
     }
 
     /// The head, with the body's true length.
@@ -367,6 +399,12 @@ impl Message {
         to.write_all(&self.head())?;
         to.write_all(&self.body)
     }
+}
+
+/// Not `x-amz-content-sha256`, which is the signature's.
+fn is_of_checksums(name: &str) -> bool {
+    let name = name.strip_prefix("x-amz-").unwrap_or("");
+    ["sdk-checksum", "checksum", "trailer"].iter().any(|beginning| name.starts_with(beginning))
 }
 
 fn chunks(from: &mut impl BufRead) -> std::io::Result<Vec<u8>> {

@@ -21,6 +21,7 @@ const TABLE: &[(&str, Fault, [Row; 3])] = &[
     ("the answer is lost", Fault::LoseAnswer, [DOWN; 3]),
     ("the first byte is late", Fault::Late(5_000), [SLOW; 3]),
     ("the body stops", Fault::Stall(400), [SLOW; 3]),
+    ("the body drips", Fault::Drip, [SLOW; 3]),
     ("the body is cut", Fault::Cut(400), [DOWN; 3]),
     ("wrong bytes", Fault::Flip(700), [DAMAGED; 3]),
     ("403", Fault::Status(403, "AccessDenied"), [DENIED; 3]),

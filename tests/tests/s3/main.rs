@@ -3,6 +3,7 @@
 //! - `served`: bytes and entity tags as from a folder, and how often the store is asked.
 //! - `faults`: each thing that can go wrong on the way, its row of the failure table, recovery.
 //! - `random`: faults by chance, and every body compared.
+//! - `client`: time limits, connections, header fields, credentials.
 //! - `check`: what `headwater-origin check` says of credentials and permissions.
 //! - `garage`: all of it on a server that others run in production.
 //! - `publish`: uploads, and what is left of one that is cut off.
@@ -10,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "what was measured goes to the report of long tests")]
 
 mod check;
+mod client;
 mod common;
 mod faults;
 mod garage;

@@ -87,6 +87,9 @@ fn a_title_is_published_in_parts_read_back_and_verified() {
     let asked = bench.proxy.taken();
     assert_eq!((count(&asked, Kind::Create), count(&asked, Kind::Complete)), (1, 1), "{asked:#?}");
     assert!(count(&asked, Kind::Part) >= 2, "{asked:#?}");
+    for asked in &asked {
+        assert_eq!(asked.checksums, [] as [String; 0], "{asked:?}");
+    }
     let pointer = asked.iter().rposition(|a| a.kind == Kind::Put && names(a, "title.json"));
     let after = &asked[pointer.expect("it was written") + 1..];
     let writes = |a: &&Asked| !matches!(a.kind, Kind::Get | Kind::List);
