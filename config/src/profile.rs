@@ -245,6 +245,21 @@ pub enum CorsOrigins {
 }
 
 impl CorsOrigins {
+    /// The pages that at least one of these profiles allows.
+    #[must_use]
+    pub fn of_any<'a>(profiles: impl IntoIterator<Item = &'a Profile>) -> Self {
+        let mut all = Vec::new();
+        for profile in profiles {
+            match &profile.cors_origins {
+                Self::Any => return Self::Any,
+                Self::Listed(origins) => all.extend_from_slice(origins),
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Self::Listed(all)
+    }
+
     /// Whether a page of this origin may read responses.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {

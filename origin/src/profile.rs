@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use headwater_config::{self as config, Name, Profile as Settings};
+use headwater_config::{self as config, CorsOrigins, Name, Profile as Settings};
 use headwater_packager::FORMAT_VERSION;
 use headwater_packager::ids::Rev;
 use headwater_packager::protect::{Form, Scheme};
@@ -17,7 +17,10 @@ use crate::titles::Cut;
 
 /// The policies by name.
 #[derive(Debug)]
-pub struct Profiles(BTreeMap<Name, Profile>);
+pub struct Profiles {
+    by_name: BTreeMap<Name, Profile>,
+    cors_origins: CorsOrigins,
+}
 
 /// One policy.
 #[derive(Debug)]
@@ -54,17 +57,23 @@ impl Profiles {
             let not_ready = |error| NotReady { profile: name.clone(), error };
             Ok((name.clone(), Profile::new(name.clone(), settings.clone()).map_err(not_ready)?))
         };
-        Ok(Self(settings.iter().map(ready).collect::<Result<_, _>>()?))
+        let by_name = settings.iter().map(ready).collect::<Result<_, _>>()?;
+        Ok(Self { by_name, cors_origins: CorsOrigins::of_any(settings.values()) })
+    }
+
+    /// The pages that may read answers which belong to no profile: those of any.
+    pub fn cors_origins(&self) -> &CorsOrigins {
+        &self.cors_origins
     }
 
     /// The policy of this name.
     pub fn named(&self, name: &str) -> Option<&Profile> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 
     /// All policies in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Profile)> {
-        self.0.iter()
+        self.by_name.iter()
     }
 }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use headwater_config::{CorsOrigins, Format, PropagateQuery};
+use headwater_config::{Format, PropagateQuery};
 use headwater_packager::ids::{TitleId, VersionId};
 use http::{HeaderValue, Method, header};
 
@@ -104,7 +104,8 @@ impl Service {
             respond::with_failure(request, &failure)
         });
         let profile = route.as_ref().ok().and_then(|route| self.profile_of(route));
-        let origins = profile.map_or(&CorsOrigins::Any, |profile| &profile.settings.cors_origins);
+        let of_profile = profile.map(|profile| &profile.settings.cors_origins);
+        let origins = of_profile.unwrap_or_else(|| self.profiles.cors_origins());
         respond::allow_pages(&mut reply.headers, origins, request);
         if let Some(profile) = profile {
             profile.access.seal(&mut reply.headers);

@@ -313,6 +313,35 @@ async fn pages_of_listed_origins_alone_may_read_and_caches_can_tell() {
     }
 }
 
+/// What no profile answers may be read by the pages of any profile, and by no other.
+#[tokio::test]
+async fn what_belongs_to_no_profile_is_for_the_pages_of_all() {
+    let stored = Stored::with_movie();
+    let listing = |b: &str| {
+        let profile = |name, origins: &str| {
+            format!("[profiles.{name}]\ntitles = [\"{name}-*\"]\ncors_origins = {origins}\n")
+        };
+        Origin::new(&stored.config(&(profile("a", r#"["https://a.example"]"#) + &profile("b", b))))
+    };
+    let (listed, open) = (listing(r#"["https://b.example"]"#), listing(r#"["*"]"#));
+    for path in ["/clear/x/y", "/nothing", "//", "/healthz", "/titles.json", "/no/such/master.m3u8"]
+    {
+        for (page, allowed) in
+            [("https://a.example", true), ("https://b.example", true), ("https://c.example", false)]
+        {
+            for method in [Method::GET, Method::OPTIONS] {
+                let seen = listed.ask(method.clone(), path, &[("origin", page)]).await;
+                let wanted = if allowed { page } else { "" };
+                let got = seen.header("access-control-allow-origin");
+                assert_eq!(got, wanted, "{method} {path} {page}");
+                assert!(seen.header("vary").ends_with("origin"), "{method} {path} {page}");
+            }
+        }
+        let seen = open.ask(Method::GET, path, &[("origin", "https://c.example")]).await;
+        assert_eq!(seen.header("access-control-allow-origin"), "*", "{path}");
+    }
+}
+
 #[tokio::test]
 async fn live_manifests_follow_the_pointer_and_bound_ones_stay() {
     let stored = Stored::with_movie();
