@@ -7,6 +7,7 @@
 //! ```
 //!
 //! - [`binaries`], [`run`], [`scratch`], [`skip`]: processes, folders, what is not there.
+//! - [`measured`]: figures for the results of the long tests.
 //! - [`titles`]: small generated titles, each encoded once for a test binary.
 //! - [`origin`], [`web`]: a running origin, and a client that follows its relative URLs.
 //! - [`load`]: clients that keep asking, over every protocol.
@@ -31,6 +32,7 @@ pub mod garage;
 pub mod hls;
 pub mod identity;
 pub mod load;
+mod measured;
 pub mod nginx;
 pub mod origin;
 pub mod run;
@@ -40,3 +42,5 @@ pub mod scratch;
 pub mod skip;
 pub mod titles;
 pub mod web;
+
+pub use measured::measured;

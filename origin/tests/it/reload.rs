@@ -76,6 +76,5 @@ fn a_good_configuration_is_taken_and_a_bad_one_is_not() {
     going.store(false, Ordering::Relaxed);
     load.join().unwrap();
     let asked = asked.load(Ordering::Relaxed);
-    println!("measured: reload under load: 0 of {asked} requests failed over 6 reloads");
-    assert!(asked > 10);
+    assert!(asked > 10, "{asked} requests are no load");
 }

@@ -11,7 +11,7 @@ use headwater_tests::hls::Master;
 use headwater_tests::identity::Identity;
 use headwater_tests::origin::Origin;
 use headwater_tests::titles::{self, Title};
-use headwater_tests::{scratch, skip};
+use headwater_tests::{measured, scratch, skip};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Requests that say what is usual, before anything happens.
@@ -106,8 +106,8 @@ impl Bench {
             (others.join().unwrap(), memory.join().unwrap(), outcome)
         });
         let grown_bytes = most - before;
-        println!(
-            "measured: {name}: memory {} MiB + {} MiB; others' median {:.1} ms (before {:.1} ms), \
+        measured(format_args!(
+            "{name}: memory {} MiB + {} MiB; others' median {:.1} ms (before {:.1} ms), \
              worst of {} {:.0} ms",
             before / MIB,
             grown_bytes / MIB,
@@ -115,7 +115,7 @@ impl Bench {
             ms(self.calm),
             felt.asked,
             ms(felt.worst),
-        );
+        ));
         let bound = (self.calm * SLOWER).max(ANY_MEDIAN);
         assert!(
             felt.median <= bound,

@@ -10,6 +10,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
     SETTINGS, frame, get, get_block, hello, read, window_update,
 };
+use headwater_tests::measured;
 
 /// Connections that do it at a time.
 const ATTACKERS: usize = 8;
@@ -66,7 +67,7 @@ fn floods_of_frames() {
             let (cost, outcomes) = bench.attacked(&told, || attack(&bench, flood, reads));
             let sent: usize = outcomes.iter().map(|outcome| outcome.sent_bytes).sum();
             let refused = outcomes.iter().filter(|outcome| outcome.refused).count();
-            println!("measured: {told}: {refused} of {ATTACKERS} refused, {sent} bytes sent");
+            measured(format_args!("{told}: {refused} of {ATTACKERS} refused, {sent} bytes sent"));
             assert!(ends == Ends::Either || refused == ATTACKERS, "{told}: {refused} refused");
             cost.is_at_most(FLOOD_MIB, 0, 0);
         }

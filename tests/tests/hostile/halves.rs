@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, connect, is_ended};
 use crate::frames::{self, END_STREAM, HEADERS, frame, get_block, hello};
+use headwater_tests::measured;
 
 const HALVES: usize = 1000;
 /// A connection that owes the rest of what it began, docs/operations.md.
@@ -48,7 +49,7 @@ fn a_thousand_half_requests() {
         assert!(halves.iter_mut().all(is_ended), "each one ends");
         from.elapsed()
     });
-    println!("measured: 1,000 half requests: all ended after {longest:?}");
+    measured(format_args!("1,000 half requests: all ended after {longest:?}"));
     assert!(longest >= Duration::from_secs(HEADER_TIMEOUT_S) / 2, "they were kept for a while");
     cost.is_at_most(SLACK_MIB, HALVES, HALF_BYTES);
     let handshakes = "headwater_origin_tls_handshakes_total{outcome=\"timeout\"}";
@@ -77,6 +78,6 @@ fn requests_that_drip_in_end_with_the_time_for_a_header() {
         }
         from.elapsed()
     });
-    println!("measured: 300 requests that drip in: all ended after {longest:?}");
+    measured(format_args!("300 requests that drip in: all ended after {longest:?}"));
     cost.is_at_most(SLACK_MIB, DRIPPING, HALF_BYTES);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::bench::{Bench, connect, fetch, is_ended, open_files};
 use crate::frames::{exchange, hello};
+use headwater_tests::measured;
 
 const CONNECTIONS: usize = 10_000;
 /// An idle HTTP/2 connection, docs/operations.md.
@@ -26,13 +27,13 @@ fn ten_thousand_idle_http_2_connections() {
         let idle = bench.open();
         (opened, idle)
     });
-    println!(
-        "measured: 10,000 idle h2 connections: {} bytes each",
+    measured(format_args!(
+        "10,000 idle h2 connections: {} bytes each",
         cost.grown_bytes / wanted as u64
-    );
+    ));
     assert_eq!(opened.len(), wanted);
     // The first ones may be over already where opening them all took that long.
-    println!("measured: 10,000 idle h2 connections: {idle} at one time");
+    measured(format_args!("10,000 idle h2 connections: {idle} at one time"));
     cost.is_at_most(SLACK_MIB, wanted, IDLE_H2_BYTES);
     // They end without their clients' help.
     bench.until("idle connections end", |bench| bench.open() < 50.0);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use headwater_tests::load::{LoadClient, Speaks, believing};
 use headwater_tests::titles::{Rate, Title};
 use headwater_tests::web::follow;
-use headwater_tests::{scratch, skip};
+use headwater_tests::{measured, scratch, skip};
 use rustls::ClientConfig;
 
 use crate::process::Origin;
@@ -84,14 +84,14 @@ fn under_load(requests: usize, upgrades: usize) {
     // At most one for each connection that ends so.
     assert!(overtaken <= 2 * CLIENTS * upgrades, "{overtaken} were overtaken by GOAWAY");
     let asked = tally.asked.load(Ordering::Relaxed);
-    println!(
-        "measured: upgrade and reload under load: {} of {asked} requests failed over {upgrades} \
+    measured(format_args!(
+        "upgrade and reload under load: {} of {asked} requests failed over {upgrades} \
          upgrades and {} reloads in {:.1} s; {overtaken} of HTTP/2 were overtaken by GOAWAY and \
          sent again; requests and connections: {connections:?}",
         failed.len(),
         2 * upgrades,
         started.elapsed().as_secs_f64()
-    );
+    ));
     assert!(failed.is_empty(), "{:#?}\n{}", &failed[..failed.len().min(10)], origin.log());
     let log = origin.log();
     assert_eq!(log.matches("\"handed over: running responses may end\"").count(), upgrades);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use headwater_tests::s3_proxy::Fault;
-use headwater_tests::skip;
+use headwater_tests::{measured, skip};
 
 use crate::common::{Bench, HASTY};
 
@@ -65,10 +65,10 @@ fn try_faults(wanted_faults: usize) {
     bench.proxy.heal();
     let outcomes = outcomes.into_inner().unwrap();
     let asked = asked.into_inner();
-    println!(
-        "measured: s3: {} faults, {asked} requests: {outcomes:?}",
+    measured(format_args!(
+        "s3: {} faults, {asked} requests: {outcomes:?}",
         injected.load(Ordering::Relaxed)
-    );
+    ));
     let rows = [
         (200, ""),
         (502, "source_damaged"),
