@@ -8,7 +8,9 @@ import { ofElement } from '../problem.js';
 export async function play({ video, url, buffer_s, report }) {
   if (buffer_s !== null) limitBuffer(buffer_s);
   // The browser's guess of the line (navigator.connection) would stand above what VHS measures itself.
-  const vhsOptions = { overrideNative: true, useNetworkInformationApi: false };
+  // A rendition of which one segment was cut off is offered again soon, not after a minute: on a bad line nothing
+  // but the largest would be left.
+  const vhsOptions = { overrideNative: true, useNetworkInformationApi: false, playlistExclusionDuration: 5 };
   const player = videojs(video, {
     controls: false,
     children: ['mediaLoader'],
