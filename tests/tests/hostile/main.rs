@@ -7,7 +7,6 @@
 //! - `floods`: headers that are too large, and frames without end.
 //! - `bench`, `frames`: the origin under attack, who watches it, and HTTP/2 by hand.
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
-#![expect(clippy::print_stdout, reason = "what was measured goes to the report of long tests")]
 
 mod bench;
 mod floods;

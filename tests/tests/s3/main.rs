@@ -8,7 +8,6 @@
 //! - `garage`: all of it on a server that others run in production.
 //! - `publish`: uploads, and what is left of one that is cut off.
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
-#![expect(clippy::print_stdout, reason = "what was measured goes to the report of long tests")]
 
 mod check;
 mod client;
