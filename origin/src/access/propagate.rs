@@ -4,7 +4,7 @@
 //! ```text
 //!             HLS                                                   DASH
 //! reference   EXT-X-DEFINE:QUERYPARAM (8216bis 4.4.2.3)             ExtUrlQueryInfo (23009-1 annex I)
-//! inline      ?token=... behind every URI                           ... behind the templates
+//! inline      ?token=... behind every URI                           ... behind templates and Laurl
 //! ```
 //!
 //! A reference is the same for every viewer, an inline one is not. Finished manifests are
@@ -24,6 +24,8 @@ pub enum Along<'a> {
 /// EXT-X-VERSION of a playlist with EXT-X-DEFINE:QUERYPARAM (8216bis 8).
 const QUERYPARAM_VERSION: u32 = 11;
 const VERSION_TAG: &str = "#EXT-X-VERSION:";
+/// What stands behind the address of a licence server, which is an element's text.
+const LAURL_END: &str = "</dashif:Laurl>";
 
 impl Along<'_> {
     /// A playlist with it. What is no playlist stays as it is.
@@ -71,6 +73,9 @@ impl Along<'_> {
                     if element.starts_with("<SegmentTemplate ") {
                         let media = attribute_with(element, "media", &query);
                         to.push_str(&attribute_with(&media, "initialization", &query));
+                    } else if let Some(url) = element.strip_suffix(LAURL_END) {
+                        to.push_str(&uri_with(url, &query));
+                        to.push_str(LAURL_END);
                     } else {
                         to.push_str(element);
                     }
@@ -141,13 +146,18 @@ mod tests {
     }
 
     #[test]
-    fn an_mpds_templates_take_it_along() {
-        let mpd = "<MPD><Period><SegmentTemplate timescale=\"1\" \
+    fn an_mpds_templates_and_key_addresses_take_it_along() {
+        let mpd = "<MPD><Period><ContentProtection>\
+            <dashif:Laurl licenseType=\"EME-1.0\">x/clearkey</dashif:Laurl></ContentProtection>\
+            <ContentProtection><dashif:Laurl>https://l.example/</dashif:Laurl></ContentProtection>\
+            <SegmentTemplate timescale=\"1\" \
             initialization=\"x/$RepresentationID$/init.mp4\" media=\"x/$Number$.m4s\">\
             </SegmentTemplate></Period></MPD>";
         let inline = INLINE.in_mpd(mpd);
         assert!(inline.contains("media=\"x/$Number$.m4s?token=abc.d_e-f\""), "{inline}");
         assert!(inline.contains("/init.mp4?token=abc.d_e-f\""), "{inline}");
+        assert!(inline.contains(">x/clearkey?token=abc.d_e-f</dashif:Laurl>"), "{inline}");
+        assert!(inline.contains(">https://l.example/</dashif:Laurl>"), "{inline}");
         let reference = REFERENCE.in_mpd(mpd);
         assert!(reference.starts_with(mpd.strip_suffix("</MPD>").unwrap()), "{reference}");
         assert!(reference.contains("useMPDUrlQuery=\"true\""), "{reference}");

@@ -3,7 +3,7 @@
 /**
  * @typedef {object} Problem
  * @property {boolean} fatal playback ended with it
- * @property {'network' | 'manifest' | 'media' | 'browser' | 'player'} kind where it happened
+ * @property {'network' | 'manifest' | 'media' | 'key' | 'browser' | 'player'} kind where it happened
  * @property {number} [status] HTTP status, when the server answered
  * @property {string} [url] what was asked for
  * @property {string} detail in the player's own words
@@ -24,6 +24,7 @@ const KIND_WORDS = {
   network: 'The server did not answer.',
   manifest: 'The player could not read the manifest.',
   media: 'The browser could not play what it was sent.',
+  key: 'The player has no key to it.',
   browser: 'This browser cannot play this kind of stream.',
   player: 'The player gave up.',
 };

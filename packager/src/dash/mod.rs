@@ -149,7 +149,7 @@ fn adaptation_set(
     }
     element(w, start, |w| {
         if let Some(protection) = protection {
-            protection::write(w, protection, protection.of(first));
+            protection::write(w, protection, protection.of(first), prefix);
         }
         if !others.is_empty() {
             let scheme = "urn:mpeg:dash:adaptation-set-switching:2016";

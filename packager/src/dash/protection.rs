@@ -13,8 +13,9 @@ pub(super) const NAMESPACES: [(&str, &str); 3] = [
     ("xmlns:dashif", "https://dashif.org/CPS"),
 ];
 
-/// The descriptors of an adaptation set, all of whose tracks have this track's key.
-pub(super) fn write(w: &mut Out, protection: &Protection, track: &ProtectedTrack) {
+/// The descriptors of an adaptation set, all of whose tracks have this track's key. `prefix` leads
+/// from the MPD's folder to the version's.
+pub(super) fn write(w: &mut Out, protection: &Protection, track: &ProtectedTrack, prefix: &str) {
     let key_id = track.protector.key_id();
     let fourcc = protection.scheme().fourcc();
     let scheme = std::str::from_utf8(&fourcc).expect("four letters");
@@ -26,11 +27,15 @@ pub(super) fn write(w: &mut Out, protection: &Protection, track: &ProtectedTrack
     empty(w, BytesStart::new("ContentProtection").with_attributes(protected));
     let boxes = protection.pssh_boxes(key_id);
     let signals = protection.signals();
+    // Relative like every URL of an MPD. Players take it as it stands, so a page that knows where
+    // the MPD was resolves it.
+    let own_keys = signals.delivers_keys.then(|| format!("{prefix}clearkey"));
+    let clearkey_la_url = signals.clearkey_la_url.clone().or(own_keys);
     for system in &signals.systems {
         let (value, la_url) = match system {
             System::Widevine => ("Widevine", &signals.widevine_la_url),
             System::PlayReady => ("MSPR 2.0", &signals.playready_la_url),
-            System::ClearKey => ("ClearKey1.0", &signals.clearkey_la_url),
+            System::ClearKey => ("ClearKey1.0", &clearkey_la_url),
             System::Common => ("", &None),
             // Apple's players read HLS.
             System::FairPlay => continue,

@@ -87,7 +87,10 @@ impl Key<'_> {
                 System::ClearKey if protection.signals().delivers_keys => {
                     // A URI of its own for each key: players keep keys by it. Nobody reads the query.
                     line(&format!("{}?kid={key_id}", self.clear_key), "org.w3.clearkey", true);
-                    if let Some(uri) = self.raw_key {
+                    // hls.js would take a raw key before all others, and can do nothing with it
+                    // under SAMPLE-AES in MP4 (1.7.4); under SAMPLE-AES-CTR it leaves it alone.
+                    let raw_key = self.raw_key.filter(|_| protection.scheme() == Scheme::Cenc);
+                    if let Some(uri) = raw_key {
                         line(uri, "identity", false);
                     }
                 }

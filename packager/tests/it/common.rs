@@ -196,7 +196,8 @@ pub fn protection(title: &Title, scheme: Scheme, systems: &[System]) -> Protecti
         fairplay_uri: "skd://{title}/{label}/{kid}".to_owned(),
         widevine_la_url: Some("https://licences.example/widevine?a=1&b=2".to_owned()),
         playready_la_url: Some("https://licences.example/playready?a=1&b=2".to_owned()),
-        clearkey_la_url: Some("https://origin.example/clearkey".to_owned()),
+        clearkey_la_url: (scheme == Scheme::Cbcs)
+            .then(|| "https://origin.example/clearkey".to_owned()),
         delivers_keys: true,
     };
     Protection::new(title, scheme, signals, &keys).unwrap()

@@ -12,7 +12,8 @@
  * @property {number} height of the picture, before scaling
  */
 
-/** Script for the page: fills `window.frames_seen` with Frames. Self-contained: it is sent as text. */
+/** Script for the page: fills `window.frames_seen` with Frames, and reads any picture with `window.strip_of`. Encrypted
+ *  video is black to a canvas: its Frames have no number. Self-contained: it is sent as text. */
 export function observe() {
   const CELLS = 20;
   const CELL_PX = 8;
@@ -22,10 +23,10 @@ export function observe() {
   const canvas = new OffscreenCanvas(CELLS * CELL_PX, 4);
   const pen = canvas.getContext('2d', { willReadFrequently: true });
 
-  function read(video) {
-    const strip_px = video.videoHeight / 9;
+  window.strip_of = function (picture, width, height) {
+    const strip_px = height / 9;
     // The middle third of the strip: its lower edge is soft after scaling.
-    pen.drawImage(video, 0, strip_px / 3, video.videoWidth, strip_px / 3, 0, 0, canvas.width, canvas.height);
+    pen.drawImage(picture, 0, strip_px / 3, width, strip_px / 3, 0, 0, canvas.width, canvas.height);
     const pixels = pen.getImageData(0, 0, canvas.width, canvas.height).data;
     const bits = [];
     for (let cell = 0; cell < CELLS; cell++) {
@@ -37,11 +38,11 @@ export function observe() {
     const odd = bits.slice(2, 19).reduce((sum, bit) => sum ^ bit, 0);
     if (!framed || odd) return null;
     return bits.slice(2, 18).reduce((number, bit) => number * 2 + bit, 0);
-  }
+  };
 
   function follow(video, began_ms) {
     video.requestVideoFrameCallback((now_ms, { mediaTime }) => {
-      frames.push({ number: read(video), at_ms: now_ms - began_ms, media_s: mediaTime, height: video.videoHeight });
+      frames.push({ number: window.strip_of(video, video.videoWidth, video.videoHeight), at_ms: now_ms - began_ms, media_s: mediaTime, height: video.videoHeight });
       follow(video, began_ms);
     });
   }

@@ -36,10 +36,11 @@ export async function launchBrowser() {
  * Opens the page's link to a title.
  * @param {import('playwright-core').Browser} browser
  * @param {{base: string, title: string, player: string, profile: string, buffer_s?: number,
- *   manifests?: {hls: string, dash: string}, cookie?: {name: string, value: string}}} what with `manifests` the page is
- *   given these URLs for the title, which the origin itself does not list
+ *   manifests?: {hls: string, dash: string}, cookie?: {name: string, value: string},
+ *   prepare?: (page: import('playwright-core').Page) => Promise<void>}} what with `manifests` the page is given these
+ *   URLs for the title, which the origin itself does not list; `prepare` comes before the page is opened
  */
-export async function openPlayer(browser, { base, title, player, profile, buffer_s, manifests, cookie }) {
+export async function openPlayer(browser, { base, title, player, profile, buffer_s, manifests, cookie, prepare }) {
   const context = await browser.newContext({ viewport: { width: 1240, height: 1000 } });
   if (cookie) await context.addCookies([{ ...cookie, url: base }]);
   const page = await context.newPage();
@@ -47,6 +48,7 @@ export async function openPlayer(browser, { base, title, player, profile, buffer
     const json = [{ id: title, duration_ms: 0, profiles: { [profile]: manifests } }];
     await page.route('**/titles.json', (route) => route.fulfill({ json }));
   }
+  await prepare?.(page);
   const scriptErrors = [];
   page.on('pageerror', (error) => scriptErrors.push(error.message));
   await page.addInitScript(observe);
@@ -104,6 +106,34 @@ export class Viewer {
   /** @returns {Promise<import('./barcode.js').Frame[]>} frames presented since `from`, an index into all of them */
   frames(from = 0) {
     return this.page.evaluate((start) => window.frames_seen.slice(start), from);
+  }
+
+  /** Pauses, and reads the number of the frame that stands on the screen: encrypted video too. */
+  async look() {
+    const time_s = await this.page.evaluate(() => {
+      const { video } = window.headwater;
+      video.pause();
+      return video.currentTime;
+    });
+    const png = await this.page.locator('video').screenshot();
+    const number = await this.page.evaluate(async (url) => {
+      const image = Object.assign(new Image(), { src: url });
+      await image.decode();
+      // The picture stands in the middle of its element, with black beside it.
+      const { videoWidth, videoHeight } = window.headwater.video;
+      const scale = Math.min(image.width / videoWidth, image.height / videoHeight);
+      const [width, height] = [videoWidth * scale, videoHeight * scale];
+      const picture = await createImageBitmap(image, (image.width - width) / 2, (image.height - height) / 2, width, height);
+      return window.strip_of(picture, picture.width, picture.height);
+    }, `data:image/png;base64,${png.toString('base64')}`);
+    return { time_s, number };
+  }
+
+  /** Waits for what ends playback, answers the page's words for it. */
+  async refusal(within_ms) {
+    const problem = this.page.locator('#problem');
+    await problem.waitFor({ state: 'visible', timeout: within_ms });
+    return problem.textContent();
   }
 
   /** Seeks while paused, answers the frame that then stands there, and plays on. */

@@ -21,12 +21,19 @@ const KEPT_STORES = 3;
 export const FPS = 25;
 export const SAMPLE_S = 120;
 export const SAMPLE = 'sample';
+export const OTHER = 'other';
+export const LABELLED_S = 16;
 
 /** Three rungs whose caps bind, so that their bit rates are as far apart as written. */
 const SAMPLE_LADDER = [
   { height: 240, max_bitrate_kbps: 250, crf: 16 },
   { height: 360, max_bitrate_kbps: 500, crf: 16 },
   { height: 480, max_bitrate_kbps: 1000, crf: 16 },
+];
+
+const LABELLED_LADDER = [
+  { height: 240, max_bitrate_kbps: 250, crf: 30 },
+  { height: 600, max_bitrate_kbps: 900, crf: 30 },
 ];
 
 const PROFILES = `[profiles.clear]
@@ -49,6 +56,18 @@ export async function sampleStore(seconds = SAMPLE_S) {
     await encoder(['sample', source, '--seconds', String(seconds), '--width', '854', '--height', '480', '--rate', String(FPS)]);
     await encoder(['encode', source, '--title', SAMPLE, '--config', config]);
     await rm(source);
+  });
+}
+
+/** Store URL with two short titles, `sample` and `other`, whose two rungs are under keys of their own: SD and HD. */
+export async function labelledStore() {
+  return madeOnce('labels', encoderConfig(LABELLED_LADDER), async (folder, config) => {
+    for (const [title, seconds] of [[SAMPLE, LABELLED_S], [OTHER, 4]]) {
+      const source = join(folder, `${title}.mp4`);
+      await encoder(['sample', source, '--seconds', String(seconds), '--width', '800', '--height', '600', '--rate', String(FPS)]);
+      await encoder(['encode', source, '--title', title, '--config', config]);
+      await rm(source);
+    }
   });
 }
 

@@ -46,9 +46,10 @@ export async function startProtected(store, profiles = PROFILES) {
 
 /**
  * Opens a player with a token that comes by one of its ways.
- * @param {{player: string, profile: string, way: 'path' | 'cookie' | 'inline' | 'reference' | 'exchange', claims: object, buffer_s?: number}} what
+ * @param {{player: string, profile: string, way: 'path' | 'cookie' | 'inline' | 'reference' | 'exchange', claims: object, buffer_s?: number,
+ *   prepare?: (page: import('playwright-core').Page) => Promise<void>}} what
  */
-export async function watch(browser, base, { player, profile, way, claims, buffer_s }) {
+export async function watch(browser, base, { player, profile, way, claims, buffer_s, prepare }) {
   const start = (file) => `/${profile}/${SAMPLE}/${file}`;
   const token = issue(claims);
   const urls = {
@@ -61,5 +62,5 @@ export async function watch(browser, base, { player, profile, way, claims, buffe
   };
   const manifests = { hls: urls[way](start('master.m3u8')), dash: urls[way](start('manifest.mpd')) };
   const cookie = way === 'cookie' ? { name: 'headwater-token', value: token } : undefined;
-  return openPlayer(browser, { base, title: SAMPLE, player, profile, buffer_s, manifests, cookie });
+  return openPlayer(browser, { base, title: SAMPLE, player, profile, buffer_s, manifests, cookie, prepare });
 }

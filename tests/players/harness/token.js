@@ -5,9 +5,9 @@ import { createHmac } from 'node:crypto';
 /** The secret of the key `k1`, in hexadecimal digits as the origin reads it. */
 export const SECRET = '000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f';
 
-const TAGS = { folder: 3, url: 4, max_height: 5, expires: 8, renew_until: 14 };
+const TAGS = { folder: 3, url: 4, max_height: 5, labels: 6, expires: 8, renew_until: 14 };
 
-/** @param {{folder?: string, url?: string, max_height?: number, expires: number, renew_until?: number}} claims */
+/** @param {{folder?: string, url?: string, max_height?: number, labels?: string, expires: number, renew_until?: number}} claims */
 export function issue(claims) {
   const known = Object.entries(claims).map(([name, value]) => [TAGS[name], value]);
   const parts = known.sort(([a], [b]) => a - b).map(([tag, value]) => claim(tag, value));

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 const SECRET: (&str, &str) =
     ("SECRET", "abababababababababababababababababababababababababababababababab");
+const GIVEN: &str = "systems = [\"clearkey\"]\ndeliver_keys = true";
 const MASTER: (&str, &str) = ("MASTER", "000102030405060708090a0b0c0d0e0f");
 
 /// A profile that wants tokens and hands keys out, and one that keeps them.
@@ -27,20 +28,21 @@ struct Handed {
 impl Handed {
     fn start() -> Self {
         let title = Rate::Sixty.title();
-        let profile = |name: &str, more: &str| {
+        let profile = |name: &str, scheme: &str, more: &str| {
             format!(
                 "[profiles.{name}.access]\nenforced_by = \"origin\"\nexchange = true\n\
                  renewal = \"exchange\"\nrenewal_s = 60\n\
-                 [profiles.{name}.protection]\nscheme = \"cbcs\"\nkeys = \"main\"\n{more}\n"
+                 [profiles.{name}.protection]\nscheme = \"{scheme}\"\nkeys = \"main\"\n{more}\n"
             )
         };
         let toml = format!(
             "[store]\nurl = \"file://{}\"\n[origin]\ngrace_s = 1\n\
              [origin.tokens]\nkeys = [{{ id = \"k\", secret = \"env:SECRET\" }}]\nown_keys = [\"k\"]\n\
-             [keys.main]\nprovider = \"derived\"\nmaster = \"env:MASTER\"\n{}{}",
+             [keys.main]\nprovider = \"derived\"\nmaster = \"env:MASTER\"\n{}{}{}",
             title.store.display(),
-            profile("open", "systems = [\"clearkey\"]\ndeliver_keys = true"),
-            profile("kept", "systems = [\"widevine\"]"),
+            profile("open", "cbcs", GIVEN),
+            profile("open-cenc", "cenc", GIVEN),
+            profile("kept", "cbcs", "systems = [\"widevine\"]"),
         );
         let folder = scratch::folder();
         let config = folder.path().join("headwater.toml");
@@ -195,22 +197,32 @@ fn keys_go_to_whom_a_token_permits_them() {
     }
 }
 
-/// What a player follows from a playlist leads to the keys.
+/// What a player follows from a playlist or an MPD leads to the keys.
 #[test]
-fn playlists_lead_to_the_keys() {
+fn manifests_lead_to_the_keys() {
     let handed = Handed::start();
-    let token = handed.token(&["--profile", "open"]);
-    let live = format!("/~{token}/open/{}/master.m3u8", handed.title.id);
-    let master = Master::fetch(handed.web(), &live);
-    for media in master.all_media(handed.web()) {
-        let line = |format: &str| {
-            let fits = |line: &&str| line.starts_with("#EXT-X-KEY:") && line.contains(format);
-            let line = media.text.lines().find(fits).unwrap_or_else(|| panic!("{}", media.text));
-            line.split_once("URI=\"").unwrap().1.split('"').next().unwrap().to_owned()
-        };
-        assert_eq!(handed.web().body(&follow(&media.path, &line("\"identity\""))).len(), 16);
-        let clear_key = follow(&media.path, &line("\"org.w3.clearkey\""));
-        let id = key_id(handed.web(), media.path.strip_suffix("/index.m3u8").unwrap());
-        assert_eq!(handed.licence(&clear_key, &[id]).status, 200);
+    let web = handed.web();
+    for profile in ["open", "open-cenc"] {
+        let token = handed.token(&["--profile", profile]);
+        let live = format!("/~{token}/{profile}/{}/manifest.mpd", handed.title.id);
+        let mpd = String::from_utf8(web.body(&live)).unwrap();
+        let (_, laurl) = mpd.split_once("<dashif:Laurl licenseType=\"EME-1.0\">").unwrap();
+        let laurl = follow(&live, laurl.split('<').next().unwrap());
+        let live = format!("/~{token}/{profile}/{}/master.m3u8", handed.title.id);
+        for media in Master::fetch(web, &live).all_media(web) {
+            let line = |format: &str| {
+                let fits = |line: &&str| line.starts_with("#EXT-X-KEY:") && line.contains(format);
+                let line = media.text.lines().find(fits)?;
+                let (_, uri) = line.split_once("URI=\"").unwrap();
+                Some(follow(&media.path, uri.split('"').next().unwrap()))
+            };
+            let id = key_id(web, media.path.strip_suffix("/index.m3u8").unwrap());
+            let clear_key = line("\"org.w3.clearkey\"").unwrap();
+            for url in [&clear_key, &laurl] {
+                assert_eq!(handed.licence(url, std::slice::from_ref(&id)).status, 200, "{url}");
+            }
+            let raw = line("\"identity\"").map(|url| web.body(&url).len());
+            assert_eq!(raw, (profile == "open-cenc").then_some(16), "{}", media.text);
+        }
     }
 }

@@ -2,15 +2,30 @@
 
 import { MediaPlayer } from 'dashjs';
 
+/** By dash.js's own words, the first that fits. */
+const KINDS = [
+  [/^DRM|^KeySystem/i, 'key'],
+  [/parse|manifest/i, 'manifest'],
+];
+
 /** @param {import('../players.js').Wish} wish @returns {import('../players.js').Session} */
 export function play({ video, url, buffer_s, report }) {
   const player = MediaPlayer().create();
-  const { ERROR, PLAYBACK_ERROR } = MediaPlayer.events;
+  const { ERROR, MANIFEST_LOADED, PLAYBACK_ERROR } = MediaPlayer.events;
   player.on(ERROR, ({ error }) => report(problemOf(error)));
   player.on(PLAYBACK_ERROR, ({ error }) =>
     report({ fatal: true, kind: 'media', detail: error?.message || 'playback error' }),
   );
+  // dash.js takes a licence server's address as it stands in the MPD, where it may be relative.
+  let folder = url;
+  player.on(MANIFEST_LOADED, ({ data }) => {
+    folder = data.baseUri ?? folder;
+  });
   player.initialize();
+  player.registerLicenseRequestFilter((request) => {
+    request.url = new URL(request.url, folder).href;
+    return Promise.resolve();
+  });
   if (buffer_s !== null) {
     const buffer = { bufferTimeDefault: buffer_s, bufferTimeAtTopQuality: buffer_s, bufferTimeAtTopQualityLongForm: buffer_s };
     const abr = { rules: { droppedFramesRule: { active: false } } }; // only the line is to decide
@@ -39,7 +54,7 @@ export function play({ video, url, buffer_s, report }) {
 
 function problemOf(error) {
   const response = error.data?.response ?? {};
-  const kind = /parse|manifest/i.test(error.message ?? '') ? 'manifest' : 'network';
+  const [, kind] = KINDS.find(([words]) => words.test(error.message ?? '')) ?? [null, 'network'];
   return {
     fatal: true,
     kind,

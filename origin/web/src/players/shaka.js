@@ -3,7 +3,9 @@
 import shaka from 'shaka-player/dist/shaka-player.compiled-es2021.js';
 
 const { Category, Code, Severity } = shaka.util.Error;
-const KINDS = { [Category.NETWORK]: 'network', [Category.MANIFEST]: 'manifest', [Category.MEDIA]: 'media' };
+const { AdvancedRequestType, RequestType } = shaka.net.NetworkingEngine;
+const { fromUTF8, toUTF8 } = shaka.util.StringUtils;
+const KINDS = { [Category.NETWORK]: 'network', [Category.MANIFEST]: 'manifest', [Category.MEDIA]: 'media', [Category.DRM]: 'key' };
 
 /** @param {import('../players.js').Wish} wish @returns {Promise<import('../players.js').Session>} */
 export async function play({ video, url, buffer_s, report }) {
@@ -13,6 +15,7 @@ export async function play({ video, url, buffer_s, report }) {
   }
   const player = new shaka.Player();
   player.addEventListener('error', (event) => report(problemOf(event.detail)));
+  findKeys(player.getNetworkingEngine(), url);
   await player.attach(video);
   if (buffer_s !== null) {
     // A short buffer needs a short memory of the line: Shaka's own, 2 and 5 s, goes with a goal of 10 s. And only the
@@ -42,6 +45,26 @@ export async function play({ video, url, buffer_s, report }) {
     throughput_bps: () => player.getStats().estimatedBandwidth || null,
     close: () => player.destroy(),
   };
+}
+
+/** Where clear keys are asked for. Of an MPD Shaka takes the address as it stands, where it may be relative. In HLS it
+ *  knows raw keys alone: the one of a track lies beside its playlist, which names it where other players allow. */
+function findKeys(network, url) {
+  let mpd = url;
+  network.registerResponseFilter((type, response, context) => {
+    if (type !== RequestType.MANIFEST) return;
+    if (context?.type === AdvancedRequestType.MPD) mpd = response.uri;
+    if (context?.type === AdvancedRequestType.MEDIA_PLAYLIST) response.data = withRawKey(response.data);
+  });
+  network.registerRequestFilter((type, request) => {
+    if (type === RequestType.LICENSE) request.uris = request.uris.map((uri) => new URL(uri, mpd).href);
+  });
+}
+
+function withRawKey(data) {
+  const playlist = fromUTF8(data);
+  if (playlist.includes('KEYFORMAT="identity"')) return data;
+  return toUTF8(playlist.replaceAll(/URI="\.\.\/clearkey(.*)KEYFORMAT="org\.w3\.clearkey"/g, 'URI="key$1KEYFORMAT="identity"'));
 }
 
 /** A variant is a picture with a sound: several variants may share one picture. */

@@ -1,0 +1,53 @@
+// An origin whose profiles encrypt and hand keys out: to everybody, or to who shows a token.
+
+import { SEGMENT_S } from './protected.js';
+import { startOrigin } from './headwater.js';
+import { SECRET } from './token.js';
+
+const MASTER = '000102030405060708090a0b0c0d0e0f';
+const KEYS = '[keys.main]\nprovider = "derived"\nmaster = "env:MASTER"\n';
+
+function profile(name, { access = '', scheme = name, handed = true, more = '' }) {
+  return (
+    `[profiles.${name}]\nsegment_ms = ${SEGMENT_S * 1000}\n${more}${access}` +
+    `[profiles.${name}.protection]\nscheme = "${scheme}"\nkeys = "main"\nsystems = ["clearkey"]\ndeliver_keys = ${handed}\n`
+  );
+}
+
+/** Profiles `cbcs` and `cenc`, for everybody. @param {string} store a store's URL */
+export function startOpen(store) {
+  return start(store, KEYS + profile('cbcs', {}) + profile('cenc', {}));
+}
+
+/** Profile `cbcs` for who shows a token, and `kept`, which tells no key. @param {string} store a store's URL */
+export function startGuarded(store) {
+  const access = (name) => `[profiles.${name}.access]\nenforced_by = "origin"\n`;
+  const tokens = `[origin.tokens]\nkeys = [{ id = "k1", secret = "env:SECRET" }]\nskew_s = 0\n`;
+  const kept = profile('kept', { access: access('kept'), scheme: 'cbcs', handed: false, more: 'formats = ["dash"]\n' });
+  return start(store, tokens + KEYS + profile('cbcs', { access: access('cbcs') }) + kept);
+}
+
+function start(store, profiles) {
+  return startOrigin({ store: `[store]\nurl = "${store}"`, env: { MASTER, SECRET } }, profiles);
+}
+
+/** Where keys are handed out. */
+export const KEY_URL = /\/(clear)?key(\?.*)?$/;
+
+/** Every key that comes is another one. @param {import('playwright-core').Page} page */
+export async function withOtherKeys(page) {
+  await page.route(KEY_URL, async (route) => {
+    const response = await route.fetch();
+    const body = await response.body();
+    const type = response.headers()['content-type'];
+    if (type !== 'application/json') return route.fulfill({ response, body: other(body) });
+    const licence = JSON.parse(body);
+    for (const key of licence.keys) key.k = other(Buffer.from(key.k, 'base64url')).toString('base64url');
+    return route.fulfill({ response, json: licence });
+  });
+}
+
+function other(key) {
+  key[0] ^= 1;
+  return key;
+}
