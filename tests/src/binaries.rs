@@ -1,5 +1,5 @@
 //! Where the product's binaries are: beside the running test, in cargo's target folder, or where
-//! `HEADWATER_TEST_ENCODER` and `HEADWATER_TEST_ORIGIN` say.
+//! `HEADWATER_TEST_ENCODER`, `HEADWATER_TEST_ORIGIN` and `HEADWATER_TEST_BENCH` say.
 
 use std::env;
 use std::path::PathBuf;
@@ -12,6 +12,11 @@ pub fn encoder() -> PathBuf {
 /// The origin.
 pub fn origin() -> PathBuf {
     binary("headwater-origin", "HEADWATER_TEST_ORIGIN")
+}
+
+/// The load harness.
+pub fn bench() -> PathBuf {
+    binary("headwater-bench", "HEADWATER_TEST_BENCH")
 }
 
 /// `target/<profile>/<name>`; the test itself is `target/<profile>/deps/<test>-<hash>`.

@@ -16,6 +16,8 @@ pub struct Identity {
     pub cert: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
+    /// The authority's certificate, PEM.
+    pub authority: PathBuf,
     client: Arc<ClientConfig>,
 }
 
@@ -30,9 +32,10 @@ impl Identity {
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-        let files = [folder.join("cert.pem"), folder.join("key.pem")];
+        let files = ["cert.pem", "key.pem", "authority.pem"].map(|name| folder.join(name));
         fs::write(&files[0], certificate.pem()).unwrap();
         fs::write(&files[1], key.serialize_pem()).unwrap();
+        fs::write(&files[2], authority.pem()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(authority.der().clone()).expect("an authority");
         let ring = Arc::new(rustls::crypto::ring::default_provider());
@@ -42,8 +45,8 @@ impl Identity {
             .with_root_certificates(roots)
             .with_no_client_auth();
         client.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        let [cert, key] = files;
-        Self { cert, key, client: Arc::new(client) }
+        let [cert, key, authority] = files;
+        Self { cert, key, authority, client: Arc::new(client) }
     }
 
     /// The same, with a client that asks for another protocol.

@@ -86,6 +86,11 @@ impl Origin {
         &self.web
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Where it listens, `host:port`.
     pub fn address(&self) -> String {
         self.web.url("").trim_start_matches("http://").to_owned()
