@@ -36,7 +36,7 @@ impl Admin {
             (&Method::GET | &Method::HEAD, _) => {
                 respond::with_failure(request, &Failure::UnknownPath)
             }
-            _ => respond::with_failure(request, &Failure::MethodRefused),
+            _ => respond::with_failure(request, &Failure::MethodRefused { takes_body: false }),
         };
         let Reply { status, headers, body } = reply;
         Answer { status, headers, body, delivery: None }

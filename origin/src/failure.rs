@@ -26,8 +26,11 @@ pub enum Failure {
     UrlTooLong,
     /// The request carries a body.
     BodyRefused,
-    /// Neither GET nor HEAD nor OPTIONS.
-    MethodRefused,
+    /// A method that this URL does not answer; whether it is the one that takes a body.
+    MethodRefused {
+        /// POST and OPTIONS are answered, and not GET, HEAD and OPTIONS.
+        takes_body: bool,
+    },
     /// The request passed this service before.
     LoopDetected,
     /// If-Match names other bytes.
@@ -145,8 +148,11 @@ impl Failure {
             Self::BodyRefused => {
                 (413, "body_refused", "requests have no body here", Level::DEBUG, Never)
             }
-            Self::MethodRefused => {
+            Self::MethodRefused { takes_body: false } => {
                 (405, "method_refused", "use GET, HEAD or OPTIONS", Level::DEBUG, Never)
+            }
+            Self::MethodRefused { takes_body: true } => {
+                (405, "method_refused", "use POST or OPTIONS", Level::DEBUG, Never)
             }
             // Not louder: a stranger can send such a request at will.
             Self::LoopDetected => (
@@ -276,7 +282,7 @@ impl Failure {
             Self::HostRefused,
             Self::UrlTooLong,
             Self::BodyRefused,
-            Self::MethodRefused,
+            Self::MethodRefused { takes_body: false },
             Self::LoopDetected,
             Self::PreconditionFailed,
             Self::RangeNotSatisfiable(0),

@@ -169,8 +169,8 @@ pub fn with_failure(request: &Request, failure: &Failure) -> Reply {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     match failure {
-        Failure::MethodRefused => {
-            headers.insert(header::ALLOW, METHODS.clone());
+        Failure::MethodRefused { takes_body } => {
+            headers.insert(header::ALLOW, methods(*takes_body).clone());
         }
         Failure::RangeNotSatisfiable(len_bytes) => {
             headers.insert(header::CONTENT_RANGE, text(&range::unsatisfied_range(*len_bytes)));
@@ -191,16 +191,20 @@ struct Told {
 /// preflight comes without what would tell one viewer from another.
 pub fn preflight(takes_body: bool) -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
-    headers.insert(header::ALLOW, if takes_body { &POSTING } else { &METHODS }.clone());
+    headers.insert(header::ALLOW, methods(takes_body).clone());
     Reply { status: StatusCode::NO_CONTENT, headers, body: Slices::empty() }
 }
 
+fn methods(takes_body: bool) -> &'static HeaderValue {
+    if takes_body { &POSTING } else { &METHODS }
+}
+
 /// Sends a client to another URL, this time (RFC 9110 15.4.3). `location` may be relative.
-pub fn elsewhere(location: &str) -> Reply {
+pub fn elsewhere(request: &Request, location: &str) -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     headers.insert(header::LOCATION, text(location));
     headers.insert(header::CACHE_CONTROL, NO_STORE.clone());
-    Reply { status: StatusCode::FOUND, headers, body: Slices::empty() }
+    bodied(request, StatusCode::FOUND, headers, Slices::empty())
 }
 
 /// Text that is made anew each time and true only now.

@@ -150,7 +150,7 @@ impl Service {
             Method::OPTIONS => {}
             Method::POST if takes_body => {}
             Method::GET | Method::HEAD if !takes_body => {}
-            _ => return Err(Failure::MethodRefused),
+            _ => return Err(Failure::MethodRefused { takes_body }),
         }
         if request.has_body {
             return Err(Failure::BodyRefused);
@@ -391,7 +391,7 @@ impl Service {
         let folder = folder.trim_end_matches('/');
         // Relative, whatever proxies put before our paths.
         let up = "../".repeat(request.uri.path().matches('/').count() - 1);
-        Ok(respond::elsewhere(&format!("{up}~{token}{folder}/{file}")))
+        Ok(respond::elsewhere(request, &format!("{up}~{token}{folder}/{file}")))
     }
 
     fn with_session(&self, mut reply: Reply, cookie: Option<HeaderValue>) -> Reply {
