@@ -84,7 +84,7 @@ impl Running {
             line.clear();
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "the origin did not start");
         }
-        for word in [&listen.to_string(), &admin.to_string(), "\"profiles\":\"clear\""] {
+        for word in [&listen.to_string(), &admin.to_string(), "\"profiles\":\"clear"] {
             assert!(line.contains(word), "{word} is not in {line}");
         }
         let said = Arc::new(Mutex::new(line));

@@ -1,11 +1,22 @@
-//! Other people's HTTP clients: reqwest (on hyper), curl and nghttp (on nghttp2), seen alike.
+//! Other people's HTTP clients: reqwest and hyper, curl and nghttp (on nghttp2), seen alike.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use bytes::Bytes;
+use headwater_config::Certificate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::version::TLS13;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 
-use crate::common::Seen;
+use crate::common::{Seen, skip};
+use crate::net::{client_config, tls_to};
 
 /// Header fields of a request; one may stand there twice.
 pub type Fields = Vec<(&'static str, String)>;
@@ -18,8 +29,12 @@ pub trait Ask {
     fn shows_coded(&self) -> bool {
         true
     }
-    /// The answer to one request.
-    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen;
+    /// The answer to one request; `body` is empty for none.
+    fn send(&mut self, method: &Method, path: &str, fields: &Fields, body: &str) -> Seen;
+    /// The same without a body.
+    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
+        self.send(method, path, fields, "")
+    }
 }
 
 /// reqwest, one connection kept.
@@ -30,7 +45,8 @@ pub struct Reqwest {
 
 impl Reqwest {
     pub fn http1(address: SocketAddr) -> Self {
-        let client = reqwest::blocking::Client::builder().no_proxy().http1_only();
+        let none = reqwest::redirect::Policy::none();
+        let client = reqwest::blocking::Client::builder().no_proxy().http1_only().redirect(none);
         Self { client: client.build().unwrap(), base: format!("http://{address}") }
     }
 }
@@ -40,15 +56,71 @@ impl Ask for Reqwest {
         "reqwest HTTP/1.1".to_owned()
     }
 
-    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
+    fn send(&mut self, method: &Method, path: &str, fields: &Fields, body: &str) -> Seen {
         let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
         for (name, value) in fields {
             request = request.header(*name, value);
         }
-        let answer = request.send().unwrap();
+        let answer = request.body(body.to_owned()).send().unwrap();
         assert_eq!(answer.version(), http::Version::HTTP_11);
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         Seen::new(status, headers, answer.bytes().unwrap().to_vec())
+    }
+}
+
+/// hyper's HTTP/2, one connection kept.
+pub struct Hyper {
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
+    base: &'static str,
+}
+
+impl Hyper {
+    pub fn h2c(address: SocketAddr) -> Self {
+        Self::over("http://a.example", async move { TcpStream::connect(address).await.unwrap() })
+    }
+
+    pub fn h2_over_tls(address: SocketAddr, believed: &Certificate) -> Self {
+        let config = client_config(&[believed], &["h2"], &[&TLS13]);
+        let connect = async move { tls_to(address, &config, "a.example").await.unwrap() };
+        Self::over("https://a.example", connect)
+    }
+
+    fn over<S>(base: &'static str, connect: impl Future<Output = S>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        // One worker, which drives the connection.
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let sender = runtime.block_on(async {
+            let stream = TokioIo::new(connect.await);
+            let (sender, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();
+            tokio::spawn(connection);
+            sender
+        });
+        Self { runtime, sender, base }
+    }
+}
+
+impl Ask for Hyper {
+    fn name(&self) -> String {
+        format!("hyper HTTP/2 {}", self.base)
+    }
+
+    fn send(&mut self, method: &Method, path: &str, fields: &Fields, body: &str) -> Seen {
+        let mut request = http::Request::builder().method(method);
+        for (name, value) in fields {
+            request = request.header(*name, value);
+        }
+        let request = request.uri(format!("{}{path}", self.base));
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        self.runtime.block_on(async {
+            let (parts, body) = self.sender.send_request(request).await.unwrap().into_parts();
+            assert_eq!(parts.version, http::Version::HTTP_2);
+            let body = body.collect().await.unwrap().to_bytes();
+            Seen::new(parts.status.as_u16(), parts.headers, body.to_vec())
+        })
     }
 }
 
@@ -86,7 +158,7 @@ impl Ask for Curl {
         format!("curl {} {}", self.version, self.base)
     }
 
-    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
+    fn send(&mut self, method: &Method, path: &str, fields: &Fields, body: &str) -> Seen {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--include", "--path-as-is", "--noproxy", "*"]);
         command.args(self.arguments);
@@ -96,6 +168,9 @@ impl Ask for Curl {
         };
         for (name, value) in fields {
             command.arg("--header").arg(format!("{name}: {value}"));
+        }
+        if !body.is_empty() {
+            command.args(["--data-raw", body]);
         }
         let output = command.arg(format!("{}{path}", self.base)).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -126,9 +201,15 @@ impl Nghttp {
         Self { base: format!("https://{address}") }
     }
 
-    fn output(&self, how: &[&str], method: &Method, path: &str, fields: &Fields) -> Vec<u8> {
+    fn output(&self, how: &[&str], asked: (&Method, &str, &Fields, &str)) -> Vec<u8> {
+        let (method, path, fields, body) = asked;
         let mut command = Command::new("nghttp");
         command.args(how).arg(format!("--header=:method: {method}"));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        if !body.is_empty() {
+            file.write_all(body.as_bytes()).unwrap();
+            command.arg("--data").arg(file.path());
+        }
         // It would accept gzip of its own accord.
         if !fields.iter().any(|(name, _)| *name == "accept-encoding") {
             command.arg("--header=accept-encoding: identity");
@@ -152,8 +233,9 @@ impl Ask for Nghttp {
         false
     }
 
-    fn ask(&mut self, method: &Method, path: &str, fields: &Fields) -> Seen {
-        let said = self.output(&["--verbose", "--null-out"], method, path, fields);
+    fn send(&mut self, method: &Method, path: &str, fields: &Fields, body: &str) -> Seen {
+        let asked = (method, path, fields, body);
+        let said = self.output(&["--verbose", "--null-out"], asked);
         let said = String::from_utf8_lossy(&said);
         let received = said
             .lines()
@@ -162,7 +244,7 @@ impl Ask for Nghttp {
         let status = received.iter().find_map(|field| field.strip_prefix(":status: ")).unwrap();
         let headers = received.iter().filter(|field| !field.starts_with(':'));
         let headers = map_of(headers.filter_map(|field| field.split_once(": ")));
-        Seen::new(status.parse().unwrap(), headers, self.output(&[], method, path, fields))
+        Seen::new(status.parse().unwrap(), headers, self.output(&[], asked))
     }
 }
 
@@ -174,12 +256,11 @@ fn map_of<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> HeaderMap {
     fields.map(field).collect()
 }
 
-/// Whether a program is here; says so if not, and that something was skipped for it.
-#[expect(clippy::print_stdout, reason = "what was skipped is counted by its line")]
+/// Whether a program is here, or a counted skip.
 pub fn is_here(program: &str) -> bool {
     let here = Command::new(program).arg("--version").output().is_ok();
     if !here {
-        println!("skipped: {program} is not installed");
+        skip(format!("{program} is not installed"));
     }
     here
 }

@@ -6,14 +6,17 @@
 //! known beforehand; a text's are what the first plain request and the first for gzip got, which
 //! must be the same text.
 
+mod beside;
+
 use std::fmt::Write as _;
 use std::io::Read;
+use std::net::SocketAddr;
 
 use headwater_config::Certificate;
 use http::Method;
 
 use crate::binary::{Running, free_address};
-use crate::clients::{Ask, Curl, Fields, Nghttp, Reqwest, is_here};
+use crate::clients::{Ask, Curl, Fields, Hyper, Nghttp, Reqwest, is_here};
 use crate::common::{OTHER_VERSION, Seen, Stored, VERSION};
 use crate::net::Certificates;
 
@@ -21,25 +24,34 @@ const HLS: &str = "application/vnd.apple.mpegurl";
 const DASH: &str = "application/dash+xml";
 const MANIFEST: &str = "public, max-age=2, stale-while-revalidate=60";
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const TEXT: &str = "text/plain; charset=utf-8";
 const METHODS: &str = "GET, HEAD, OPTIONS";
+const POSTING: &str = "POST, OPTIONS";
 /// A text below this many bytes is not worth coding.
 const CODED_BYTES: usize = 512;
 
 /// One URL and what it stands for.
+#[derive(Clone)]
 struct Thing {
     path: String,
     is: Is,
 }
 
+#[derive(Clone)]
 enum Is {
     /// Its forms, plain first; a second one is gzip.
     Found { kind: &'static str, lifetime: &'static str, is_text: bool, forms: Vec<Form> },
-    /// Text that is true only now; it has neither tag nor ranges.
-    Now(&'static str),
+    /// What is true only now; it has neither tag nor ranges. Its type, and the body.
+    Now(&'static str, Vec<u8>),
+    /// What a POST of the request gets.
+    Licence { request: String, answer: String },
+    /// A redirect to a URL that ends so.
+    Elsewhere(String),
     /// Nothing: status, error, Cache-Control; and whether its URL is one of ours.
     Missing(u16, &'static str, &'static str, bool),
 }
 
+#[derive(Clone)]
 struct Form {
     body: Vec<u8>,
     tag: String,
@@ -164,12 +176,10 @@ struct Wanted {
 
 #[test]
 fn every_url_method_range_condition_and_coding() {
-    let stored = Stored::with_movie();
-    let running = Running::start(&stored, "origin.page = true\n");
-    let mut client = Reqwest::http1(running.listen);
-    let things = things(&stored, &mut client);
+    let bench = Bench::start();
+    let mut client = Reqwest::http1(bench.running.listen);
     let mut asked = 0;
-    for thing in &things {
+    for thing in &bench.things {
         let is_found = matches!(thing.is, Is::Found { .. });
         // Where there is nothing to select from, a few of the forms are enough.
         for case in every_case().into_iter().filter(|case| is_found || case.is_usual()) {
@@ -177,44 +187,84 @@ fn every_url_method_range_condition_and_coding() {
             asked += 1;
         }
     }
-    assert!(asked > 15_000, "{asked} requests for {} URLs", things.len());
+    assert!(asked > 15_000, "{asked} requests for {} URLs", bench.things.len());
 }
 
 #[test]
-fn three_clients_see_the_same_in_every_protocol() {
-    let (stored, files, tls) = (Stored::with_movie(), Certificates::new(), free_address());
-    let Certificate { cert, key } = files.write("a", &["a.example"], 90);
-    let running = Running::start(
-        &stored,
-        &format!(
-            "origin.page = true\norigin.tls.listen = [\"{tls}\"]\n\
-             origin.tls.certificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-        ),
-    );
-    let plain = running.listen;
-    let things = things(&stored, &mut Reqwest::http1(plain));
-    let mut clients: Vec<Box<dyn Ask + Send>> = vec![Box::new(Reqwest::http1(plain))];
+fn hyper_sees_the_same_in_every_protocol() {
+    let bench = Bench::start();
+    let (plain, tls) = (bench.running.listen, bench.tls);
+    bench.sees_the_same(vec![
+        Box::new(Reqwest::http1(plain)),
+        Box::new(Hyper::h2c(plain)),
+        Box::new(Hyper::h2_over_tls(tls, &bench.certificate)),
+    ]);
+}
+
+#[test]
+fn curl_sees_the_same_in_every_protocol() {
     if is_here("curl") {
-        clients.push(Box::new(Curl::http1(plain)));
-        clients.push(Box::new(Curl::h2c(plain)));
-        clients.push(Box::new(Curl::http1_over_tls(tls)));
-        clients.push(Box::new(Curl::h2_over_tls(tls)));
+        let bench = Bench::start();
+        let (plain, tls) = (bench.running.listen, bench.tls);
+        bench.sees_the_same(vec![
+            Box::new(Curl::http1(plain)),
+            Box::new(Curl::h2c(plain)),
+            Box::new(Curl::http1_over_tls(tls)),
+            Box::new(Curl::h2_over_tls(tls)),
+        ]);
     }
+}
+
+#[test]
+fn nghttp_sees_the_same_over_http_2() {
     if is_here("nghttp") {
-        clients.push(Box::new(Nghttp::h2c(plain)));
-        clients.push(Box::new(Nghttp::h2_over_tls(tls)));
+        let bench = Bench::start();
+        let (plain, tls) = (bench.running.listen, bench.tls);
+        bench.sees_the_same(vec![Box::new(Nghttp::h2c(plain)), Box::new(Nghttp::h2_over_tls(tls))]);
     }
-    std::thread::scope(|scope| {
-        for client in &mut clients {
-            scope.spawn(|| {
-                for thing in &things {
-                    for case in few_cases() {
-                        check(&mut **client, thing, &case);
+}
+
+/// The binary over titles of every kind, and what it must answer.
+struct Bench {
+    running: Running,
+    tls: SocketAddr,
+    certificate: Certificate,
+    things: Vec<Thing>,
+    _stored: Stored,
+    _files: Certificates,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let (stored, files, tls) = (Stored::with_movie(), Certificates::new(), free_address());
+        let certificate = files.write("a", &["a.example"], 90);
+        let (cert, key) = (&certificate.cert, &certificate.key);
+        let settings = format!(
+            "origin.page = true\norigin.tls.listen = [\"{tls}\"]\n\
+             origin.tls.certificates = [{{ cert = {cert:?}, key = {key:?} }}]\n{}",
+            beside::publish(&stored)
+        );
+        let running = Running::start(&stored, &settings);
+        let mut client = Reqwest::http1(running.listen);
+        let mut things = things(&stored, &mut client);
+        things.extend(beside::things(&stored, &mut client));
+        Self { running, tls, certificate, things, _stored: stored, _files: files }
+    }
+
+    /// Each of these, side by side.
+    fn sees_the_same(&self, mut clients: Vec<Box<dyn Ask + Send>>) {
+        std::thread::scope(|scope| {
+            for client in &mut clients {
+                scope.spawn(|| {
+                    for thing in &self.things {
+                        for case in few_cases() {
+                            check(&mut **client, thing, &case);
+                        }
                     }
-                }
-            });
-        }
-    });
+                });
+            }
+        });
+    }
 }
 
 impl Case {
@@ -270,12 +320,17 @@ fn few_cases() -> Vec<Case> {
         case(&get, Ranges::None, If::MatchOther, Accepts::Unsaid),
         case(&Method::OPTIONS, Ranges::None, If::Nothing, Accepts::Unsaid),
         case(&Method::DELETE, Ranges::None, If::Nothing, Accepts::Unsaid),
+        case(&Method::POST, Ranges::None, If::Nothing, Accepts::Unsaid),
     ]
 }
 
 fn check(client: &mut dyn Ask, thing: &Thing, case: &Case) {
     let wanted = wanted(thing, case);
-    let seen = client.ask(&case.method, &thing.path, &fields(thing, case));
+    let body = match &thing.is {
+        Is::Licence { request, .. } if case.method == Method::POST => request,
+        _ => "",
+    };
+    let seen = client.send(&case.method, &thing.path, &fields(thing, case), body);
     let what = || format!("{}: {} {case:?}", client.name(), thing.path);
     assert_eq!(seen.status, wanted.status, "{}", what());
     let headers = told(&seen);
@@ -284,12 +339,16 @@ fn check(client: &mut dyn Ask, thing: &Thing, case: &Case) {
         assert!(seen.body == wanted.body, "{}: {} bytes came", what(), seen.body.len());
     }
     assert_eq!(seen.request_id.len(), 32, "{}", what());
+    if let (Is::Elsewhere(end), 302) = (&thing.is, seen.status) {
+        assert!(seen.header("location").ends_with(end), "{}", what());
+    }
 }
 
 /// The header of an answer as sorted lines, without what is the codec's.
 fn told(seen: &Seen) -> String {
-    let codecs = ["date", "connection"];
-    let fields = seen.headers.iter().filter(|(name, _)| !codecs.contains(&name.as_str()));
+    // Where a redirect leads is looked at by itself: there is a fresh token in it.
+    let others = ["date", "connection", "location"];
+    let fields = seen.headers.iter().filter(|(name, _)| !others.contains(&name.as_str()));
     let fields: Vec<_> =
         fields.map(|(name, value)| (name.as_str(), value.to_str().unwrap().to_owned())).collect();
     lines(&fields)
@@ -310,23 +369,27 @@ fn wanted(thing: &Thing, case: &Case) -> Wanted {
     if let Is::Missing(status, error, lifetime, false) = &thing.is {
         return refused(*status, error, lifetime);
     }
+    let takes_body = matches!(thing.is, Is::Licence { .. });
+    let methods = if takes_body { POSTING } else { METHODS };
     match case.method {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return preflight(),
+        Method::GET | Method::HEAD if !takes_body => {}
+        Method::POST if takes_body => {}
+        Method::OPTIONS => return preflight(methods),
         _ => {
-            let mut wanted = refused(405, "method_refused", "no-store");
-            wanted.headers.push(("allow", METHODS.to_owned()));
+            let error = if takes_body { "method_refused_of_post" } else { "method_refused" };
+            let mut wanted = refused(405, error, "no-store");
+            wanted.headers.push(("allow", methods.to_owned()));
             return wanted;
         }
     }
     let (kind, lifetime, is_text, forms) = match &thing.is {
         Is::Missing(status, error, lifetime, _) => return refused(*status, error, lifetime),
-        Is::Now(text) => {
-            let headers = vec![
-                ("content-type", "text/plain; charset=utf-8".to_owned()),
-                ("cache-control", "no-store".to_owned()),
-            ];
-            return answer(case, 200, headers, text.as_bytes());
+        Is::Now(kind, body) => return true_now(case, kind, body),
+        Is::Licence { answer, .. } => {
+            return true_now(case, "application/json", answer.as_bytes());
+        }
+        Is::Elsewhere(_) => {
+            return answer(case, 302, vec![("cache-control", "no-store".to_owned())], &[]);
         }
         Is::Found { kind, lifetime, is_text, forms } => (kind, lifetime, *is_text, forms),
     };
@@ -404,11 +467,16 @@ fn selected(ranges: Ranges, len: usize) -> Option<(usize, usize)> {
     }
 }
 
-fn preflight() -> Wanted {
+fn true_now(case: &Case, kind: &str, body: &[u8]) -> Wanted {
+    let headers = vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())];
+    answer(case, 200, headers, body)
+}
+
+fn preflight(methods: &str) -> Wanted {
     let headers = vec![
-        ("allow", METHODS.to_owned()),
+        ("allow", methods.to_owned()),
         ("access-control-allow-origin", "*".to_owned()),
-        ("access-control-allow-methods", METHODS.to_owned()),
+        ("access-control-allow-methods", methods.to_owned()),
         ("access-control-allow-headers", "*, Authorization, Content-Type, Range".to_owned()),
         ("access-control-max-age", "86400".to_owned()),
     ];
@@ -418,6 +486,7 @@ fn preflight() -> Wanted {
 fn failure(case: &Case, status: u16, error: &str, lifetime: &str) -> Wanted {
     let detail = match error {
         "method_refused" => "use GET, HEAD or OPTIONS",
+        "method_refused_of_post" => "use POST or OPTIONS",
         "precondition_failed" => "these are other bytes",
         "range_not_satisfiable" => "the range lies outside the body",
         "unknown_path" => "nothing has such a URL",
@@ -427,18 +496,23 @@ fn failure(case: &Case, status: u16, error: &str, lifetime: &str) -> Wanted {
         "unknown_rev" => "this node makes other bytes; start again from the title's manifest",
         "unknown_track" => "the version has no such track",
         "unknown_segment" => "the track has no such segment or file",
+        "token_missing" => "a token is needed",
+        "keys_not_delivered" => "the profile hands out no keys",
         "malformed_url" => "percent-encoding and special characters are not used",
         _ => "",
     };
+    let error = error.trim_end_matches("_of_post");
     let body = format!("{{\"error\":\"{error}\",\"detail\":\"{detail}\"}}\n");
-    let headers = vec![
+    let mut headers = vec![
         ("content-type", "application/json".to_owned()),
         ("cache-control", lifetime.to_owned()),
     ];
+    if status == 401 {
+        headers.push(("www-authenticate", "Bearer".to_owned()));
+    }
     if case.method == Method::OPTIONS {
         // Of a URL that is none: still a preflight, so that the page may see the failure.
-        let mut headers = headers;
-        headers.extend(preflight().headers.into_iter().filter(|(name, _)| *name != "allow"));
+        headers.extend(preflight(METHODS).headers.into_iter().filter(|(name, _)| *name != "allow"));
         headers.push(("content-length", body.len().to_string()));
         return Wanted { status, body: body.into_bytes(), headers };
     }
@@ -566,8 +640,8 @@ fn things(stored: &Stored, client: &mut dyn Ask) -> Vec<Thing> {
             is: Is::Found { kind, lifetime: IMMUTABLE, is_text: false, forms },
         });
     }
-    things.push(Thing { path: "/healthz".to_owned(), is: Is::Now("ok\n") });
-    things.push(Thing { path: "/readyz".to_owned(), is: Is::Now("ready\n") });
+    things.push(Thing { path: "/healthz".to_owned(), is: Is::Now(TEXT, b"ok\n".to_vec()) });
+    things.push(Thing { path: "/readyz".to_owned(), is: Is::Now(TEXT, b"ready\n".to_vec()) });
     let few = "public, max-age=2";
     for (path, status, error, lifetime, ours) in [
         ("/clear/none/master.m3u8".to_owned(), 404, "unknown_title", few, true),

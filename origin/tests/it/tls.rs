@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::Stored;
+use crate::common::{Stored, skip};
 use crate::net::{
     Certificates, TERMS, Wired, ask, client_config, h2_over, tls_to, until, wired_behind,
 };
@@ -232,7 +232,7 @@ fn curl_and_nghttp_speak_to_it() {
     ]);
     for (name, (arguments, ending)) in cases {
         let Some(got) = run("curl", &[&said[..], &arguments].concat()) else {
-            println!("skipped: curl is not here");
+            skip("curl is not here");
             return;
         };
         let wanted = [&wanted[..], b"\n", ending.as_bytes()].concat();
@@ -240,7 +240,7 @@ fn curl_and_nghttp_speak_to_it() {
     }
     for url in [&secure, &clear] {
         let Some(got) = run("nghttp", &["--no-verify-peer", url]) else {
-            println!("skipped: nghttp is not here");
+            skip("nghttp is not here");
             return;
         };
         assert!(got == wanted, "nghttp {url}");

@@ -9,23 +9,24 @@ use headwater_origin::access::policy::{Only, Policy, Span};
 use headwater_origin::access::scope::PathScope;
 use headwater_origin::access::{compact, jwks, jwt};
 
+use crate::common::skip;
+
 use super::issue::{K1, NOW_S, asked, outcome, outcome_at, parse};
 
 const EXP_S: u64 = NOW_S + 3_600;
 
 /// What a Python program prints, or nothing where it cannot run for want of what it imports.
-#[expect(clippy::print_stdout, reason = "a test that lacks its input says so, and is counted")]
 fn python(program: &str) -> Option<String> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", program]).env("PYTHONPATH", docs).env("PYTHONDONTWRITEBYTECODE", "1");
     let Ok(output) = command.stdin(Stdio::null()).output() else {
-        println!("skipped: there is no /usr/bin/python3");
+        skip("there is no /usr/bin/python3");
         return None;
     };
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("No module named 'jwt'") || said.contains("No module named 'cryptography'") {
-        println!("skipped: PyJWT or cryptography is not installed");
+        skip("PyJWT or cryptography is not installed");
         return None;
     }
     assert!(output.status.success(), "{said}");
