@@ -93,6 +93,9 @@ mod tests {
         let (mut odd, even) = (of((1..500).step_by(2)), of((2..500).step_by(2)));
         odd.add(&even);
         assert_eq!((odd.count(), odd.curve()), (499, of(1..500).curve()));
+        let (mut many, same) = (of([7, 7, 7].into_iter()), of([7, 9, 9].into_iter()));
+        many.add(&same);
+        assert_eq!(many.curve(), of([7, 7, 7, 7, 9, 9].into_iter()).curve());
     }
 
     #[test]

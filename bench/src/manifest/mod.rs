@@ -153,7 +153,44 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const MPD: &str = "<MPD mediaPresentationDuration=\"PT1M3.5S\"><Period><AdaptationSet \
+        mimeType=\"video/mp4\"><Representation id=\"v\" bandwidth=\"9\"><SegmentTemplate \
+        timescale=\"90000\" duration=\"540000\" media=\"$Number%05d$-$Time$\"><SegmentTimeline>\
+        <S t=\"0\" d=\"540000\" r=\"9\"/></SegmentTimeline></SegmentTemplate></Representation>\
+        </AdaptationSet></Period></MPD>";
+    const PLAYLIST: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MAP:URI=\"i\",BYTERANGE=\"9@0\"\n\
+        #EXTINF:6.006,\n#EXT-X-BYTERANGE:100@10\na\n#EXTINF:1e9,\nb\n#EXT-X-ENDLIST\n";
+    const MASTER: &str = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",URI=\"x\"\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=900,CODECS=\"avc1\",AUDIO=\"a\"\nv\n";
+
+    proptest! {
+        /// A manifest that was spoilt on its way is refused or read; nothing panics or runs away.
+        #[test]
+        fn spoilt_manifests_do_no_harm(which in 0_usize..3,
+            spoilt in prop::collection::vec((any::<prop::sample::Index>(), "[ -~]{0,3}"), 0..6),
+            cut in any::<prop::sample::Index>()) {
+            let mut text = [MPD, PLAYLIST, MASTER][which].to_owned();
+            for (at, with) in spoilt {
+                let at = at.index(text.len());
+                let end = (at + with.len()).min(text.len());
+                text.replace_range(at..end, &with);
+            }
+            if cut.index(4) == 0 {
+                text.truncate(cut.index(text.len()));
+            }
+            let url = Url::parse("http://h/t/m").unwrap();
+            let read = if which == 0 { dash::read(&text, &url) } else { hls::multivariant(&text, &url) };
+            if let Ok(title) = read {
+                prop_assert!(!title.variants.is_empty());
+                let tracks = title.variants.iter().flat_map(|variant| &variant.tracks);
+                prop_assert!(tracks.into_iter().all(|track| *track < title.tracks.len()));
+            }
+        }
+    }
 
     #[test]
     fn the_segment_at_a_time() {

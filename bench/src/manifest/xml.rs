@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_no_document() {
-        let deep = "<a>".repeat(40);
+        let deep = "<a>".repeat(40) + &"</a>".repeat(40);
         for bad in ["", "<a>", "<a/><b/>", "<a></b>", "<a b=1/>", "</a>", deep.as_str()] {
             assert!(Element::parse(bad).is_err(), "{bad}");
         }

@@ -149,10 +149,10 @@ mod tests {
         assert!((before / 8e6 - 1.0).abs() < 1e-9, "{before}");
         throughput.measured(125_000, Duration::from_secs(4));
         let low = throughput.estimate_bps().unwrap();
-        assert!(low < 3e6, "{low}");
+        assert!(low < 1.3e6, "{low}");
         throughput.measured(10_000_000, Duration::from_secs(1));
         let after = throughput.estimate_bps().unwrap();
-        assert!(after > low && after < 40e6, "{after}");
+        assert!(after > low && after < 20e6, "{after}");
     }
 
     proptest! {

@@ -209,19 +209,24 @@ fn players_bring_their_tokens() {
     fs::write(&config, &toml).unwrap();
     let mut origin = Origin::launch(&toml, &[SECRET]);
     origin.wait_until_ready();
-    let sign = |profile: &str| {
+    let sign = |says: [&str; 2]| {
         let mut sign = run::command(binaries::origin());
-        sign.args(["sign", "--key", "k", "--lasts-s", "600", "--profile", profile, "--config"]);
-        let token = run::succeed(sign.arg(&config).envs([SECRET]));
+        sign.args(["sign", "--key", "k", "--lasts-s", "600"]).args(says);
+        let token = run::succeed(sign.arg("--config").arg(&config).envs([SECRET]));
         String::from_utf8(token).unwrap().trim().to_owned()
     };
-    let master = url(&origin, &format!("/closed/{}/master.m3u8", title.id));
+    let path = format!("/closed/{}/master.m3u8", title.id);
+    let master = url(&origin, &path);
     let args = ["play", &master, "--rate", "3", "--duration-s", "6"];
     let tokens = folder.path().join("tokens");
-    fs::write(&tokens, format!("{}\n{}\n", sign("closed"), sign("closed"))).unwrap();
-    let ran = bench(&[&args[..], &["--tokens", &tokens.display().to_string()]].concat());
-    ran.ends_with(0);
-    assert!(ran.figure("good") > 20.0 && ran.figure("verified") > 5.0, "{:#}", ran.report);
+    // One for all of the profile; one for the manifest's URL alone, which becomes another one.
+    for (says, redirects) in [(["--profile", "closed"], false), (["--path", &path], true)] {
+        fs::write(&tokens, format!("{}\n{}\n", sign(says), sign(says))).unwrap();
+        let ran = bench(&[&args[..], &["--tokens", &tokens.display().to_string()]].concat());
+        ran.ends_with(0);
+        assert!(ran.figure("good") > 20.0 && ran.figure("verified") > 5.0, "{:#}", ran.report);
+        assert_eq!(ran.figure("redirects") > 5.0, redirects, "{says:?}");
+    }
     let ran = bench(&args);
     ran.ends_with(1);
     assert!(ran.failed("status_401") >= 3 && ran.figure("good") == 0.0, "{:#}", ran.report);
