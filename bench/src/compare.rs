@@ -25,7 +25,7 @@ use crate::number::{self, ratio};
 use crate::options;
 use crate::output::Output;
 use crate::report::{Budget, Comparison, Report, Row};
-use crate::spread::Spread;
+use crate::spread::{Spread, Verdict};
 use crate::sums::Sums;
 use crate::tally::Tally;
 
@@ -56,6 +56,9 @@ pub const KNOWN: Known = Known {
     latencies: &[],
     compared: &COMPARED,
 };
+
+/// Those of which less is better: what a budget can be of.
+const COSTS: [&str; 4] = ["cpu_s_per_gb", "cpu_us_per_request", "p50_ttfb_ms", "p99_ttfb_ms"];
 
 /// Ticks of the kernel's account that a turn should have, for a step of 1 %.
 const ENOUGH_TICKS: f64 = 100.0;
@@ -172,6 +175,12 @@ impl Compare {
                 cpu::tick_seconds()
             ));
         }
+        let unmeasured = |of: &str| !rows.iter().any(|row| row.name == of);
+        if self.budget.is_some() && unmeasured(budget_of) {
+            notes.push(format!(
+                "{budget_of} was not above 0 in every turn: there is no ratio of it"
+            ));
+        }
         let mut report = Report {
             command: "compare",
             settings: vec![
@@ -186,7 +195,7 @@ impl Compare {
             seconds: Vec::new(),
             comparison: Some(Comparison {
                 servers: [a.url.to_string(), b.url.to_string()],
-                budget: self.judge(budget_of, &rows)?,
+                budget: self.judge(budget_of, &rows),
                 rows,
             }),
             notes,
@@ -200,22 +209,22 @@ impl Compare {
         let both = self.pid_a.is_some() && self.pid_b.is_some();
         let default = if both { "cpu_s_per_gb" } else { "p50_ttfb_ms" };
         let wanted = self.of.as_deref().unwrap_or(default);
-        let found = COMPARED.iter().find(|(name, _)| *name == wanted);
-        let names = || COMPARED.map(|(name, _)| name).join(", ");
-        let (name, _) = found
-            .ok_or_else(|| Error::usage(format!("--of {wanted}: expected one of {}", names())))?;
+        let Some(name) = COSTS.into_iter().find(|name| *name == wanted) else {
+            let costs = COSTS.join(", ");
+            return Err(Error::usage(format!("--of {wanted}: expected a cost, one of {costs}")));
+        };
         if name.starts_with("cpu") && !both {
             return Err(Error::usage(format!("--of {name} wants --pid-a and --pid-b")));
         }
         Ok(name)
     }
 
-    fn judge(&self, of: &'static str, rows: &[Row]) -> Result<Option<Budget>, Error> {
-        let Some(limit) = self.budget else { return Ok(None) };
-        let row = rows.iter().find(|row| row.name == of).ok_or_else(|| {
-            Error::run(format!("{of} could not be measured in every turn: no verdict"))
-        })?;
-        Ok(Some(Budget { of, limit, verdict: row.ratio.judge(limit) }))
+    /// What could not be measured in every turn keeps no budget, and misses none.
+    fn judge(&self, of: &'static str, rows: &[Row]) -> Option<Budget> {
+        let limit = self.budget?;
+        let row = rows.iter().find(|row| row.name == of);
+        let verdict = row.map_or(Verdict::Undecided, |row| row.ratio.judge(limit));
+        Some(Budget { of, limit, verdict })
     }
 
     /// A server's requests: what lies below `from` is asked for below `to`.

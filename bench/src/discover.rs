@@ -26,10 +26,11 @@ pub enum What {
 /// What is to be asked for.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Sources {
-    /// A file of URLs, one a line; # begins a remark
+    /// A file of URLs, one a line; # begins a remark. For `compare`, paths below A will do
     #[arg(long, value_name = "FILE")]
     pub urls: Option<PathBuf>,
-    /// A multivariant playlist or MPD: all that it leads to; may be repeated
+    /// A multivariant playlist or MPD: all that it leads to; may be repeated. For `compare`, a path
+    /// below A will do
     #[arg(long, value_name = "URL")]
     pub title: Vec<String>,
     /// What of a title

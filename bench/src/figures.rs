@@ -47,8 +47,10 @@ impl Known {
         for (name, says) in self.figures {
             text.push_str(&format!("  {name:<24} {says}\n"));
         }
-        let kinds = "status_503, cut_body, wrong_body, timeout, connect, no_answer, not_sent";
-        text.push_str(&format!("  {:<24} how many failed so: {kinds}\n", "<failure>"));
+        text.push_str(
+            "How many failed so: status_503 (or another), cut_body, wrong_body, timeout,\n",
+        );
+        text.push_str("connect, no_answer, manifest, not_sent.\n");
         if !self.compared.is_empty() {
             text.push_str("Of both: a_<name>, b_<name>, ratio_<name>, ratio_<name>_low, _high:\n");
         }

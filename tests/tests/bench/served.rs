@@ -133,6 +133,8 @@ fn two_servers_are_compared_by_pairs_and_judged_by_a_budget() {
     // A process that is not there; a CPU budget without processes.
     bench(&[&args[..], &["--pid-a", "4194304", "--pid-b", &pid_b]].concat()).ends_with(3);
     bench(&[&args[..], &["--budget", "1", "--of", "cpu_s_per_gb"]].concat()).ends_with(2);
+    // More of a rate is better: a budget of it would praise the slow.
+    bench(&[&args[..], &["--budget", "1", "--of", "rate_per_s"]].concat()).ends_with(2);
 }
 
 /// A server that shows other bytes than A is found out.
