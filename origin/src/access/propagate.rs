@@ -41,8 +41,10 @@ impl Along<'_> {
             match (define, version) {
                 // Said below, with what needs it.
                 (Some(_), Some(_)) => continue,
-                _ if line.starts_with('#') => to.push_str(&attribute_with(line, "URI", &query)),
-                _ => to.push_str(&uri_with(line, &query)),
+                _ if line.starts_with('#') => {
+                    to.push_str(&attribute_with(line, "URI", ("&", &query)));
+                }
+                _ => to.push_str(&uri_with(line, ("&", &query))),
             }
             to.push('\n');
             if let ("#EXTM3U", Some(name)) = (line, define) {
@@ -68,13 +70,14 @@ impl Along<'_> {
             ),
             Self::Inline(name, value) => {
                 let query = format!("{name}={value}");
-                let mut to = String::with_capacity(mpd.len() + 16 * query.len());
+                let query = ("&amp;", query.as_str());
+                let mut to = String::with_capacity(mpd.len() + 16 * query.1.len());
                 for element in mpd.split_inclusive('>') {
                     if element.starts_with("<SegmentTemplate ") {
-                        let media = attribute_with(element, "media", &query);
-                        to.push_str(&attribute_with(&media, "initialization", &query));
+                        let media = attribute_with(element, "media", query);
+                        to.push_str(&attribute_with(&media, "initialization", query));
                     } else if let Some(url) = element.strip_suffix(LAURL_END) {
-                        to.push_str(&uri_with(url, &query));
+                        to.push_str(&uri_with(url, query));
                         to.push_str(LAURL_END);
                     } else {
                         to.push_str(element);
@@ -87,7 +90,7 @@ impl Along<'_> {
 }
 
 /// A tag or element, with the query behind the URI in this attribute, if it has it.
-fn attribute_with<'a>(text: &'a str, name: &str, query: &str) -> Cow<'a, str> {
+fn attribute_with<'a>(text: &'a str, name: &str, query: (&str, &str)) -> Cow<'a, str> {
     let begin = format!("{name}=\"");
     let before = |at: usize| text[..at].ends_with([',', ':', ' ']);
     let Some(at) = text.find(&begin).filter(|&at| before(at)) else { return Cow::Borrowed(text) };
@@ -97,12 +100,13 @@ fn attribute_with<'a>(text: &'a str, name: &str, query: &str) -> Cow<'a, str> {
     Cow::Owned(format!("{}{}{rest}", &text[..start], uri_with(uri, query)))
 }
 
-/// A URI with the query behind it. One with a scheme (`data:`, `skd:`) is somebody else's.
-fn uri_with<'a>(uri: &'a str, query: &str) -> Cow<'a, str> {
+/// A URI with the query behind it, which is joined to one that is there by how the language spells
+/// an ampersand. One with a scheme (`data:`, `skd:`) is somebody else's.
+fn uri_with<'a>(uri: &'a str, (and, query): (&str, &str)) -> Cow<'a, str> {
     if uri.is_empty() || uri.contains(':') {
         return Cow::Borrowed(uri);
     }
-    let joint = if uri.contains('?') { '&' } else { '?' };
+    let joint = if uri.contains('?') { and } else { "?" };
     Cow::Owned(format!("{uri}{joint}{query}"))
 }
 
@@ -151,11 +155,11 @@ mod tests {
             <dashif:Laurl licenseType=\"EME-1.0\">x/clearkey</dashif:Laurl></ContentProtection>\
             <ContentProtection><dashif:Laurl>https://l.example/</dashif:Laurl></ContentProtection>\
             <SegmentTemplate timescale=\"1\" \
-            initialization=\"x/$RepresentationID$/init.mp4\" media=\"x/$Number$.m4s\">\
+            initialization=\"x/$RepresentationID$/init.mp4?a=b\" media=\"x/$Number$.m4s\">\
             </SegmentTemplate></Period></MPD>";
         let inline = INLINE.in_mpd(mpd);
         assert!(inline.contains("media=\"x/$Number$.m4s?token=abc.d_e-f\""), "{inline}");
-        assert!(inline.contains("/init.mp4?token=abc.d_e-f\""), "{inline}");
+        assert!(inline.contains("/init.mp4?a=b&amp;token=abc.d_e-f\""), "{inline}");
         assert!(inline.contains(">x/clearkey?token=abc.d_e-f</dashif:Laurl>"), "{inline}");
         assert!(inline.contains(">https://l.example/</dashif:Laurl>"), "{inline}");
         let reference = REFERENCE.in_mpd(mpd);
