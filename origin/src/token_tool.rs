@@ -14,6 +14,7 @@ use crate::access::key::{Key, KeyId};
 use crate::access::policy::{Asked, Only, Policy, Span, Thing};
 use crate::access::refusal::Refusal;
 use crate::access::scope::{Audience, Country, Label, PathScope, SessionId};
+use crate::access::session::{self, TokenSum};
 use crate::access::tokens::Tokens;
 use crate::access::{carrier, compact, jwt};
 use crate::clock::Utc;
@@ -99,6 +100,9 @@ pub struct Explain {
     /// The session.
     #[arg(long)]
     session: Option<String>,
+    /// The cookie that a renewal set, as NAME=VALUE or VALUE.
+    #[arg(long, value_name = "COOKIE")]
+    cookie: Option<String>,
     /// Lines of the track that is asked for.
     #[arg(long, value_name = "LINES")]
     height: Option<u32>,
@@ -162,20 +166,31 @@ impl Explain {
             Some((None, _)) => return Err("this URL has no token before its path".to_owned()),
             None => self.token.trim(),
         };
+        if let Some(told) = told_of_session(token) {
+            return Ok((told, false));
+        }
         let policy = match tokens.policy(token).await {
             Ok(policy) => policy,
             Err(refusal) => return Ok((format!("refused: {refusal}\n"), false)),
         };
         let mut told = told(&policy);
+        let carried = self.cookie.as_deref().map(|cookie| carried_on(&tokens, token, cookie));
+        let _ = match &carried {
+            None => Ok(()),
+            Some(Ok(until_s)) => writeln!(told, "cookie     good until {}", time(*until_s)),
+            Some(Err(why)) => writeln!(told, "cookie     carries nothing on: {why}"),
+        };
+        let carried_s = carried.and_then(Result::ok);
         let url = self.url.as_ref().map(Uri::path);
         let verdict = match url.or(in_path.map(|(_, path)| path)) {
             None => {
-                let permitted = policy.span.permits(at_s, tokens.skew_s());
+                let span = carried_s.map_or(policy.span, |until_s| policy.span.carried_on(until_s));
+                let permitted = span.permits(at_s, tokens.skew_s());
                 permitted.map(|()| "").map_err(|why| why.to_string())
             }
             Some(path) => {
                 let _ = writeln!(told, "request    {path}");
-                self.verdict(config, &tokens, &policy, path, at_s)
+                self.verdict(config, &tokens, &policy, path, (at_s, carried_s))
             }
         };
         let good = verdict.is_ok();
@@ -193,7 +208,7 @@ impl Explain {
         tokens: &Tokens,
         policy: &Policy,
         path: &str,
-        at_s: u64,
+        (at_s, carried_s): (u64, Option<u64>),
     ) -> Result<&'static str, String> {
         let route = Route::parse(path).map_err(|e| format!("no URL of this origin: {e:?}"))?;
         let (Route::Live { profile, title, .. } | Route::Versioned { profile, title, .. }) = &route
@@ -230,10 +245,16 @@ impl Explain {
             session: self.session.as_deref(),
             enforcer,
         };
-        let permitted = policy.permits(&asked, at_s, tokens.skew_s());
-        let renewable = policy.span.renew_until_s.is_some_and(|until_s| at_s < until_s);
-        match permitted {
-            Err(Refusal::Expired) if renewable && terms.renewal == Renewal::Cookie => {
+        let by_cookie = terms.renewal == Renewal::Cookie;
+        let counts_s = carried_s.filter(|_| by_cookie);
+        let span = counts_s.map_or(policy.span, |until_s| policy.span.carried_on(until_s));
+        let permitted = span.permits(at_s, tokens.skew_s());
+        let renewable = span.renew_until_s.is_some_and(|until_s| at_s < until_s);
+        match permitted.and_then(|()| policy.permits_at_any_time(&asked)) {
+            Err(Refusal::Expired) if carried_s.is_some() && !by_cookie => {
+                Err(format!("{}, and this profile takes no cookies of sessions", Refusal::Expired))
+            }
+            Err(Refusal::Expired) if renewable && by_cookie && carried_s.is_none() => {
                 Err(format!("{}, unless its session's cookie comes along", Refusal::Expired))
             }
             other => other.map_err(|why| why.to_string()),
@@ -241,6 +262,32 @@ impl Explain {
         let exchanged = thing == Thing::Manifest && policy.is_for_url_alone(path);
         Ok(if exchanged { "to be exchanged for what the manifest leads to" } else { "" })
     }
+}
+
+/// What the cookie of a session says when it stands where a token should.
+fn told_of_session(text: &str) -> Option<String> {
+    let (key, expires_s) = session::unchecked(value_of(text))?;
+    Some(format!(
+        "a session's cookie, not checked\nkey        {key}\nexpires    {}\n\
+         refused: it carries one token on, and only with that can it be checked: explain the token, \
+         and say this with --cookie\n",
+        time(expires_s)
+    ))
+}
+
+/// Until when a cookie carries this token on.
+fn carried_on(tokens: &Tokens, token: &str, cookie: &str) -> Result<u64, String> {
+    let sum = TokenSum::of(token);
+    let name = tokens.cookie_name(&sum);
+    if cookie.split_once('=').is_some_and(|(named, _)| named != name) {
+        return Err(format!("this token's is called {name}"));
+    }
+    tokens.session_expires_s(value_of(cookie), &sum).map_err(|why| why.to_string())
+}
+
+/// The value of `NAME=VALUE`, or the text itself.
+fn value_of(cookie: &str) -> &str {
+    cookie.split_once('=').map_or(cookie, |(_, value)| value)
 }
 
 fn told(policy: &Policy) -> String {

@@ -208,16 +208,14 @@ impl Session {
         moment: Moment,
     ) -> Self {
         let mut span = policy.span;
-        let Some(until_s) = span.renew_until_s.filter(|_| terms.renewal == Renewal::Cookie) else {
-            return Self { token: None, span };
-        };
         // While neither a cookie can matter nor one is due, the token's digest is not needed.
-        if span.renewed(moment.unix_s, terms.renewal_s).is_none() {
+        let due = span.renewed(moment.unix_s, terms.renewal_s).is_some();
+        if !due || terms.renewal != Renewal::Cookie {
             return Self { token: None, span };
         }
         let sum = TokenSum::of(token);
         if let Some(carried_s) = tokens.carried_on(request, &sum) {
-            span.expires_s = span.expires_s.max(carried_s.min(until_s));
+            span = span.carried_on(carried_s);
         }
         Self { token: Some(sum), span }
     }

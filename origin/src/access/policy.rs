@@ -215,6 +215,12 @@ impl Span {
         hold(began, Refusal::NotYetValid)
     }
 
+    /// The same, where a session carries it on until `carried_s`: never beyond what its issuer allows.
+    pub fn carried_on(self, carried_s: u64) -> Self {
+        let last_s = self.renew_until_s.map_or(0, |until_s| carried_s.min(until_s));
+        Self { expires_s: self.expires_s.max(last_s), ..self }
+    }
+
     /// When it would end if it were renewed at `now_s` for `renewal_s`: never beyond what its issuer
     /// allows. Nothing where that is not later, or while three quarters of a renewal are left.
     pub fn renewed(&self, now_s: u64, renewal_s: u64) -> Option<u64> {

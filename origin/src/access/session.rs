@@ -11,6 +11,8 @@
 //! say, which must come along, and so is the end of all renewals. Several tokens of one viewer have
 //! a cookie each.
 
+use std::fmt;
+
 use headwater_config::CookieSites;
 use http::HeaderValue;
 use sha2::{Digest, Sha256};
@@ -23,6 +25,18 @@ const CONTEXT: &[u8] = b"headwater session\n";
 /// Characters of a token's digest in the cookie's name: 72 bits, so that two tokens of one browser
 /// never share one.
 const NAME_CHARS: usize = 12;
+
+/// Why a cookie carries no token on. To a viewer it is as none: the token says by itself whether its
+/// time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSession {
+    /// This service writes no such value.
+    Malformed,
+    /// No key has its key id, or one that is not the service's own.
+    KeyRefused,
+    /// It is another token's, or was changed.
+    SignatureWrong,
+}
 
 /// A token as sessions know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +66,50 @@ pub fn sign(token: &TokenSum, expires_s: u64, (id, secret): (&KeyId, &Secret)) -
     base64url::encode(&signed)
 }
 
-/// Until when a cookie's value carries this token on; nothing unless one of `own` signed it. A
-/// value that is no good is as none: the token says by itself whether its time is over.
-pub fn expires_s(value: &str, token: &TokenSum, keys: &Keys, own: &[KeyId]) -> Option<u64> {
+/// Until when a cookie's value carries this token on, if one of `own` signed it for that.
+pub fn expires_s(
+    value: &str,
+    token: &TokenSum,
+    keys: &Keys,
+    own: &[KeyId],
+) -> Result<u64, NoSession> {
+    let bytes = base64url::decode(value.as_bytes()).ok_or(NoSession::Malformed)?;
+    let (signed, mac) = bytes.split_last_chunk::<MAC_BYTES>().ok_or(NoSession::Malformed)?;
+    let (id, expires_s) = said(signed).ok_or(NoSession::Malformed)?;
+    let (id, key) = keys.key(id).map_err(|_| NoSession::KeyRefused)?;
+    match key {
+        Key::Secret(secret) if own.contains(id) => {
+            let good = secret.signed(&[CONTEXT, &token.0, signed], mac);
+            if good { Ok(expires_s) } else { Err(NoSession::SignatureWrong) }
+        }
+        _ => Err(NoSession::KeyRefused),
+    }
+}
+
+/// The key's id and the time of what looks like a cookie's value, whoever signed it.
+pub fn unchecked(value: &str) -> Option<(String, u64)> {
     let bytes = base64url::decode(value.as_bytes())?;
-    let (signed, mac) = bytes.split_last_chunk::<MAC_BYTES>()?;
+    let (signed, _) = bytes.split_last_chunk::<MAC_BYTES>()?;
+    said(signed).map(|(id, expires_s)| (id.to_owned(), expires_s))
+}
+
+/// No token has this form: a time alone is shorter than the claim that says it.
+fn said(signed: &[u8]) -> Option<(&str, u64)> {
     let (&[version, id_len], rest) = signed.split_first_chunk()?;
     let (id, expires) = rest.split_at_checked(id_len.into())?;
-    let (id, key) = keys.key(std::str::from_utf8(id).ok()?).ok()?;
-    let Key::Secret(secret) = key else { return None };
-    let good = version == VERSION && own.contains(id);
     let expires_s = u64::from_be_bytes(expires.try_into().ok()?);
-    (good && secret.signed(&[CONTEXT, &token.0, signed], mac)).then_some(expires_s)
+    (version == VERSION).then_some((std::str::from_utf8(id).ok()?, expires_s))
+}
+
+/// For people.
+impl fmt::Display for NoSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "it is no cookie of a session",
+            Self::KeyRefused => "its key is none of own_keys",
+            Self::SignatureWrong => "it is another token's, or was changed",
+        })
+    }
 }
 
 /// The response's field that sets a cookie for as long as it is good. Scripts do not see it.
@@ -91,17 +137,35 @@ mod tests {
         let own = [id("own")];
         let (token, other) = (TokenSum::of("a"), TokenSum::of("b"));
         let value = sign(&token, 77, (&own[0], &secret));
-        assert_eq!(expires_s(&value, &token, &keys, &own), Some(77));
-        assert_eq!(expires_s(&value, &other, &keys, &own), None, "another token's");
         let issued = sign(&token, 77, (&id("issuer"), &secret));
-        assert_eq!(expires_s(&issued, &token, &keys, &own), None, "an issuer's key");
-        assert_eq!(expires_s(&value, &token, &keys, &[]), None, "no own key any more");
+        let unknown = sign(&token, 77, (&id("none"), &secret));
+        let longer = base64url::encode(&[1, 1, b'a', 0]);
+        let compact = base64url::encode(&[&[1, 3][..], b"own", &[0; 11 + MAC_BYTES]].concat());
+        use NoSession::{KeyRefused, Malformed, SignatureWrong};
+        let table = [
+            ("its own", &value, &token, &own[..], Ok(77)),
+            ("another token's", &value, &other, &own, Err(SignatureWrong)),
+            ("an issuer's key", &issued, &token, &own, Err(KeyRefused)),
+            ("an unknown key", &unknown, &token, &own, Err(KeyRefused)),
+            ("no own key any more", &value, &token, &[], Err(KeyRefused)),
+            ("no signature", &longer, &token, &own, Err(Malformed)),
+            ("as long as a token", &compact, &token, &own, Err(Malformed)),
+            ("nothing", &String::new(), &token, &own, Err(Malformed)),
+            ("padded", &format!("{value}="), &token, &own, Err(Malformed)),
+            ("a space behind", &format!("{value} "), &token, &own, Err(Malformed)),
+            ("twice", &format!("{value}{value}"), &token, &own, Err(Malformed)),
+            ("another version", &format!("B{}", &value[1..]), &token, &own, Err(Malformed)),
+        ];
+        for (name, value, token, own, wanted) in table {
+            assert_eq!(expires_s(value, token, &keys, own), wanted, "{name}");
+        }
+        assert_eq!(unchecked(&issued), Some(("issuer".to_owned(), 77)));
         for at in 0..value.len() {
             let other = if &value[at..=at] == "A" { "B" } else { "A" };
             let mut changed = value.clone();
             changed.replace_range(at..=at, other);
-            assert_eq!(expires_s(&changed, &token, &keys, &own), None, "{changed}");
-            assert_eq!(expires_s(&value[..at], &token, &keys, &own), None, "{at}");
+            assert!(expires_s(&changed, &token, &keys, &own).is_err(), "{changed}");
+            assert!(expires_s(&value[..at], &token, &keys, &own).is_err(), "{at}");
         }
     }
 

@@ -14,7 +14,7 @@ use super::carrier::{self, Carrier, Names};
 use super::key::{self, Key, KeyId, Keys, Secret};
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::session::{self, TokenSum};
+use super::session::{self, NoSession, TokenSum};
 use super::{SecretError, compact, jwks, jwt, secret};
 use crate::exchange::Request;
 use crate::limits;
@@ -92,8 +92,17 @@ impl Tokens {
 
     /// Until when the cookie of a session carries a token on.
     pub fn carried_on(&self, request: &Request, token: &TokenSum) -> Option<u64> {
-        let name = token.cookie_name(self.settings.session_cookie.as_str());
-        let value = carrier::cookies(request, &name).next()?;
+        let name = self.cookie_name(token);
+        self.session_expires_s(carrier::cookies(request, &name).next()?, token).ok()
+    }
+
+    /// What the cookie is called that carries a token on.
+    pub fn cookie_name(&self, token: &TokenSum) -> String {
+        token.cookie_name(self.settings.session_cookie.as_str())
+    }
+
+    /// Until when a cookie's value carries a token on.
+    pub fn session_expires_s(&self, value: &str, token: &TokenSum) -> Result<u64, NoSession> {
         session::expires_s(value, token, &self.held().keys, &self.own)
     }
 
@@ -101,7 +110,7 @@ impl Tokens {
     pub fn set_cookie(&self, token: &TokenSum, now_s: u64, expires_s: u64) -> Option<HeaderValue> {
         let (id, secret) = self.own_key()?;
         let value = session::sign(token, expires_s, (&id, &secret));
-        let name = token.cookie_name(self.settings.session_cookie.as_str());
+        let name = self.cookie_name(token);
         let lasts_s = expires_s.saturating_sub(now_s);
         Some(session::set_cookie(&name, &value, lasts_s, self.settings.session_cookie_sites))
     }

@@ -2,10 +2,16 @@
 
 use std::fs;
 
+use headwater_origin::access::compact;
+use headwater_origin::access::key::{Secret, secret_bytes};
+use headwater_origin::access::policy::{Policy, Span};
+use headwater_origin::access::session::{self, TokenSum};
+
 use crate::binary::{config_file, outcome};
 use crate::common::Stored;
 
 const SECRET: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const OWN: &str = "abababababababababababababababababababababababababababababababab";
 
 fn config(stored: &Stored) -> String {
     fs::write(stored.path("k1"), SECRET).unwrap();
@@ -48,6 +54,88 @@ fn a_signed_url_is_explained() {
             assert!(told.contains(part), "{more:?}: {told}");
             assert!(!told.contains(SECRET) && !told.contains(&token[..20]), "{told}");
         }
+    }
+}
+
+/// The cookie of a session, with its token and without, good and not; what it is signed with is
+/// never shown, nor is it itself.
+#[test]
+fn a_sessions_cookie_is_explained() {
+    let stored = Stored::with_movie();
+    fs::write(stored.path("k1"), SECRET).unwrap();
+    fs::write(stored.path("own"), OWN).unwrap();
+    let file = |name: &str| stored.path(name).display().to_string();
+    let more = format!(
+        "[origin.tokens]\nkeys = [{{ id = \"k1\", secret = \"file:{}\" }}, \
+         {{ id = \"own\", secret = \"file:{}\" }}]\nown_keys = [\"own\"]\nskew_s = 0\n\
+         [profiles.main.access]\nenforced_by = \"origin\"\nrenewal = \"cookie\"\n\
+         [profiles.plain.access]\nenforced_by = \"origin\"\n",
+        file("k1"),
+        file("own")
+    );
+    let config = config_file(&stored, &more);
+    let secret = |hex: &str| Secret::new(&secret_bytes(hex.as_bytes()).unwrap()).unwrap();
+    let signed = |until_s: Option<u64>| {
+        let span = Span { renew_until_s: until_s, ..Span::until(1_000) };
+        let policy = Policy::unrestricted("k1".parse().unwrap(), span);
+        compact::sign(&policy, &secret(SECRET))
+    };
+    let (token, fixed) = (signed(Some(3_000)), signed(None));
+    let cookie = |token: &str, until_s: u64, id: &str, hex: &str| {
+        let key = (&id.parse().unwrap(), &secret(hex));
+        session::sign(&TokenSum::of(token), until_s, key)
+    };
+    let value = cookie(&token, 2_000, "own", OWN);
+    let named = format!("{}={value}", TokenSum::of(&token).cookie_name("headwater-session"));
+    let misnamed = format!("headwater-session-AAAAAAAAAAAA={value}");
+    let changed = format!("{}A", &value[..value.len() - 1]);
+    let of_other = cookie(&fixed, 2_000, "own", OWN);
+    let issued = cookie(&token, 2_000, "k1", SECRET);
+    let beyond = cookie(&token, 9_000, "own", OWN);
+    let (main, plain) = ("/main/movie/master.m3u8", "/plain/movie/master.m3u8");
+    let until = "cookie     good until 1970-01-01T00:33:20";
+    // The token, its cookie, the request, when; whether it is good, and two parts of what is said.
+    type Case<'a> = (&'a str, &'a str, &'a str, &'a str, bool, [&'a str; 2]);
+    let table: [Case<'_>; 14] = [
+        (&token, &value, main, "1999", true, [until, "good at"]),
+        (&token, &named, main, "1999", true, [until, "good at"]),
+        (&token, &value, "", "1999", true, [until, "good at"]),
+        (&token, &value, main, "2000", false, [until, "refused: token_expired"]),
+        (&token, &value, plain, "1999", false, [until, "takes no cookies of sessions"]),
+        (&token, &value, plain, "999", true, [until, "good at"]),
+        (&token, &misnamed, main, "1999", false, ["carries nothing on", "this token's is called"]),
+        (&token, &changed, main, "1999", false, ["carries nothing on", "or was changed"]),
+        (&token, &of_other, main, "1999", false, ["carries nothing on", "another token's"]),
+        (&token, &issued, main, "1999", false, ["carries nothing on", "none of own_keys"]),
+        (&token, "x", main, "1999", false, ["carries nothing on", "no cookie of a session"]),
+        (&token, &beyond, main, "2999", true, ["good until", "renewals   until"]),
+        (&token, &beyond, main, "3000", false, ["good until", "refused: token_expired"]),
+        (&fixed, &of_other, main, "1999", false, ["good until", "refused: token_expired"]),
+    ];
+    let explain =
+        |more: &[&str]| outcome(&[&["explain-token", "--config", &config], more].concat());
+    let shows_nothing = |told: &str| {
+        let secrets = [SECRET, OWN, &value[..], &beyond, &issued, &token[8..]];
+        assert!(secrets.iter().all(|secret| !told.contains(secret)), "{told}");
+    };
+    for (token, cookie, url, at_s, good, parts) in table {
+        let mut more = vec![token, "--cookie", cookie, "--at-s", at_s];
+        if !url.is_empty() {
+            more.extend(["--url", url]);
+        }
+        let (code, told, said) = explain(&more);
+        assert_eq!((code, said.as_str()), (Some(i32::from(!good)), ""), "{url} {at_s}: {told}");
+        assert!(parts.iter().all(|part| told.contains(part)), "{parts:?}: {told}");
+        shows_nothing(&told);
+    }
+    // Alone it says what it says, and that nobody can check it so.
+    for alone in [&value, &named] {
+        let (code, told, _) = explain(&[alone]);
+        let said =
+            "a session's cookie, not checked\nkey        own\nexpires    1970-01-01T00:33:20";
+        assert_eq!(code, Some(1));
+        assert!(told.starts_with(said) && told.contains("--cookie"), "{told}");
+        shows_nothing(&told);
     }
 }
 
