@@ -22,7 +22,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::base64url;
-use super::key::{Keys, Secret};
+use super::key::{Key, KeyId, Keys, Secret};
 use super::policy::{Only, Policy, Span};
 use super::refusal::{Claim, Refusal};
 use super::scope::{NotInScope, PathScope};
@@ -35,34 +35,63 @@ pub fn looks_like_one(token: &str) -> bool {
     token.contains('.')
 }
 
-/// The policy of a token that one of `keys` signed. Only `alg`, `kid` and `crit` are looked at
-/// before the signature was found good.
+/// The policy of a token that one of `keys` signed.
 pub fn parse(token: &str, keys: &Keys) -> Result<Policy, Refusal> {
-    let bad_form = Refusal::TokenMalformed("a JWT has three parts with dots between");
-    let (signed, signature) = token.rsplit_once('.').ok_or(bad_form)?;
-    let (header, payload) = signed.split_once('.').ok_or(bad_form)?;
-    if payload.contains('.') {
-        return Err(bad_form);
+    Unchecked::read(token, keys)?.check()
+}
+
+/// A token and the key that it names, before anybody looked at its signature. Only `alg`, `kid` and
+/// `crit` were read.
+#[derive(Debug)]
+pub struct Unchecked<'a> {
+    /// What the signature covers: header and payload as they are written.
+    signed: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    id: &'a KeyId,
+    key: &'a Key,
+}
+
+impl<'a> Unchecked<'a> {
+    /// Takes a token apart.
+    pub fn read(token: &'a str, keys: &'a Keys) -> Result<Self, Refusal> {
+        let bad_form = Refusal::TokenMalformed("a JWT has three parts with dots between");
+        let (signed, signature) = token.rsplit_once('.').ok_or(bad_form)?;
+        let (header, payload) = signed.split_once('.').ok_or(bad_form)?;
+        if payload.contains('.') {
+            return Err(bad_form);
+        }
+        let header = Members::read(&decode(header)?)?;
+        // RFC 7515 4.1.11: extensions that must be understood, of which none is.
+        if header.value("crit").is_some() {
+            return Err(Refusal::TokenMalformed("an extension of JWS that is not known"));
+        }
+        let id = header.value("kid").and_then(Value::as_str).ok_or(Refusal::KeyUnknown)?;
+        let (id, key) = keys.key(id)?;
+        if header.value("alg").and_then(Value::as_str) != Some(key.jose_algorithm()) {
+            return Err(Refusal::AlgorithmRefused);
+        }
+        Ok(Self { signed, payload, signature, id, key })
     }
-    let decode = |part: &str| {
-        let why = "a part is not base64url in its one spelling";
-        base64url::decode(part.as_bytes()).ok_or(Refusal::TokenMalformed(why))
-    };
-    let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
-    let header = Members::read(&header)?;
-    // RFC 7515 4.1.11: extensions that must be understood, of which none is.
-    if header.value("crit").is_some() {
-        return Err(Refusal::TokenMalformed("an extension of JWS that is not known"));
+
+    /// Whether its key is a shared secret, so that a check costs less than to remember one.
+    pub fn is_of_a_secret(&self) -> bool {
+        matches!(self.key, Key::Secret(_))
     }
-    let id = header.value("kid").and_then(Value::as_str).ok_or(Refusal::KeyUnknown)?;
-    let (id, key) = keys.key(id)?;
-    if header.value("alg").and_then(Value::as_str) != Some(key.jose_algorithm()) {
-        return Err(Refusal::AlgorithmRefused);
+
+    /// The policy, if the key signed it.
+    pub fn check(&self) -> Result<Policy, Refusal> {
+        let (payload, signature) = (decode(self.payload)?, decode(self.signature)?);
+        self.key.check(self.signed.as_bytes(), &signature)?;
+        let mut policy = Policy::unrestricted(self.id.clone(), Span::until(0));
+        claims(&mut policy, &Members::read(&payload)?)?;
+        Ok(policy)
     }
-    key.check(signed.as_bytes(), &signature)?;
-    let mut policy = Policy::unrestricted(id.clone(), Span::until(0));
-    claims(&mut policy, &Members::read(&payload)?)?;
-    Ok(policy)
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    let why = "a part is not base64url in its one spelling";
+    base64url::decode(part.as_bytes()).ok_or(Refusal::TokenMalformed(why))
 }
 
 /// The token of a policy, signed with HS256 and the secret that its key id names.

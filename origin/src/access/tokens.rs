@@ -124,14 +124,16 @@ impl Tokens {
         if !jwt::looks_like_one(token) {
             return compact::parse(token, &held.keys).map(Arc::new);
         }
+        let unchecked = jwt::Unchecked::read(token, &held.keys)?;
+        if unchecked.is_of_a_secret() {
+            return unchecked.check().map(Arc::new);
+        }
         let sum: Sum = Sha256::digest(token).into();
         if let Some(policy) = held.verified.get(&sum).await {
             return Ok(policy);
         }
-        let policy = Arc::new(jwt::parse(token, &held.keys)?);
-        if !matches!(held.keys.key(policy.key.as_str())?.1, Key::Secret(_)) {
-            held.verified.insert(sum, Arc::clone(&policy)).await;
-        }
+        let policy = Arc::new(unchecked.check()?);
+        held.verified.insert(sum, Arc::clone(&policy)).await;
         Ok(policy)
     }
 
@@ -225,6 +227,7 @@ mod tests {
     use super::*;
     use std::fs;
 
+    use crate::access::base64url;
     use crate::access::policy::Span;
     use headwater_config::{SecretSource, TokenKey};
 
@@ -268,32 +271,74 @@ mod tests {
         assert!(tokens.policy(&by_new).await.is_ok());
     }
 
-    #[tokio::test]
-    async fn tokens_of_public_keys_are_remembered_until_keys_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let set = folder.path().join("set");
-        let write = |kid: &str| {
-            // RFC 8037 A.1 and A.2.
+    /// RFC 8037 A.1 and A.2: a set with the public key, and what the private one signs.
+    struct Issuer(tempfile::TempDir);
+
+    impl Issuer {
+        fn new() -> (Self, Tokens) {
+            let issuer = Self(tempfile::tempdir().unwrap());
+            issuer.publish("a");
+            let jwks = vec![SecretSource::File(issuer.0.path().join("set"))];
+            let tokens = Tokens::open(&Settings { jwks, ..Settings::default() }).unwrap();
+            (issuer, tokens)
+        }
+
+        fn publish(&self, kid: &str) {
             let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
             let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"{x}"}}"#);
-            fs::write(&set, format!(r#"{{"keys":[{jwk}]}}"#)).unwrap();
-        };
-        write("a");
-        let jwks = vec![SecretSource::File(set.clone())];
-        let tokens = Tokens::open(&Settings { jwks, ..Settings::default() }).unwrap();
-        let d = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-        let seed = key::secret_bytes(d.as_bytes()).unwrap();
-        let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
-        let part = |text: &str| crate::access::base64url::encode(text.as_bytes());
-        let signed =
-            format!("{}.{}", part(r#"{"alg":"EdDSA","kid":"a"}"#), part(r#"{"exp":2000000000}"#));
-        let signature = pair.sign(signed.as_bytes());
-        let token = format!("{signed}.{}", crate::access::base64url::encode(signature.as_ref()));
+            fs::write(self.0.path().join("set"), format!(r#"{{"keys":[{jwk}]}}"#)).unwrap();
+        }
+
+        /// One of many tokens of key `a`.
+        fn token(&self, n: u64) -> String {
+            let d = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+            let seed = key::secret_bytes(d.as_bytes()).unwrap();
+            let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+            let part = |text: &str| base64url::encode(text.as_bytes());
+            let claims = part(&format!(r#"{{"exp":2000000000,"jti":"{n}"}}"#));
+            let signed = format!("{}.{claims}", part(r#"{"alg":"EdDSA","kid":"a"}"#));
+            let signature = pair.sign(signed.as_bytes());
+            format!("{signed}.{}", base64url::encode(signature.as_ref()))
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_of_public_keys_are_remembered_until_keys_change() {
+        let (issuer, tokens) = Issuer::new();
+        let token = issuer.token(1);
         let first = tokens.policy(&token).await.unwrap();
         assert!(Arc::ptr_eq(&first, &tokens.policy(&token).await.unwrap()), "remembered");
-        write("b");
+        let other = tokens.policy(&issuer.token(2)).await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &other), "by the whole token");
+        issuer.publish("b");
         assert_eq!(tokens.reload(), Ok(true));
         assert_eq!(tokens.policy(&token).await, Err(Refusal::KeyUnknown));
+    }
+
+    /// However many come, all are let in and so many are remembered; what is no good never is.
+    #[tokio::test]
+    async fn what_is_remembered_of_tokens_has_a_bound() {
+        let (issuer, tokens) = Issuer::new();
+        let remembered = async || {
+            let held = tokens.held();
+            held.verified.run_pending_tasks().await;
+            held.verified.entry_count()
+        };
+        let forged = format!("{}AA", &issuer.token(0)[..issuer.token(0).len() - 2]);
+        assert_eq!(tokens.policy(&forged).await, Err(Refusal::SignatureWrong));
+        assert_eq!(remembered().await, 0);
+        let policy = tokens.policy(&issuer.token(0)).await.unwrap();
+        assert_eq!(remembered().await, 1);
+        // As if so many had been checked; a signature of each would take a test minutes.
+        for n in 0..limits::VERIFIED_TOKENS + 500 {
+            let sum: Sum = Sha256::digest(n.to_be_bytes()).into();
+            tokens.held().verified.insert(sum, Arc::clone(&policy)).await;
+        }
+        for n in 1..20 {
+            assert!(tokens.policy(&issuer.token(n)).await.is_ok(), "{n}");
+        }
+        let most = remembered().await;
+        assert!((1..=limits::VERIFIED_TOKENS).contains(&most), "{most} are remembered");
     }
 
     #[test]
