@@ -22,7 +22,10 @@
 //! | [`probe`] | ffprobe's JSON, then its lines of packets |
 //! | [`compact_token`] | what a compact token's signature covers; it is put right |
 //! | [`jwt`] | a JWT's header, a line break, its claims; the signature is put right |
-//! | [`jwks`] | a set of JSON Web Keys |
+//! | [`token_text`] | a token as it comes |
+//! | [`session_cookie`] | what the signature of a session's cookie covers; it is put right |
+//! | [`propagate`] | a manifest whose URIs take a token along |
+//! | [`jwks`] | a set of JSON Web Keys, or a shared secret's file |
 //! | [`cpix`] | what a key server answers |
 //! | [`otlp`] | what a collector of spans answers |
 //! | [`carriers`] | a target, the values of Cookie and of Authorization, one a line |
@@ -42,7 +45,7 @@ pub use keys::cpix;
 pub use media::{fragment, movie, sample_entry, subsamples};
 pub use stored::{config, heads, pointer};
 pub use telemetry::otlp;
-pub use token::{carriers, compact_token, jwks, jwt};
+pub use token::{carriers, compact_token, jwks, jwt, propagate, session_cookie, token_text};
 pub use web::{conditions, forwarded, proxy, route};
 
 /// A target: its name and what it does with bytes.
@@ -64,10 +67,13 @@ pub const TARGETS: &[Target] = &[
     ("otlp", otlp),
     ("pointer", pointer),
     ("probe", probe),
+    ("propagate", propagate),
     ("proxy", proxy),
     ("remux", remux),
     ("route", route),
     ("said", said),
     ("sample_entry", sample_entry),
+    ("session_cookie", session_cookie),
     ("subsamples", subsamples),
+    ("token_text", token_text),
 ];
