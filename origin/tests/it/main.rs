@@ -23,6 +23,8 @@ mod telemetry;
 mod tls;
 mod token_access;
 mod token_handing;
+mod token_keys;
+mod token_scope;
 mod token_tool;
 mod tokens;
 mod upgrade;

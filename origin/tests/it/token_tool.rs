@@ -38,13 +38,15 @@ fn a_signed_url_is_explained() {
         let explain =
             |more: &[&str]| outcome(&[&["explain-token", "--config", &config][..], more].concat());
         // What is asked with it, whether it is good, and a part of what is said.
-        let table: [(&[&str], bool, &str); 8] = [
+        let master = "/main/movie/master.m3u8";
+        let table: [(&[&str], bool, &str); 9] = [
             (&[token], true, "paths      /main/movie/\n"),
             (&[signed], true, "request    /main/movie/master.m3u8\n"),
             (&[token, "--url", "/main/movie/manifest.mpd"], true, "height     at most 720\n"),
             (&[token, "--url", "/main/movie2/master.m3u8"], false, "refused: path_refused: "),
             (&[token, "--url", "/main/other/master.m3u8"], false, "refused: title_refused: "),
             (&[token, "--at-s", "4000000000"], false, "refused: token_expired: "),
+            (&[token, "--url", master, "--at-s", "4000000000"], false, "refused: token_expired: "),
             (&[&token[1..]], false, "refused: "),
             (&[token, "--url", "/main/movie/../x"], false, "no URL of this origin"),
         ];

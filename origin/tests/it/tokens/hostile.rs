@@ -5,8 +5,8 @@ use headwater_origin::access::policy::{Asked, Enforcer, Thing};
 use headwater_origin::limits;
 
 use super::issue::{
-    GONE, K1, K2, NOW_S, Pairs, SKEW_S, asked, compact_with, in_an_hour, outcome, outcome_at, raw,
-    resigned, text,
+    GONE, K1, K2, NOW_S, Pairs, SKEW_S, asked, class, compact_with, in_an_hour, outcome,
+    outcome_at, raw, resigned, text,
 };
 
 const HOUR: &str = r#""exp":1800003600"#;
@@ -68,6 +68,7 @@ fn claims_of_a_jwt_missing_or_wrong() {
             "ok",
         ),
     ];
+    class("claims of a JWT", table.iter().map(|case| case.2));
     for (name, claims, wanted) in table {
         assert_eq!(outcome(&pairs.good_jwt("k1", &claims), &keys), wanted, "{name}");
     }
@@ -106,6 +107,7 @@ fn claims_of_a_compact_token_missing_or_wrong() {
         ("no restriction", &[(0, b"x"), (8, &hour)], "token_malformed"),
         ("what informs", &[(8, &hour), (128, b"x"), (255, b"")], "ok"),
     ];
+    class("claims of a compact token", table.iter().map(|case| case.2));
     for (name, claims, wanted) in table {
         let token = base64url::encode(&raw(1, "k1", claims, K1));
         assert_eq!(outcome(&token, &keys), *wanted, "{name}");
@@ -142,6 +144,8 @@ fn times_at_their_boundaries() {
         ("the end of time is an end", None, last, last, "token_expired"),
         ("never", Some(last), last, 5, "token_not_yet_valid"),
     ];
+    let both = table.iter().chain(&table);
+    class("times, in both dialects", both.map(|case| case.4));
     for (name, from_s, until_s, now_s, wanted) in table {
         let nbf = from_s.map_or(String::new(), |s| format!(r#","nbf":{s}"#));
         let jwt = pairs.good_jwt("k1", &format!(r#"{{"exp":{until_s}{nbf}}}"#));
@@ -228,6 +232,7 @@ fn tokens_of_a_wrong_form() {
         ("a padded header", format!("{header}=.{claims}.{mac}"), "token_malformed"),
         ("only dots", "..".into(), "token_malformed"),
     ];
+    class("form", table.iter().map(|case| case.2));
     for (name, token, wanted) in table {
         assert_eq!(outcome(&token, &keys), wanted, "{name}: {token:?}");
     }
@@ -320,6 +325,7 @@ fn keys_and_algorithms_that_do_not_fit() {
         ("P-256", pairs.good_jwt("es", &claims), "ok"),
         ("Ed25519", pairs.good_jwt("ed", &claims), "ok"),
     ];
+    class("keys and algorithms", table.iter().map(|case| case.2));
     for (name, token, wanted) in table {
         assert_eq!(outcome(&token, &keys), wanted, "{name}");
     }
@@ -382,6 +388,7 @@ fn a_token_opens_nothing_else() {
         ("no session", Asked { session: None, ..good }, "session_refused"),
         ("another enforcer", Asked { enforcer: Enforcer::Cdn, ..good }, "enforcer_refused"),
     ];
+    class("replay", table.iter().map(|case| case.2));
     for (name, asked, wanted) in table {
         assert_eq!(outcome_at(&token, &keys, asked, NOW_S), *wanted, "{name}");
     }

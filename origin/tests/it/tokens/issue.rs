@@ -16,6 +16,9 @@ pub const K1: &[u8] = b"first secret of thirty-two bytes";
 pub const K2: &[u8] = b"other secret of thirty-two bytes";
 pub const GONE: &[u8] = b"an old secret of many more bytes than that";
 
+/// Hostile cases that make a class.
+const CLASS: usize = 12;
+
 /// Signs with public-key algorithms.
 pub struct Pairs {
     es: EcdsaKeyPair,
@@ -140,6 +143,12 @@ pub fn asked() -> Asked<'static> {
 
 pub fn parse(token: &str, keys: &Keys) -> Result<Policy, Refusal> {
     if jwt::looks_like_one(token) { jwt::parse(token, keys) } else { compact::parse(token, keys) }
+}
+
+/// Counts the hostile cases of a class, by what is wanted of each.
+pub fn class<'a>(name: &str, wanted: impl IntoIterator<Item = &'a str>) {
+    let hostile = wanted.into_iter().filter(|wanted| *wanted != "ok").count();
+    assert!(hostile >= CLASS, "{name}: {hostile} hostile cases, at least {CLASS} make a class");
 }
 
 /// The reason why a token does not open what is asked for; `ok` if it does.

@@ -71,6 +71,31 @@ fn changing_a_byte_refuses_a_token_of_a_public_key() {
     }
 }
 
+/// A token for one URL, and any other character in that URL.
+#[test]
+fn changing_any_byte_of_the_signed_path_refuses_a_request() {
+    let keys = keys();
+    let path = asked().path;
+    let title = path.find("/0193").unwrap();
+    for (token, signed) in [
+        (compact_with(&[(4, path.as_bytes())]), path.len()),
+        (compact_with(&[(3, &path.as_bytes()[..title])]), title),
+    ] {
+        assert_eq!(outcome(&token, &keys), "ok");
+        for at in 0..signed {
+            for other in (0..=0x7f).map(char::from).filter(|other| !path[at..].starts_with(*other))
+            {
+                let mut changed = path.to_owned();
+                changed.replace_range(at..=at, &other.to_string());
+                let about = Asked { path: &changed, ..asked() };
+                assert_eq!(outcome_at(&token, &keys, &about, NOW_S), "path_refused", "{changed:?}");
+            }
+            let about = Asked { path: &path[..at], ..asked() };
+            assert_eq!(outcome_at(&token, &keys, &about, NOW_S), "path_refused", "cut at {at}");
+        }
+    }
+}
+
 fn only<T: Clone + std::fmt::Debug + 'static>(
     one: impl Strategy<Value = T> + 'static,
 ) -> BoxedStrategy<Only<T>> {

@@ -5,7 +5,7 @@ use headwater_origin::access::carrier;
 use headwater_origin::access::policy::{Asked, Thing};
 use headwater_origin::route::Route;
 
-use super::issue::{NOW_S, Pairs, asked, compact_with, outcome_at};
+use super::issue::{NOW_S, Pairs, asked, class, compact_with, outcome_at};
 
 /// `refused` by the token where the path is a route, `no_route` where it never gets there.
 fn tried(token: &str, target: &str) -> &'static str {
@@ -53,6 +53,7 @@ fn paths_beside_a_folder() {
         ("/main/film /master.m3u8", "no_route"),
         ("main/film/master.m3u8", "no_route"),
     ];
+    class("paths", table.iter().map(|case| case.1));
     for (target, wanted) in table {
         assert_eq!(tried(&token, target), wanted, "{target:?}");
     }
@@ -61,7 +62,7 @@ fn paths_beside_a_folder() {
 /// Dot elements inside the folder would lead out of it: no route, whatever the token says.
 #[test]
 fn no_path_leads_out_of_a_folder() {
-    for path in [
+    let paths = [
         "/main/film/../other/master.m3u8",
         "/main/film/./master.m3u8",
         "/main/film//master.m3u8",
@@ -75,7 +76,9 @@ fn no_path_leads_out_of_a_folder() {
         "/main/film/master.m3u8#/other",
         "/main/film/\u{ff0e}\u{ff0e}/other/master.m3u8",
         "/main/film/~x/master.m3u8",
-    ] {
+    ];
+    class("paths that lead out", paths);
+    for path in paths {
         assert!(Route::parse(path).is_err(), "{path}");
     }
 }

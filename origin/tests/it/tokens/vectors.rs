@@ -32,6 +32,13 @@ fn check(key: &Key, message: &str, signature: &str) {
 }
 
 #[test]
+fn rfc_7515_c_base64url() {
+    let bytes = [3, 236, 255, 224, 193];
+    assert_eq!(base64url::encode(&bytes), "A-z_4ME");
+    assert_eq!(base64url::decode(b"A-z_4ME"), Some(bytes.to_vec()));
+}
+
+#[test]
 fn rfc_7515_a_1_hs256() {
     check(&key(HS256_JWK), &format!("{HS256_HEADER}.{JOE}"), HS256_MAC);
 }
