@@ -59,7 +59,9 @@ impl Protection {
     /// Whether players are handed keys as they are.
     #[must_use]
     pub fn gives_keys_away(&self) -> bool {
-        self.deliver_keys || self.systems.contains(&System::Clearkey)
+        self.deliver_keys
+            || self.scheme == Scheme::Aes128
+            || self.systems.contains(&System::Clearkey)
     }
 
     /// The settings that shape bytes; none where nothing is encrypted. Which keys there are is not
@@ -106,6 +108,9 @@ pub enum Scheme {
     Cenc,
     /// Common Encryption, AES-CBC of one block in ten (10.4).
     Cbcs,
+    /// HLS alone: AES-CBC of whole segments (RFC 8216 4.3.2.4), whose keys this origin hands out.
+    #[serde(rename = "aes-128")]
+    Aes128,
 }
 
 impl Scheme {
@@ -116,6 +121,7 @@ impl Scheme {
             Self::None => "none",
             Self::Cenc => "cenc",
             Self::Cbcs => "cbcs",
+            Self::Aes128 => "aes-128",
         }
     }
 }
@@ -173,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_words_are_those_of_the_file() {
-        for scheme in [Scheme::None, Scheme::Cenc, Scheme::Cbcs] {
+        for scheme in [Scheme::None, Scheme::Cenc, Scheme::Cbcs, Scheme::Aes128] {
             let word = toml::Value::try_from(scheme).expect("a word");
             assert_eq!(word.as_str(), Some(scheme.as_str()));
         }

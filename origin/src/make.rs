@@ -161,8 +161,8 @@ impl Planned {
         let (title, track) = (self.served.title(), self.served.track(&self.track)?);
         let clear = segment::read(&*store, title, track, &self.plan).await?;
         let body = match self.served.protection() {
-            None => clear,
-            Some(protection) => segment::protect(title, track, protection, &self.plan, &clear)?,
+            None => clear.into_iter().collect(),
+            Some(protection) => segment::protect(title, track, protection, &self.plan, clear)?,
         };
         Ok(Representation::of_media(self.facts, room.hold(&body)))
     }

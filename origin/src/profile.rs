@@ -90,6 +90,7 @@ fn cut(settings: &Settings) -> Cut {
         config::Scheme::None => Form::Clear,
         config::Scheme::Cenc => Form::Protected(Scheme::Cenc),
         config::Scheme::Cbcs => Form::Protected(Scheme::Cbcs),
+        config::Scheme::Aes128 => Form::Protected(Scheme::Aes128),
     };
     Cut { segment_ms: settings.segment_ms, form }
 }

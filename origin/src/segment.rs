@@ -1,6 +1,6 @@
 //! Media: from a plan to checked bytes. In the clear a segment is its source bytes as they lie in
-//! the store; nothing is copied. Under a key it has new heads, and a payload that is copied once
-//! and encrypted in place.
+//! the store; nothing is copied. Under a key it has new heads, and a payload that is encrypted
+//! where it lies: what came from several objects is put together first.
 
 use bytes::{Bytes, BytesMut};
 use headwater_packager::plan::{self, SegmentPlan};
@@ -18,7 +18,7 @@ pub async fn read(
     title: &Title,
     track: &Track,
     plan: &SegmentPlan,
-) -> Result<Slices, Failure> {
+) -> Result<Vec<Bytes>, Failure> {
     let mut parts = Vec::with_capacity(plan.reads.len());
     for read in &plan.reads {
         let object = &track.objects()[read.object];
@@ -36,7 +36,7 @@ pub async fn read(
         plan::verify(track, read, &bytes).map_err(|damage| damaged(&key, damage.to_string()))?;
         parts.push(bytes);
     }
-    Ok(parts.into_iter().collect())
+    Ok(parts)
 }
 
 /// Encrypts what was read.
@@ -45,12 +45,11 @@ pub fn protect(
     track: &Track,
     protection: &Protection,
     plan: &SegmentPlan,
-    clear: &Slices,
+    clear: Vec<Bytes>,
 ) -> Result<Slices, Failure> {
-    let mut bytes = BytesMut::with_capacity(clear.parts().iter().map(Bytes::len).sum());
-    clear.parts().iter().for_each(|part| bytes.extend_from_slice(part));
+    let bytes = together(clear, plan.len_bytes);
     let first = plan.reads.first().map_or(0, |read| read.fragments.start);
-    let made = protection.of(track).protector.fragments(track, first, bytes);
+    let made = protection.of(track).protector.segment(track, plan.number, first, bytes);
     let slices: Slices = made
         .map_err(|error| {
             let object = &track.objects()[plan.reads.first().map_or(0, |read| read.object)];
@@ -63,6 +62,23 @@ pub fn protect(
         return Err(Failure::Internal(detail));
     }
     Ok(slices)
+}
+
+/// All parts as one that may be written to, with room for the `len_bytes` that it will be. What the
+/// store gave as one piece is nobody else's, and is not copied.
+fn together(mut parts: Vec<Bytes>, len_bytes: u64) -> BytesMut {
+    if parts.len() == 1
+        && let Some(part) = parts.pop()
+    {
+        match part.try_into_mut() {
+            Ok(own) => return own,
+            Err(shared) => parts.push(shared),
+        }
+    }
+    let mut bytes = BytesMut::with_capacity(usize::try_from(len_bytes).unwrap_or_default());
+    // Each part goes when it was copied.
+    parts.into_iter().for_each(|part| bytes.extend_from_slice(&part));
+    bytes
 }
 
 fn damaged(key: &Key, detail: String) -> Failure {

@@ -107,7 +107,7 @@ pub fn playready_object(key_ids: &[KeyId], la_url: Option<&str>, scheme: Scheme)
 fn wrmheader(key_ids: &[KeyId], la_url: Option<&str>, scheme: Scheme) -> String {
     let algorithm = match scheme {
         Scheme::Cenc => "AESCTR",
-        Scheme::Cbcs => "AESCBC",
+        Scheme::Cbcs | Scheme::Aes128 => "AESCBC",
     };
     let mut text = String::from(
         "<WRMHEADER xmlns=\"http://schemas.microsoft.com/DRM/2007/03/PlayReadyHeader\" \

@@ -25,6 +25,8 @@ pub struct SourceRange {
 /// A media segment before any byte of it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentPlan {
+    /// The segment's number.
+    pub number: u32,
     /// In the order of the response.
     pub reads: Vec<SourceRange>,
     /// The response's length in bytes.
@@ -52,7 +54,8 @@ pub fn segment(timeline: &Timeline, track: &Track, number: u32) -> Option<Segmen
     let content_tag = track
         .rows(segment.fragments.clone())
         .fold(0, |tag, row| crc32c::crc32c_append(tag, &row.crc32c.to_be_bytes()));
-    Some(SegmentPlan { reads, len_bytes: timeline.segment_bytes(track, &segment), content_tag })
+    let len_bytes = timeline.segment_bytes(track, &segment);
+    Some(SegmentPlan { number, reads, len_bytes, content_tag })
 }
 
 /// Checks the bytes of one read against the rows they must match.

@@ -1,4 +1,5 @@
-//! Protected media: from a clear segment's source bytes to encrypted ones (ISO/IEC 23001-7).
+//! Protected media: from a clear segment's source bytes to encrypted ones (ISO/IEC 23001-7, and
+//! AES-128 of HLS, which encrypts segments whole).
 //!
 //! The lengths of everything are known from heads alone. A segment's bytes are made in two passes:
 //! the first finds what is encrypted and writes new moofs, the second encrypts the payload where it
@@ -29,14 +30,18 @@ pub enum Scheme {
     Cenc,
     /// AES-CBC of one block in ten of slice data, one IV for the track (10.4).
     Cbcs,
+    /// AES-CBC of init and media segments whole, each with an IV of its own and padded (8216bis
+    /// 4.4.4.4): HLS alone. Boxes and samples stay as they are inside.
+    Aes128,
 }
 
 impl Scheme {
-    /// scheme_type of schm.
+    /// scheme_type of schm; for whole segments a name that no box has.
     pub fn fourcc(self) -> [u8; 4] {
         match self {
             Self::Cenc => *b"cenc",
             Self::Cbcs => *b"cbcs",
+            Self::Aes128 => *b"a128",
         }
     }
 
@@ -47,13 +52,18 @@ impl Scheme {
     fn tail(self) -> Tail {
         match self {
             Self::Cenc => Tail::Aligned,
-            Self::Cbcs => Tail::Left,
+            Self::Cbcs | Self::Aes128 => Tail::Left,
         }
     }
 
     /// Bytes that a fragment's moof grows by; the payload keeps its length.
     fn added_bytes(self, is_video: bool, row: Row) -> u64 {
-        self.aux(is_video).added_bytes(row.samples.into(), row.map_entries.into()) as u64
+        match self {
+            Self::Aes128 => 0,
+            Self::Cenc | Self::Cbcs => {
+                self.aux(is_video).added_bytes(row.samples.into(), row.map_entries.into()) as u64
+            }
+        }
     }
 }
 
@@ -68,6 +78,22 @@ pub enum Form {
 }
 
 impl Form {
+    /// Bytes of a segment whose fragments are this long together.
+    pub fn segment_bytes(self, fragments_bytes: u64) -> u64 {
+        match self {
+            Self::Protected(Scheme::Aes128) => {
+                fragments_bytes + u64::from(padding(fragments_bytes % BLOCK_BYTES as u64))
+            }
+            Self::Clear | Self::Protected(_) => fragments_bytes,
+        }
+    }
+
+    /// Whether a fragment's first sample can be read out of its segment by its range alone. What
+    /// is encrypted whole can only be decrypted from its beginning.
+    pub fn has_ranges(self) -> bool {
+        self != Self::Protected(Scheme::Aes128)
+    }
+
     /// Bytes of a fragment.
     pub fn fragment_bytes(self, is_video: bool, row: Row) -> u64 {
         u64::from(row.size_bytes) + self.added_bytes(is_video, row)
@@ -133,8 +159,33 @@ impl Protector {
         (self.scheme == Scheme::Cbcs).then_some(self.iv)
     }
 
+    /// The IV of segment `number`, or of the init segment as number 0, where each has its own.
+    pub fn segment_iv(&self, number: u32) -> Option<[u8; BLOCK_BYTES]> {
+        (self.scheme == Scheme::Aes128).then(|| {
+            // One block under the key: as unforeseeable as the key is, and never the same twice.
+            let mut iv = self.iv;
+            iv.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(byte, n)| *byte ^= n);
+            self.cipher.cbc([0; BLOCK_BYTES], &mut iv, [whole_blocks(BLOCK_BYTES)].into_iter());
+            iv
+        })
+    }
+
+    /// A segment's slices as they leave: number 0 is the init segment.
+    fn whole(&self, number: u32, mut bytes: BytesMut) -> Bytes {
+        let padding = padding((bytes.len() % BLOCK_BYTES) as u64);
+        bytes.extend(std::iter::repeat_n(padding, padding.into()));
+        if let Some(iv) = self.segment_iv(number) {
+            let blocks = whole_blocks(bytes.len());
+            self.cipher.cbc(iv, &mut bytes, [blocks].into_iter());
+        }
+        bytes.freeze()
+    }
+
     /// The init segment; `pssh` are whole boxes.
     pub fn init(&self, track: &Track, pssh: &[u8]) -> Result<Bytes, Error> {
+        if self.scheme == Scheme::Aes128 {
+            return Ok(self.whole(0, BytesMut::from(&track.init()[..])));
+        }
         let patterned = self.scheme == Scheme::Cbcs && self.is_video;
         let encryption = Encryption {
             scheme: self.scheme.fourcc(),
@@ -143,6 +194,23 @@ impl Protector {
             constant_iv: self.constant_iv(),
         };
         protection::init(track.init(), &encryption, pssh).map(Bytes::from)
+    }
+
+    /// Encrypts segment `number` of `track`, which begins with fragment `first` and whose checked
+    /// bytes are `clear`.
+    ///
+    /// An error means that heads and media contradict each other.
+    pub fn segment(
+        &self,
+        track: &Track,
+        number: u32,
+        first: u32,
+        clear: BytesMut,
+    ) -> Result<Vec<Bytes>, Error> {
+        match self.scheme {
+            Scheme::Aes128 => Ok(vec![self.whole(number, clear)]),
+            Scheme::Cenc | Scheme::Cbcs => self.fragments(track, first, clear),
+        }
     }
 
     /// Encrypts consecutive fragments of `track` from `first` on, whose checked bytes are `clear`,
@@ -175,6 +243,18 @@ impl Protector {
         segment.encrypt(&mut clear);
         Ok(segment.slices(clear))
     }
+}
+
+/// PKCS #7 (RFC 5652 6.3): 1 to 16 bytes, each of that value, behind what fills its last block so
+/// far with `over_bytes`.
+fn padding(over_bytes: u64) -> u8 {
+    let bytes = BLOCK_BYTES as u64 - over_bytes;
+    u8::try_from(bytes).expect("at most a block")
+}
+
+/// One chain over all of `len_bytes`.
+fn whole_blocks(len_bytes: usize) -> Chain {
+    Chain { start: 0, blocks: len_bytes / BLOCK_BYTES, stride_bytes: BLOCK_BYTES }
 }
 
 /// 16 bytes that belong to a key, scheme, version and track, and to nothing else.
@@ -222,7 +302,7 @@ struct Made {
 impl<'a> Segment<'a> {
     fn new(by: &'a Protector, sample: u32) -> Self {
         let work = match by.scheme {
-            Scheme::Cbcs => Work::Cbc(Vec::new()),
+            Scheme::Cbcs | Scheme::Aes128 => Work::Cbc(Vec::new()),
             Scheme::Cenc => Work::Ctr(Vec::new()),
         };
         let (map, fragments) = (Vec::new(), Vec::new());

@@ -124,10 +124,11 @@ impl Timeline {
     pub fn segment_bytes(&self, track: &Track, segment: &Segment) -> u64 {
         match self.form {
             Form::Clear => segment.clear_bytes(),
-            Form::Protected(_) => track
-                .rows(segment.fragments.clone())
-                .map(|row| self.form.fragment_bytes(track.is_video(), row))
-                .sum(),
+            Form::Protected(_) => {
+                let rows = track.rows(segment.fragments.clone());
+                let fragments = rows.map(|row| self.form.fragment_bytes(track.is_video(), row));
+                self.form.segment_bytes(fragments.sum())
+            }
         }
     }
 

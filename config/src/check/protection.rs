@@ -12,14 +12,17 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
         let key = |key: &str| format!("profiles.{name}.protection.{key}");
         if profile.protection.is_on() {
             check_keys(config, &profile.protection, &key, found);
-            check_systems(profile, &key, found);
+            match profile.protection.scheme {
+                Scheme::Aes128 => check_whole(config, profile, &key, found),
+                Scheme::None | Scheme::Cenc | Scheme::Cbcs => check_systems(profile, &key, found),
+            }
             check_addresses(&profile.protection, &key, found);
             check_delivery(profile, &key, found);
         } else if profile.protection != Protection::default() {
             found.warning(
                 key("scheme"),
                 "\"none\" encrypts nothing, and the settings beside it have no effect".to_owned(),
-                "write \"cbcs\" or \"cenc\", or remove them",
+                "write \"cbcs\", \"cenc\" or \"aes-128\", or remove them",
             );
         }
     }
@@ -56,6 +59,45 @@ fn check_keys(
             key("keys"),
             format!("there is no [keys.{name}]"),
             "write it, or name one that is there",
+        );
+    }
+}
+
+/// Segments encrypted whole: DASH has no word for them, and no licence system.
+fn check_whole(
+    config: &Config,
+    profile: &Profile,
+    key: &dyn Fn(&str) -> String,
+    found: &mut Findings,
+) {
+    let protection = &profile.protection;
+    if profile.offers(Format::Dash) {
+        found.error(
+            key("scheme"),
+            "\"aes-128\" is for HLS alone, and the profile offers \"dash\"".to_owned(),
+            "write formats = [\"hls\"], or scheme = \"cbcs\"",
+        );
+    }
+    if let Some(system) = protection.systems.first() {
+        found.error(
+            key("systems"),
+            format!("\"{}\" knows nothing of scheme = \"aes-128\"", system.as_str()),
+            "remove it, or write scheme = \"cbcs\"",
+        );
+    }
+    if !protection.deliver_keys {
+        found.error(
+            key("deliver_keys"),
+            "scheme = \"aes-128\", and nobody hands its keys out".to_owned(),
+            "write deliver_keys = true, and protect the profile with access.enforced_by",
+        );
+    }
+    let provider = protection.keys.as_ref().and_then(|name| config.keys.get(name));
+    if provider.is_some_and(|provider| provider.provider == ProviderKind::Cpix) {
+        found.error(
+            key("keys"),
+            "a key server has no keys for scheme = \"aes-128\"".to_owned(),
+            "write a provider that is \"derived\" or \"static\"",
         );
     }
 }
@@ -263,7 +305,7 @@ mod tests {
             (
                 "nothing to protect",
                 one("systems = [\"common\"]"),
-                "warning: `profiles.p.protection.scheme`: \"none\" encrypts nothing, and the settings beside it have no effect; write \"cbcs\" or \"cenc\", or remove them",
+                "warning: `profiles.p.protection.scheme`: \"none\" encrypts nothing, and the settings beside it have no effect; write \"cbcs\", \"cenc\" or \"aes-128\", or remove them",
             ),
             (
                 "no keys",
@@ -324,6 +366,51 @@ mod tests {
             .join("\n");
         let said = "error: `profiles.p.protection.deliver_keys`: deliver_keys = true gives away the keys that \"widevine\" keeps from viewers";
         assert!(both.starts_with(said), "{both}");
+    }
+
+    #[test]
+    fn whole_segments_are_for_hls_and_keys_that_are_handed_out() {
+        let of = |formats: &str, settings: &str, provider: &str| {
+            let access = "[profiles.p.access]\nenforced_by = \"origin\"\n";
+            let toml = format!(
+                "[profiles.p]\nformats = [{formats}]\n{access}[profiles.p.protection]\n\
+                 scheme = \"aes-128\"\nkeys = \"k\"\n{settings}\n[keys.k]\n{provider}\n"
+            );
+            let mut got = found(&toml);
+            got.retain(|line| line.contains(".protection."));
+            got.join("\n")
+        };
+        let (hls, given, master) = ("\"hls\"", "deliver_keys = true", "master = \"env:A\"");
+        let table = [
+            (hls, given, master, ""),
+            (
+                "\"hls\", \"dash\"",
+                given,
+                master,
+                "error: `profiles.p.protection.scheme`: \"aes-128\" is for HLS alone, and the profile offers \"dash\"; write formats = [\"hls\"], or scheme = \"cbcs\"",
+            ),
+            (
+                hls,
+                "deliver_keys = true\nsystems = [\"clearkey\"]",
+                master,
+                "error: `profiles.p.protection.systems`: \"clearkey\" knows nothing of scheme = \"aes-128\"; remove it, or write scheme = \"cbcs\"",
+            ),
+            (
+                hls,
+                "",
+                master,
+                "error: `profiles.p.protection.deliver_keys`: scheme = \"aes-128\", and nobody hands its keys out; write deliver_keys = true, and protect the profile with access.enforced_by",
+            ),
+            (
+                hls,
+                given,
+                "provider = \"cpix\"\nurl = \"https://a/\"",
+                "error: `profiles.p.protection.keys`: a key server has no keys for scheme = \"aes-128\"; write a provider that is \"derived\" or \"static\"",
+            ),
+        ];
+        for (formats, settings, provider, wanted) in table {
+            assert_eq!(of(formats, settings, provider), wanted, "{settings}");
+        }
     }
 
     #[test]

@@ -11,14 +11,16 @@ use crate::time;
 use crate::timeline::Timeline;
 use crate::title::Track;
 
-/// The I-frame playlist of a video track; `None` for audio, and for video in which a fragment may
-/// start without an IDR picture.
+/// The I-frame playlist of a video track; `None` for audio, for video in which a fragment may
+/// start without an IDR picture, and where segments are encrypted whole: a range of one has no
+/// padding of its own, and its IV would be the cipher block before it (8216bis 4.4.4.4 restarts
+/// AES-128 with each segment, and here a range is one).
 pub fn iframes(
     timeline: &Timeline,
     track: &Track,
     protection: Option<&Protection>,
 ) -> Option<Vec<u8>> {
-    if !track.is_video() || !track.is_independent() {
+    if !track.is_video() || !track.is_independent() || !timeline.form().has_ranges() {
         return None;
     }
     let fragments = usize::try_from(track.fragments()).expect("u32 fits");

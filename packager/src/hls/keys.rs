@@ -24,6 +24,13 @@ pub(super) fn of_track(protection: &Protection, track: &ProtectedTrack) -> Strin
     to
 }
 
+/// The key of one segment, or of the init segment as number 0, where each has an IV of its own:
+/// always said, for a player would take the media sequence number for it.
+pub(super) fn of_segment(track: &ProtectedTrack, number: u32) -> Option<String> {
+    let iv = hex(track.protector.segment_iv(number)?);
+    Some(format!("#EXT-X-KEY:METHOD=AES-128,URI=\"key\",IV=0x{iv}\n"))
+}
+
 /// Each key once, for players that ask for licences before they open a playlist. Without IVs: each
 /// track has its own; and without raw keys: Shaka Player would fetch them all before it chooses a
 /// variant, and give up where one is refused.
@@ -104,6 +111,7 @@ impl Key<'_> {
         let method = match scheme {
             Scheme::Cbcs => "SAMPLE-AES",
             Scheme::Cenc => "SAMPLE-AES-CTR",
+            Scheme::Aes128 => "AES-128",
         };
         let _ = write!(to, "#{}:METHOD={method},URI=\"{uri}\"", self.tag);
         if let Some(id) = id {

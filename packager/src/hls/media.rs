@@ -17,11 +17,16 @@ pub fn media(timeline: &Timeline, track: &Track, protection: Option<&Protection>
     if track.is_independent() {
         push(&mut to, "#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
+    let protected = protection.map(|protection| (protection, protection.of(track)));
+    let own_key = |number| protected.and_then(|(_, track)| keys::of_segment(track, number));
+    // A key applies to every map after it: one stands before a map that is encrypted itself.
+    push(&mut to, &own_key(0).unwrap_or_default());
     push(&mut to, "#EXT-X-MAP:URI=\"init.mp4\"\n");
-    if let Some(protection) = protection {
-        push(&mut to, &keys::of_track(protection, protection.of(track)));
+    if let Some((protection, track)) = protected {
+        push(&mut to, &keys::of_track(protection, track));
     }
     for segment in timeline.segments_of(track) {
+        push(&mut to, &own_key(segment.number).unwrap_or_default());
         push(&mut to, "#EXTINF:");
         push_seconds(&mut to, segment.duration_us(track.timescale()));
         push(&mut to, ",\n");

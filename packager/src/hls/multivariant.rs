@@ -53,7 +53,8 @@ pub fn multivariant(
         }
         groups.iter().for_each(|group| stream_inf(&mut to, video, Some(group), prefix));
     }
-    for video in videos.iter().filter(|v| v.track.is_independent()) {
+    let has_iframes = |v: &&Rendition<'_>| v.track.is_independent() && timeline.form().has_ranges();
+    for video in videos.iter().filter(has_iframes) {
         iframe_stream_inf(&mut to, video, prefix);
     }
     to.into_bytes()

@@ -65,6 +65,20 @@ fn protected_manifests_are_as_reviewed() {
 }
 
 #[test]
+fn playlists_of_whole_encrypted_segments_are_as_reviewed() {
+    let rate = (24_000, 1001);
+    let gops = [48, 48, 48, 48];
+    let made =
+        make(&[video("v360", 360, rate, &gops, 1000), audio("a-en", Some("en"), rate, &gops)]);
+    let timeline = Timeline::new(&made.title, 6000, Form::Protected(Scheme::Aes128));
+    let protection = protection(&made.title, Scheme::Aes128, &[]);
+    let protected = Some(&protection);
+    let track = made.title.track(&"v360".parse().unwrap()).unwrap();
+    golden("aes-128/master.m3u8", &hls::multivariant(&made.title, &timeline, protected, ""));
+    golden("aes-128/v360.m3u8", &hls::media(&timeline, track, protected));
+}
+
+#[test]
 fn renditions_with_timelines_of_their_own_say_so() {
     let made = make(&[
         video("v720", 720, (25, 1), &[50, 50, 50, 20], 4000),

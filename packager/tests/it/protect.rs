@@ -180,6 +180,25 @@ fn protector(scheme: Scheme, track: &Track) -> Protector {
     Protector::new(scheme, &ContentKey::new(KEY), KEY_ID, VERSION, track).unwrap()
 }
 
+/// AES-128-CBC with PKCS #7, block by block.
+fn unpadded(key: &[u8; 16], iv: [u8; 16], bytes: &[u8]) -> Vec<u8> {
+    let cipher = Aes128::new(key.into());
+    let mut last = iv;
+    let mut clear = Vec::new();
+    for block in bytes.chunks(16) {
+        let hidden: [u8; 16] = block.try_into().expect("whole blocks");
+        let mut block = hidden.into();
+        cipher.decrypt_block(&mut block);
+        clear.extend(block.iter().zip(last).map(|(a, b)| a ^ b));
+        last = hidden;
+    }
+    let padding = *clear.last().expect("padding at least");
+    let data = clear.len() - usize::from(padding);
+    assert!((1..=16).contains(&padding) && clear[data..].iter().all(|byte| *byte == padding));
+    clear.truncate(data);
+    clear
+}
+
 fn samples_of(media: &[u8], track: &Track, i: u32) -> Vec<Vec<u8>> {
     let from = usize::try_from(track.position(i).bytes).unwrap();
     let fragment = &media[from..];
@@ -284,6 +303,46 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// Encrypted whole: by what a playlist says of it alone, each segment and the init are found
+    /// again; lengths are those that heads promise, and no two IVs are the same.
+    #[test]
+    fn whole_segments_are_found_by_their_playlist(
+        (video, fragments) in any_fragments(), segment_ms in 1..4000u32,
+    ) {
+        let (title, media) = title(&fragments, video);
+        let track = &title.tracks()[0];
+        let timeline = Timeline::new(&title, segment_ms, Form::Protected(Scheme::Aes128));
+        let protection = common::protection(&title, Scheme::Aes128, &[]);
+        let protector = &protection.of(track).protector;
+        let key = protection.of(track).key.expose();
+        let playlist = String::from_utf8(hls::media(&timeline, track, Some(&protection))).unwrap();
+        let (mut iv, mut ivs) = (None, Vec::new());
+        for line in playlist.lines() {
+            if let Some(rest) = line.strip_prefix("#EXT-X-KEY:METHOD=AES-128,URI=\"key\",IV=0x") {
+                let next = u128::from_str_radix(rest, 16).unwrap();
+                prop_assert!(!ivs.contains(&next), "{}", playlist);
+                ivs.push(next);
+                iv = Some(next.to_be_bytes());
+            } else if line == "#EXT-X-MAP:URI=\"init.mp4\"" {
+                let init = protection.init(track).unwrap();
+                prop_assert_eq!(unpadded(key, iv.take().expect("a key"), &init), &track.init()[..]);
+            } else if let Some(number) = line.strip_suffix(".m4s") {
+                let number = number.parse().unwrap();
+                let segment = timeline.segment(track, number).unwrap();
+                let bytes = |at: u64| usize::try_from(at).unwrap();
+                let clear = &media[bytes(segment.start.bytes)..bytes(segment.end.bytes)];
+                let first = segment.fragments.start;
+                let made = protector.segment(track, number, first, BytesMut::from(clear)).unwrap();
+                let made = made.concat();
+                let plan = plan::segment(&timeline, track, number).unwrap();
+                prop_assert_eq!(plan.len_bytes, made.len() as u64);
+                prop_assert_eq!(unpadded(key, iv.take().expect("a key"), &made), clear);
+            }
+        }
+        prop_assert_eq!(u32::try_from(ivs.len()).unwrap(), timeline.segments() + 1);
+        prop_assert!(hls::iframes(&timeline, track, Some(&protection)).is_none());
     }
 
     /// cenc: no counter block is ever used for two blocks of a track.

@@ -14,9 +14,12 @@ function profile(name, { access = '', scheme = name, handed = true, more = '' })
   );
 }
 
-/** Profiles `cbcs` and `cenc`, for everybody. @param {string} store a store's URL */
+/** Profiles `cbcs`, `cenc` and `whole` (aes-128), for everybody. @param {string} store a store's URL */
 export function startOpen(store) {
-  return start(store, KEYS + profile('cbcs', {}) + profile('cenc', {}));
+  const whole =
+    `[profiles.whole]\nsegment_ms = ${SEGMENT_S * 1000}\nformats = ["hls"]\n` +
+    `[profiles.whole.protection]\nscheme = "aes-128"\nkeys = "main"\ndeliver_keys = true\n`;
+  return start(store, KEYS + profile('cbcs', {}) + profile('cenc', {}) + whole);
 }
 
 /** Profile `cbcs` for who shows a token, and `kept`, which tells no key. @param {string} store a store's URL */

@@ -26,6 +26,10 @@ fn origins(title: &Title, segment_ms: u32) -> (Origin, Origin) {
              systems = [\"clearkey\"]\ndeliver_keys = true\n"
         );
     }
+    toml += &format!(
+        "[profiles.whole]\nsegment_ms = {segment_ms}\nformats = [\"hls\"]\n\
+         [profiles.whole.protection]\nscheme = \"aes-128\"\nkeys = \"main\"\ndeliver_keys = true\n"
+    );
     let master = ("MASTER", "000102030405060708090a0b0c0d0e0f");
     let mut protected = Origin::launch(&toml, &[master]);
     protected.wait_until_ready();
@@ -101,6 +105,41 @@ fn decrypted_by_ffmpeg_every_sample_is_the_clear_one() {
                 assert!(differ * 20 > shown.len(), "{protected}: {differ} of {}", shown.len());
             }
         }
+    }
+}
+
+/// Encrypted whole: openssl finds every byte of init and segments by what a playlist says, ffmpeg
+/// plays it as it plays the clear one, and nothing leads to I-frames that nobody could decrypt.
+#[test]
+fn whole_segments_are_the_clear_ones_to_openssl_and_ffmpeg() {
+    let title = Rate::Pal.title();
+    let (clear, protected) = origins(title, 2000);
+    let (clear_web, web) = (clear.web(), protected.web());
+    let (all, hidden) = (master(clear_web, "clear", title), master(web, "whole", title));
+    assert!(!hidden.text.contains("I-FRAME") && !hidden.text.contains("KEY"), "{}", hidden.text);
+    let folder = scratch::folder();
+    for (clear, hidden) in all.all_media(clear_web).iter().zip(&hidden.all_media(web)) {
+        assert_eq!(hidden.extinfs(), clear.extinfs());
+        let key = key(web, hidden);
+        let ivs = hidden.text.lines().filter_map(|line| line.split_once(",IV=0x"));
+        let ivs: Vec<_> = ivs.map(|(_, iv)| iv.to_owned()).collect();
+        let paths = |media: &Media| [vec![media.init_path()], media.segment_paths()].concat();
+        assert_eq!(ivs.len(), paths(hidden).len(), "{}", hidden.text);
+        for ((hidden, clear), iv) in paths(hidden).iter().zip(&paths(clear)).zip(&ivs) {
+            let file = folder.path().join("hidden");
+            fs::write(&file, web.body(hidden)).unwrap();
+            let mut openssl = run::command("openssl");
+            openssl.args(["enc", "-d", "-aes-128-cbc", "-K", &key, "-iv", iv, "-in"]).arg(&file);
+            let ran = run::finish(&mut openssl);
+            assert!(ran.status.success(), "{hidden}: {}", String::from_utf8_lossy(&ran.stderr));
+            assert_eq!(ran.stdout, clear_web.body(clear), "{hidden}");
+        }
+        let played = |web: &Web, media: &Media| {
+            let url = web.url(&media.path);
+            let args = ["-i", &url, "-c", "copy", "-f", "framemd5", "-"];
+            String::from_utf8(ffmpeg::ffmpeg(&args)).unwrap()
+        };
+        assert_eq!(played(web, hidden), played(clear_web, clear));
     }
 }
 
