@@ -18,9 +18,9 @@ mod ahead;
 mod body;
 mod door;
 mod exchange;
-mod request_body;
 mod h1;
 mod h2;
+mod request_body;
 mod wire;
 
 use std::convert::Infallible;

@@ -50,11 +50,20 @@ impl Service {
         }
         let mut keys = Vec::new();
         let mut refused = Failure::UnknownKey;
-        for wanted in licence::wanted(&request.body)? {
-            let with_key = |track: &&ProtectedTrack| track.protector.key_id() == wanted;
-            let Some(track) = protection.tracks().iter().find(with_key) else { continue };
+        let wanted = licence::wanted(&request.body)?;
+        let is_wanted = |track: &&ProtectedTrack| wanted.contains(&track.protector.key_id());
+        // A token is looked at once for each label, however many ids are asked for; a key that
+        // labels share goes to whom any of them is permitted.
+        let mut labels: Vec<Label> = Vec::new();
+        for track in protection.tracks().iter().filter(is_wanted) {
+            if labels.contains(&track.label) {
+                continue;
+            }
+            labels.push(track.label);
+            let id = track.protector.key_id();
             match permitted(track.label).await {
-                Ok(()) => keys.push((wanted, &track.key)),
+                Ok(()) if keys.iter().all(|(given, _)| *given != id) => keys.push((id, &track.key)),
+                Ok(()) => {}
                 Err(failure) => refused = failure,
             }
         }

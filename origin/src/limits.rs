@@ -24,6 +24,8 @@ pub const CPIX_KEYS: usize = 64;
 pub const CPIX_VALUE_BYTES: usize = 64;
 /// Requests to one key server at a time; others wait.
 pub const KEY_REQUESTS: usize = 16;
+/// How long a key server that could not be asked is left alone.
+pub const KEY_TROUBLE: Duration = Duration::from_secs(1);
 /// Mean pause before a key server is asked a second time.
 pub const KEY_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How often that pause is doubled at most.

@@ -3,6 +3,7 @@
 //! ```text
 //! request -> route -> OPTIONS answered -> profile and access, rev and format -> response cache
 //!         -> opened title, admitted? -> plan -> store, checked -> cache -> respond
+//!                                   `-> keys, for whom they may be told: kept nowhere
 //! ```
 //!
 //! Nothing here knows a codec or looks at a clock: `now` comes in.

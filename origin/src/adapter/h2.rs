@@ -118,7 +118,8 @@ where
 
 fn builder<A>(line: &Line<A>) -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
-    // Twice the limit: `exchange` refuses what is above it, and counts. No body is ever read.
+    // Twice the limit: `exchange` refuses what is above it, and counts. One body is ever
+    // read, of a few KiB.
     let list_bytes = u32::try_from(line.terms.max_header_bytes * 2).unwrap_or(u32::MAX);
     builder
         .max_header_list_size(list_bytes)

@@ -73,9 +73,16 @@ impl Provider for StaticFile {
         };
         part(b"headwater static keys");
         part(domain.as_bytes());
-        for entry in self.keys.of(title).flatten() {
-            let labels = entry.labels.as_ref().map(|labels| labels.iter().map(|l| l.as_str()));
-            part(labels.map(|l| l.collect::<Vec<_>>().join(",")).unwrap_or_default().as_bytes());
+        // Two entries for the same are refused, so their order in the file tells nothing.
+        let mut entries: Vec<_> = self.keys.of(title).flatten().collect();
+        entries.sort_unstable_by_key(|entry| (entry.key.id.0, entry.period, entry.labels.clone()));
+        for entry in entries {
+            let labels = entry.labels.as_ref().map(|labels| {
+                let mut labels: Vec<_> = labels.iter().map(|label| label.as_str()).collect();
+                labels.sort_unstable();
+                labels.join(",")
+            });
+            part(labels.unwrap_or_default().as_bytes());
             part(entry.period.map(|p| p.to_string()).unwrap_or_default().as_bytes());
             part(&entry.key.id.0);
             part(entry.key.key.expose());
@@ -352,6 +359,11 @@ mod tests {
         assert_ne!(base, of(&[entry("film", "\"label\": \"SD\",", 1)]), "another label");
         assert_ne!(base, of(&[entry("film", "", 1), entry("fi*", "", 2)]), "its own beginning");
         assert_ne!(base, provider(&[entry("film", "", 1)]).identity("vi", &film), "another domain");
+        let [sd, hd] = [("SD", 1), ("HD", 2)]
+            .map(|(label, n)| entry("film", &format!("\"label\": \"{label}\","), n));
+        assert_eq!(of(&[sd.clone(), hd.clone()]), of(&[hd, sd]), "another order");
+        let labels = |labels: &str| of(&[entry("film", &format!("\"label\": [{labels}],"), 1)]);
+        assert_eq!(labels("\"SD\", \"HD\""), labels("\"HD\", \"SD\""), "labels in another order");
     }
 
     #[tokio::test]

@@ -309,9 +309,18 @@ async fn what_a_server_can_do_wrong() {
         let row = Failure::from(error).row();
         assert_eq!(row.status.as_u16(), status, "{name}");
         assert!(!row.detail.contains("127.0.0.1"), "{name}: clients are told no address");
-        // What went wrong is not kept.
+        // A server in trouble is left alone for a moment, for other titles too; what went wrong is
+        // not kept for longer, and an answer that was no good is not kept at all.
+        let asked = server.count();
         server.be(Mode::Well);
-        assert!(ask(&cpix, "film", LABELS).await.is_ok(), "{name}, and well again");
+        let rests = kind != Kind::Wrong;
+        assert_eq!(ask(&cpix, "other", LABELS).await.is_err(), rests, "{name}");
+        assert_eq!(server.count() == asked, rests, "{name}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while ask(&cpix, "film", LABELS).await.is_err() {
+            assert!(Instant::now() < deadline, "{name}, and well again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
@@ -328,6 +337,28 @@ async fn a_silent_server_is_waited_for_no_longer_than_was_set() {
     assert!(before.elapsed() >= Duration::from_millis(400));
     assert_eq!(server.count(), 2);
     assert_eq!(Failure::from(error).row().status.as_u16(), 504);
+}
+
+/// More titles than have a turn: the last of them waits for its turn once, and not for all others'
+/// tries, and nobody starts a round of tries after another's has failed.
+#[tokio::test]
+async fn a_silent_server_holds_nobody_for_long() {
+    const TITLES: usize = 40;
+    let server = Server::start(&[Mode::Silent]);
+    let mut settings = server.settings();
+    (settings.timeout_ms, settings.retries) = (300, 1);
+    let cpix = open(&settings);
+    let asked: Vec<_> = (0..TITLES)
+        .map(|n| {
+            let cpix = cpix.clone();
+            tokio::spawn(async move { ask(&cpix, &format!("film{n}"), LABELS).await.unwrap_err() })
+        })
+        .collect();
+    for task in asked {
+        assert_eq!(task.await.unwrap().kind, Kind::Timeout);
+    }
+    // 16 have a turn, each tries twice.
+    assert!(server.count() <= 32, "{} requests", server.count());
 }
 
 #[tokio::test]

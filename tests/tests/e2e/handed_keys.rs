@@ -162,7 +162,9 @@ fn keys_go_to_whom_a_token_permits_them() {
     }
     let clearkey = format!("/~{all}{folder}/clearkey");
     for method in [Method::GET, Method::HEAD, Method::PUT] {
-        assert_eq!(web.ask(method.clone(), &clearkey, &[]).status, 405, "{method}");
+        let refused = web.ask(method.clone(), &clearkey, &[]);
+        assert_eq!(refused.status, 405, "{method}");
+        assert_eq!(refused.header("allow"), Some("POST, OPTIONS"), "{method}");
     }
     assert_eq!(web.ask(Method::POST, &format!("/~{all}{folder}/{video}/key"), &[]).status, 405);
 

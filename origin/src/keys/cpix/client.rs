@@ -2,7 +2,8 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use headwater_config::{KeyProvider, Name};
@@ -30,6 +31,8 @@ pub(super) struct Client {
     timeout: Duration,
     retries: u32,
     turns: Semaphore,
+    /// The last trouble that was the server's own, and until when it is believed.
+    trouble: Mutex<Option<(Instant, KeyError)>>,
 }
 
 impl Client {
@@ -44,6 +47,7 @@ impl Client {
             timeout: Duration::from_millis(settings.timeout_ms.into()),
             retries: settings.retries,
             turns: Semaphore::new(limits::KEY_REQUESTS),
+            trouble: Mutex::new(None),
         })
     }
 
@@ -61,10 +65,36 @@ impl Client {
         KeyError { kind, provider: self.name.clone(), detail }
     }
 
-    /// Sends a document, again after a pause where that may help; answers the answer's body.
+    /// Sends a document, again after a pause where that may help; answers the answer's body. A
+    /// turn is waited for no longer than an answer is, and a server that was in trouble a moment
+    /// ago is left alone: else each viewer would wait through all tries anew.
     pub(super) async fn post(&self, document: String) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let _turn = self.turns.acquire().await.expect("turns are never closed");
-        let document = Bytes::from(document);
+        let turn = tokio::time::timeout(self.timeout, self.turns.acquire()).await;
+        let turn = turn.map_err(|_| {
+            let waited_ms = self.timeout.as_millis();
+            self.error(Kind::Timeout, &format!("no turn to ask within {waited_ms} ms"))
+        })?;
+        let _turn = turn.expect("turns are never closed");
+        if let Some(trouble) = self.trouble(Instant::now()) {
+            return Err(trouble);
+        }
+        let outcome = self.tries(Bytes::from(document)).await;
+        if let Err(error) = &outcome
+            && matches!(error.kind, Kind::Unavailable | Kind::Timeout | Kind::Denied)
+        {
+            let until = Instant::now() + limits::KEY_TROUBLE;
+            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((until, error.clone()));
+        }
+        outcome
+    }
+
+    fn trouble(&self, now: Instant) -> Option<KeyError> {
+        let last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(until, _)| *until > now).map(|(_, error)| error.clone())
+    }
+
+    async fn tries(&self, document: Bytes) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let mut tries = 0;
         loop {
             let outcome = match tokio::time::timeout(self.timeout, self.attempt(&document)).await {
