@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 mod cached;
+mod keys;
 mod nodes;
 mod tokens;
 mod versions;
