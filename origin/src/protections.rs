@@ -1,6 +1,7 @@
 //! Versions under a profile's keys, ready to encrypt: made when first asked for, then kept.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use headwater_config::{self as config, Config, Name};
 use headwater_packager::ids::{Rev, TitleId, VersionId};
@@ -23,6 +24,8 @@ pub struct Protections {
     /// Where keys come from.
     pub ring: KeyRing,
     made: Cache<(Name, TitleId, VersionId), Arc<Protection>>,
+    /// Of profiles whose titles all have one, which every request for a version asks for.
+    revs: BTreeMap<Name, OnceLock<Rev>>,
 }
 
 impl Protections {
@@ -33,26 +36,35 @@ impl Protections {
     /// Where a provider cannot be opened, or a profile's is not there.
     pub fn open(config: &Config, before: &KeyRing) -> Result<Self, NotReady> {
         let ring = KeyRing::open(&config.keys, before)?;
+        let mut revs = BTreeMap::new();
         for (name, profile) in &config.profiles {
+            if !profile.protection.is_on() {
+                continue;
+            }
             let provider = profile.protection.keys.as_ref();
-            if profile.protection.is_on()
-                && provider.is_none_or(|provider| ring.provider(provider.as_str()).is_none())
-            {
-                return Err(NotReady {
-                    key: format!("profiles.{name}.protection.keys"),
-                    detail: "a protected profile names one of [keys.<name>]".to_owned(),
-                });
+            let provider = provider.and_then(|provider| ring.provider(provider.as_str()));
+            let provider = provider.ok_or_else(|| NotReady {
+                key: format!("profiles.{name}.protection.keys"),
+                detail: "a protected profile names one of [keys.<name>]".to_owned(),
+            })?;
+            if provider.has_one_identity() {
+                revs.insert(name.clone(), OnceLock::new());
             }
         }
-        Ok(Self { ring, made: Cache::new(limits::PROTECTIONS) })
+        Ok(Self { ring, made: Cache::new(limits::PROTECTIONS), revs })
     }
 
     /// What stands for a profile's settings and keys in the URLs of a title.
     pub fn rev(&self, profile: &Profile, title: &TitleId) -> Rev {
-        let identity = self
-            .provider(profile)
-            .map(|provider| provider.identity(profile.key_domain().as_str(), title));
-        profile.rev(identity)
+        let work_out = || {
+            let provider = self.provider(profile);
+            let domain = profile.key_domain().as_str();
+            profile.rev(provider.map(|provider| provider.identity(domain, title)))
+        };
+        match self.revs.get(&profile.name) {
+            Some(known) => *known.get_or_init(work_out),
+            None => work_out(),
+        }
     }
 
     /// A version as a profile protects it; `None` where it does not.

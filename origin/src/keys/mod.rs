@@ -62,4 +62,10 @@ pub trait Provider: Send + Sync {
     /// What stands for a title's keys in the `rev` of its URLs: another value where they may be
     /// others. It tells nothing of the keys or of what they are made from.
     fn identity(&self, domain: &str, title: &TitleId) -> [u8; 16];
+
+    /// Whether all titles of a domain have one identity, so that it need not be worked out for each
+    /// request.
+    fn has_one_identity(&self) -> bool {
+        true
+    }
 }
