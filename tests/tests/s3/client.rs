@@ -70,6 +70,15 @@ fn attempts_end_with_the_limit_for_all_of_them() {
     assert!((1..ATTEMPTS).contains(&asked), "{asked} attempts");
 }
 
+/// By an address, any client would name it there; a host's name leaves the choice.
+#[test]
+fn the_bucket_stands_in_the_path_where_that_is_set() {
+    let bench = Bench::new();
+    let store = s3::settings(bench.proxy.address(), "").replace("127.0.0.1", "localhost");
+    let origin = Origin::launch(&origin::toml(&store, &Settings::default()), &s3::env());
+    assert_eq!(origin.web().get(&bench.title.master()).status, 200, "{}", origin.log());
+}
+
 #[test]
 fn connections_are_used_again() {
     let bench = Bench::new();
