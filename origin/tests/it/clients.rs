@@ -8,9 +8,10 @@ use bytes::Bytes;
 use headwater_config::Certificate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -68,25 +69,39 @@ impl Ask for Reqwest {
     }
 }
 
-/// hyper's HTTP/2, one connection kept.
+/// hyper, one connection kept.
 pub struct Hyper {
     runtime: Runtime,
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
+    version: http::Version,
     base: &'static str,
 }
 
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
 impl Hyper {
+    pub fn http1_over_tls(address: SocketAddr, believed: &Certificate) -> Self {
+        let config = client_config(&[believed], &["http/1.1"], &[&TLS12]);
+        Self::over("https://a.example", http::Version::HTTP_11, async move {
+            tls_to(address, &config, "a.example").await.unwrap()
+        })
+    }
+
     pub fn h2c(address: SocketAddr) -> Self {
-        Self::over("http://a.example", async move { TcpStream::connect(address).await.unwrap() })
+        let connect = async move { TcpStream::connect(address).await.unwrap() };
+        Self::over("http://a.example", http::Version::HTTP_2, connect)
     }
 
     pub fn h2_over_tls(address: SocketAddr, believed: &Certificate) -> Self {
         let config = client_config(&[believed], &["h2"], &[&TLS13]);
         let connect = async move { tls_to(address, &config, "a.example").await.unwrap() };
-        Self::over("https://a.example", connect)
+        Self::over("https://a.example", http::Version::HTTP_2, connect)
     }
 
-    fn over<S>(base: &'static str, connect: impl Future<Output = S>) -> Self
+    fn over<S>(base: &'static str, version: http::Version, connect: impl Future<Output = S>) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -95,17 +110,35 @@ impl Hyper {
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
         let sender = runtime.block_on(async {
             let stream = TokioIo::new(connect.await);
-            let (sender, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();
+            if version == http::Version::HTTP_11 {
+                let (sender, connection) = http1::handshake(stream).await.unwrap();
+                tokio::spawn(connection);
+                return Sender::Http1(sender);
+            }
+            let (sender, connection) =
+                http2::handshake(TokioExecutor::new(), stream).await.unwrap();
             tokio::spawn(connection);
-            sender
+            Sender::Http2(sender)
         });
-        Self { runtime, sender, base }
+        Self { runtime, sender, version, base }
+    }
+}
+
+impl Sender {
+    async fn send(&mut self, request: http::Request<Full<Bytes>>) -> http::Response<Incoming> {
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await.unwrap();
+                sender.send_request(request).await.unwrap()
+            }
+            Self::Http2(sender) => sender.send_request(request).await.unwrap(),
+        }
     }
 }
 
 impl Ask for Hyper {
     fn name(&self) -> String {
-        format!("hyper HTTP/2 {}", self.base)
+        format!("hyper {:?} {}", self.version, self.base)
     }
 
     fn send(&mut self, method: &Method, path: &str, fields: &Fields, body: &str) -> Seen {
@@ -113,11 +146,15 @@ impl Ask for Hyper {
         for (name, value) in fields {
             request = request.header(*name, value);
         }
-        let request = request.uri(format!("{}{path}", self.base));
+        let request = match self.version {
+            // It writes the target as it is given, and no Host of its own.
+            http::Version::HTTP_11 => request.uri(path).header("host", "a.example"),
+            _ => request.uri(format!("{}{path}", self.base)),
+        };
         let request = request.body(Full::from(body.to_owned())).unwrap();
         self.runtime.block_on(async {
-            let (parts, body) = self.sender.send_request(request).await.unwrap().into_parts();
-            assert_eq!(parts.version, http::Version::HTTP_2);
+            let (parts, body) = self.sender.send(request).await.into_parts();
+            assert_eq!(parts.version, self.version);
             let body = body.collect().await.unwrap().to_bytes();
             Seen::new(parts.status.as_u16(), parts.headers, body.to_vec())
         })

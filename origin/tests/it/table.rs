@@ -11,6 +11,7 @@ mod beside;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headwater_config::Certificate;
 use http::Method;
@@ -177,28 +178,20 @@ struct Wanted {
 #[test]
 fn every_url_method_range_condition_and_coding() {
     let bench = Bench::start();
-    let mut client = Reqwest::http1(bench.running.listen);
-    let mut asked = 0;
-    for thing in &bench.things {
+    let (plain, tls, believed) = (bench.running.listen, bench.tls, &bench.certificate);
+    let clients: Vec<Box<dyn Ask + Send>> = vec![
+        Box::new(Reqwest::http1(plain)),
+        Box::new(Hyper::http1_over_tls(tls, believed)),
+        Box::new(Hyper::h2c(plain)),
+        Box::new(Hyper::h2_over_tls(tls, believed)),
+    ];
+    let of_each = clients.len() * 15_000;
+    let asked = bench.sees(clients, |thing| {
         let is_found = matches!(thing.is, Is::Found { .. });
         // Where there is nothing to select from, a few of the forms are enough.
-        for case in every_case().into_iter().filter(|case| is_found || case.is_usual()) {
-            check(&mut client, thing, &case);
-            asked += 1;
-        }
-    }
-    assert!(asked > 15_000, "{asked} requests for {} URLs", bench.things.len());
-}
-
-#[test]
-fn hyper_sees_the_same_in_every_protocol() {
-    let bench = Bench::start();
-    let (plain, tls) = (bench.running.listen, bench.tls);
-    bench.sees_the_same(vec![
-        Box::new(Reqwest::http1(plain)),
-        Box::new(Hyper::h2c(plain)),
-        Box::new(Hyper::h2_over_tls(tls, &bench.certificate)),
-    ]);
+        every_case().into_iter().filter(|case| is_found || case.is_usual()).collect()
+    });
+    assert!(asked > of_each, "{asked} requests for {} URLs", bench.things.len());
 }
 
 #[test]
@@ -206,12 +199,13 @@ fn curl_sees_the_same_in_every_protocol() {
     if is_here("curl") {
         let bench = Bench::start();
         let (plain, tls) = (bench.running.listen, bench.tls);
-        bench.sees_the_same(vec![
+        let clients: Vec<Box<dyn Ask + Send>> = vec![
             Box::new(Curl::http1(plain)),
             Box::new(Curl::h2c(plain)),
             Box::new(Curl::http1_over_tls(tls)),
             Box::new(Curl::h2_over_tls(tls)),
-        ]);
+        ];
+        bench.sees(clients, |_| few_cases());
     }
 }
 
@@ -220,7 +214,9 @@ fn nghttp_sees_the_same_over_http_2() {
     if is_here("nghttp") {
         let bench = Bench::start();
         let (plain, tls) = (bench.running.listen, bench.tls);
-        bench.sees_the_same(vec![Box::new(Nghttp::h2c(plain)), Box::new(Nghttp::h2_over_tls(tls))]);
+        let clients: Vec<Box<dyn Ask + Send>> =
+            vec![Box::new(Nghttp::h2c(plain)), Box::new(Nghttp::h2_over_tls(tls))];
+        bench.sees(clients, |_| few_cases());
     }
 }
 
@@ -251,19 +247,25 @@ impl Bench {
         Self { running, tls, certificate, things, _stored: stored, _files: files }
     }
 
-    /// Each of these, side by side.
-    fn sees_the_same(&self, mut clients: Vec<Box<dyn Ask + Send>>) {
+    /// What these cases of each URL get by each client, side by side; how many requests that were.
+    fn sees<C>(&self, mut clients: Vec<Box<dyn Ask + Send>>, cases: C) -> usize
+    where
+        C: Fn(&Thing) -> Vec<Case> + Sync,
+    {
+        let asked = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for client in &mut clients {
                 scope.spawn(|| {
                     for thing in &self.things {
-                        for case in few_cases() {
+                        for case in cases(thing) {
                             check(&mut **client, thing, &case);
+                            asked.fetch_add(1, Ordering::Relaxed);
                         }
                     }
                 });
             }
         });
+        asked.into_inner()
     }
 }
 
@@ -297,7 +299,7 @@ fn every_case() -> Vec<Case> {
     cases
 }
 
-/// One of each kind of answer, for clients that are slow to ask.
+/// One of each kind of answer, for clients that are a process each time.
 fn few_cases() -> Vec<Case> {
     let case = |method: &Method, ranges, condition, accepts| Case {
         method: method.clone(),
