@@ -354,11 +354,15 @@ async fn a_silent_server_holds_nobody_for_long() {
             tokio::spawn(async move { ask(&cpix, &format!("film{n}"), LABELS).await.unwrap_err() })
         })
         .collect();
+    let mut had_no_turn = 0;
     for task in asked {
-        assert_eq!(task.await.unwrap().kind, Kind::Timeout);
+        let error = task.await.unwrap();
+        assert_eq!(error.kind, Kind::Timeout);
+        had_no_turn += usize::from(error.detail.contains("no turn to ask within 300 ms"));
     }
     // 16 have a turn, each tries twice.
     assert!(server.count() <= 32, "{} requests", server.count());
+    assert_eq!(had_no_turn, TITLES - 16);
 }
 
 #[tokio::test]
