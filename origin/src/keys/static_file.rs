@@ -77,19 +77,23 @@ impl Provider for StaticFile {
         };
         part(b"headwater static keys");
         part(domain.as_bytes());
-        // Two entries for the same are refused, so their order in the file tells nothing.
-        let mut entries: Vec<_> = self.keys.of(title).flatten().collect();
-        entries.sort_unstable_by_key(|entry| (entry.key.id.0, entry.period, entry.labels.clone()));
-        for entry in entries {
-            let labels = entry.labels.as_ref().map(|labels| {
-                let mut labels: Vec<_> = labels.iter().map(|label| label.as_str()).collect();
-                labels.sort_unstable();
-                labels.join(",")
-            });
-            part(labels.unwrap_or_default().as_bytes());
-            part(entry.period.map(|p| p.to_string()).unwrap_or_default().as_bytes());
-            part(&entry.key.id.0);
-            part(entry.key.key.expose());
+        // Which rule an entry stands in decides which key is found first.
+        for rule in self.keys.of(title) {
+            let mut entries: Vec<_> = rule.iter().collect();
+            part(&(entries.len() as u64).to_be_bytes());
+            // Two entries of a rule for the same are refused, so their order in it tells nothing.
+            entries.sort_unstable_by_key(|e| (e.key.id.0, e.period, e.labels.clone()));
+            for entry in entries {
+                let labels = entry.labels.as_ref().map(|labels| {
+                    let mut labels: Vec<_> = labels.iter().map(|label| label.as_str()).collect();
+                    labels.sort_unstable();
+                    labels.join(",")
+                });
+                part(labels.unwrap_or_default().as_bytes());
+                part(entry.period.map(|p| p.to_string()).unwrap_or_default().as_bytes());
+                part(&entry.key.id.0);
+                part(entry.key.key.expose());
+            }
         }
         let sum = hash.finalize();
         std::array::from_fn(|at| sum[at])
@@ -363,6 +367,11 @@ mod tests {
         assert_ne!(base, of(&[entry("film", "\"label\": \"SD\",", 1)]), "another label");
         assert_ne!(base, of(&[entry("film", "", 1), entry("fi*", "", 2)]), "its own beginning");
         assert_ne!(base, provider(&[entry("film", "", 1)]).identity("vi", &film), "another domain");
+        let (all, sd_of_all) = (|n| entry("fi*", "", n), |n| entry("fi*", "\"label\": \"SD\",", n));
+        let exact = |n| entry("film", "", n);
+        assert_ne!(of(&[exact(1), all(2)]), of(&[exact(2), all(1)]), "each other's keys");
+        let sd = entry("film", "\"label\": \"SD\",", 2);
+        assert_ne!(of(&[exact(1), sd_of_all(2)]), of(&[exact(1), sd]), "another rule");
         let [sd, hd] = [("SD", 1), ("HD", 2)]
             .map(|(label, n)| entry("film", &format!("\"label\": \"{label}\","), n));
         assert_eq!(of(&[sd.clone(), hd.clone()]), of(&[hd, sd]), "another order");
