@@ -76,6 +76,10 @@ impl Provider for Derived {
         self.prk.expand(&parts(&[ORIGIN, "identity", domain]), &mut identity);
         identity
     }
+
+    fn has_one_identity(&self) -> bool {
+        true
+    }
 }
 
 /// What a derivation is for.

@@ -65,7 +65,5 @@ pub trait Provider: Send + Sync {
 
     /// Whether all titles of a domain have one identity, so that it need not be worked out for each
     /// request.
-    fn has_one_identity(&self) -> bool {
-        true
-    }
+    fn has_one_identity(&self) -> bool;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -66,42 +66,50 @@ impl Client {
     }
 
     /// Sends a document, again after a pause where that may help; answers the answer's body. A
-    /// turn is waited for no longer than an answer is, and a server that was in trouble a moment
-    /// ago is left alone: else each viewer would wait through all tries anew.
+    /// turn is waited for no longer than an answer is, and a server that nothing could be asked of
+    /// a moment ago is left alone: else each viewer would wait through all tries anew.
     pub(super) async fn post(&self, document: String) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        self.check_trouble(Instant::now())?;
         let turn = tokio::time::timeout(self.timeout, self.turns.acquire()).await;
         let turn = turn.map_err(|_| {
             let waited_ms = self.timeout.as_millis();
             self.error(Kind::Timeout, &format!("no turn to ask within {waited_ms} ms"))
         })?;
         let _turn = turn.expect("turns are never closed");
-        if let Some(trouble) = self.trouble(Instant::now()) {
-            return Err(trouble);
+        self.check_trouble(Instant::now())?;
+        let failed = match self.tries(Bytes::from(document)).await {
+            Ok(body) => {
+                *self.trouble() = None;
+                return Ok(body);
+            }
+            Err(failed) => failed,
+        };
+        let error = self.error(failed.kind, &failed.detail);
+        if failed.for_all {
+            *self.trouble() = Some((Instant::now() + limits::KEY_TROUBLE, error.clone()));
         }
-        let outcome = self.tries(Bytes::from(document)).await;
-        if let Err(error) = &outcome
-            && matches!(error.kind, Kind::Unavailable | Kind::Timeout | Kind::Denied)
-        {
-            let until = Instant::now() + limits::KEY_TROUBLE;
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((until, error.clone()));
-        }
-        outcome
+        Err(error)
     }
 
-    fn trouble(&self, now: Instant) -> Option<KeyError> {
-        let last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(until, _)| *until > now).map(|(_, error)| error.clone())
+    fn check_trouble(&self, now: Instant) -> Result<(), KeyError> {
+        match &*self.trouble() {
+            Some((until, error)) if *until > now => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
-    async fn tries(&self, document: Bytes) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    fn trouble(&self) -> MutexGuard<'_, Option<(Instant, KeyError)>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn tries(&self, document: Bytes) -> Result<Zeroizing<Vec<u8>>, Failed> {
         let mut tries = 0;
         loop {
             let outcome = match tokio::time::timeout(self.timeout, self.attempt(&document)).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     let waited_ms = self.timeout.as_millis();
-                    Err(Failed::again(Kind::Timeout, format!("no answer within {waited_ms} ms")))
+                    Err(Failed::of_all(Kind::Timeout, format!("no answer within {waited_ms} ms")))
                 }
             };
             let failed = match outcome {
@@ -110,7 +118,7 @@ impl Client {
             };
             if !failed.may_pass || tries == self.retries {
                 let detail = format!("{} (tried {} times)", failed.detail, tries + 1);
-                return Err(self.error(failed.kind, &detail));
+                return Err(Failed { detail, ..failed });
             }
             tokio::time::sleep(pause(tries)).await;
             tries += 1;
@@ -120,7 +128,7 @@ impl Client {
     async fn attempt(&self, document: &Bytes) -> Result<Zeroizing<Vec<u8>>, Failed> {
         let answered = self.peer.post(&FIELDS, document.clone(), limits::CPIX_BYTES).await;
         let answered = answered.map_err(|broken| match broken {
-            Broken::Connection(detail) => Failed::again(Kind::Unavailable, detail),
+            Broken::Connection(detail) => Failed::of_all(Kind::Unavailable, detail),
             Broken::TooLong(detail) => Failed::for_good(Kind::Wrong, detail),
         })?;
         match answered.status {
@@ -130,27 +138,37 @@ impl Client {
     }
 }
 
-/// Why an attempt came to nothing, and whether another one may fare better.
+/// Why an attempt came to nothing.
 struct Failed {
     kind: Kind,
     detail: String,
+    /// Whether another attempt may fare better.
     may_pass: bool,
+    /// Whether any other document would have fared the same just now.
+    for_all: bool,
 }
 
 impl Failed {
     fn again(kind: Kind, detail: String) -> Self {
-        Self { kind, detail, may_pass: true }
+        Self { kind, detail, may_pass: true, for_all: false }
+    }
+
+    fn of_all(kind: Kind, detail: String) -> Self {
+        Self { kind, detail, may_pass: true, for_all: true }
     }
 
     fn for_good(kind: Kind, detail: String) -> Self {
-        Self { kind, detail, may_pass: false }
+        Self { kind, detail, may_pass: false, for_all: false }
     }
 }
 
 fn refused(status: StatusCode) -> Failed {
     let detail = format!("answered {}", status.as_u16());
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Failed::again(Kind::Unavailable, detail),
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Failed::of_all(Kind::Unavailable, detail),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failed::for_good(Kind::Denied, detail),
         _ if status.is_server_error() => Failed::again(Kind::Unavailable, detail),
         _ => Failed::for_good(Kind::Wrong, detail),

@@ -108,6 +108,10 @@ impl Provider for Cpix {
     fn identity(&self, domain: &str, _title: &TitleId) -> [u8; 16] {
         sum(&["headwater/1", "cpix identity", self.client.url(), domain])
     }
+
+    fn has_one_identity(&self) -> bool {
+        true
+    }
 }
 
 /// The keys that were asked for, out of those that came.
