@@ -71,7 +71,9 @@ fn together(mut parts: Vec<Bytes>, len_bytes: u64) -> BytesMut {
         && let Some(part) = parts.pop()
     {
         match part.try_into_mut() {
-            Ok(own) => return own,
+            // Room that it takes later would be twice what it has, and more than is accounted for.
+            Ok(own) if own.capacity() as u64 >= len_bytes => return own,
+            Ok(own) => parts.push(own.freeze()),
             Err(shared) => parts.push(shared),
         }
     }

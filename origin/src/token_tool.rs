@@ -267,6 +267,7 @@ impl Explain {
 /// What the cookie of a session says when it stands where a token should.
 fn told_of_session(text: &str) -> Option<String> {
     let (key, expires_s) = session::unchecked(value_of(text))?;
+    let key: KeyId = key.parse().ok()?;
     Some(format!(
         "a session's cookie, not checked\nkey        {key}\nexpires    {}\n\
          refused: it carries one token on, and only with that can it be checked: explain the token, \

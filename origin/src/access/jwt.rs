@@ -42,7 +42,6 @@ pub fn parse(token: &str, keys: &Keys) -> Result<Policy, Refusal> {
 
 /// A token and the key that it names, before anybody looked at its signature. Only `alg`, `kid` and
 /// `crit` were read.
-#[derive(Debug)]
 pub struct Unchecked<'a> {
     /// What the signature covers: header and payload as they are written.
     signed: &'a str,
