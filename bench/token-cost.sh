@@ -11,7 +11,8 @@ if ! grep -qw sha_ni /proc/cpuinfo; then
     echo "test result: ok. 1 passed"
     exit 0
 fi
-folder=$(mktemp -d)
+mkdir -p target
+folder=$(mktemp -d -p target)
 trap 'rm -rf "$folder"' EXIT
 gcc -O2 -Wall -o "$folder/steps" bench/steps.c
 bench=$(cargo bench --locked -q -p headwater-origin --bench tokens --no-run --message-format=json |

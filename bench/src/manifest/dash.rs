@@ -113,7 +113,8 @@ impl Inside<'_> {
         let timescale = self.number("timescale")?.unwrap_or(1).max(1) as f64;
         let offset = self.number("presentationTimeOffset")?.unwrap_or(0);
         let first = self.number("startNumber")?.unwrap_or(1);
-        for (number, (start, ticks)) in (first..).zip(self.ticks(timescale)?) {
+        for (at, (start, ticks)) in (0..).zip(self.ticks(timescale)?) {
+            let number = first.checked_add(at).ok_or("segments beyond all numbers")?;
             let url = fill(media, number, start)?;
             let at_s = |ticks: u64| ticks.saturating_sub(offset) as f64 / timescale;
             let starts = number::seconds(at_s(start));
@@ -221,7 +222,7 @@ fn xs_duration(text: &str) -> Option<Duration> {
         }
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let value: f64 = rest[..end].parse().ok()?;
-        seconds += match (&rest[end..=end], in_time) {
+        seconds += match (rest.get(end..=end)?, in_time) {
             ("D", false) => value * 86_400.0,
             ("H", true) => value * 3_600.0,
             ("M", true) => value * 60.0,
@@ -277,6 +278,17 @@ mod tests {
         let urls: Vec<_> = sound.pieces().map(|piece| piece.url.path()).collect();
         assert_eq!(urls, ["a-0-001", "a-6-002", "a-12-003"].map(|name| format!("/clear/t/{name}")));
         assert_eq!(sound.end(), Duration::from_secs(13));
+    }
+
+    #[test]
+    fn numbers_and_letters_from_afar_are_refused() {
+        assert_eq!(xs_duration("P1é"), None);
+        let last = u64::MAX;
+        let far = format!(
+            "<Period><AdaptationSet contentType=\"video\"><SegmentTemplate duration=\"6\" \
+             startNumber=\"{last}\" media=\"$Number$\"/><Representation id=\"v\"/></AdaptationSet></Period>"
+        );
+        assert!(mpd(&far).is_err());
     }
 
     #[test]
