@@ -10,6 +10,7 @@ import { observe } from './barcode.js';
 const CANDIDATES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const POLL_MS = 50;
 const SEEK_MS = 45_000; // Shaka leaves a rendition that failed once alone for 30 s
+const STILL_MS = 10_000;
 const SEEK_NEAR_S = 2; // what stands there before the seek is farther away
 
 export async function launchBrowser() {
@@ -144,8 +145,12 @@ export class Viewer {
       video.currentTime = target_s;
     }, to_s);
     const near = ({ frame }) => frame !== null && Math.abs(frame.media_s - to_s) < SEEK_NEAR_S;
-    const { frame } = await this.until(`a frame after the seek to ${to_s} s`, (state) => !state.seeking && near(state), SEEK_MS);
-    await this.page.evaluate(() => void window.headwater.video.play());
+    const play = () => this.page.evaluate(() => void window.headwater.video.play());
+    // A busy Chromium may keep the picture of a paused video to itself; of one that plays on it tells.
+    const nudge = setTimeout(() => play().catch(() => {}), STILL_MS);
+    const shown = this.until(`a frame after the seek to ${to_s} s`, (state) => !state.seeking && near(state), SEEK_MS);
+    const { frame } = await shown.finally(() => clearTimeout(nudge));
+    await play();
     await this.until(`playing on after the seek to ${to_s} s`, ({ time_s }) => time_s > to_s + 0.3, SEEK_MS);
     return frame;
   }
