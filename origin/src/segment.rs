@@ -1,6 +1,6 @@
 //! Media: from a plan to checked bytes. In the clear a segment is its source bytes as they lie in
 //! the store; nothing is copied. Under a key it has new heads, and a payload that is encrypted
-//! where it lies: what came from several objects is put together first.
+//! where it lies: what came from several objects, or grows by padding, is copied together first.
 
 use bytes::{Bytes, BytesMut};
 use headwater_packager::plan::{self, SegmentPlan};
