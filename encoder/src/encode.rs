@@ -1,12 +1,10 @@
-//! The life of an encode, from a file to a published version, and nothing else.
+//! The making of a version from a film: probe, plan, ffmpeg, remux, facts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
-use headwater_config::{self as config, Encoder, StoreUrl};
-use headwater_packager::ids::{TitleId, VersionId};
-use headwater_packager::stored;
+use headwater_config::{self as config, Encoder};
+use headwater_packager::ids::TitleId;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
@@ -14,13 +12,10 @@ use crate::facts::Facts;
 use crate::ffmpeg::{Damage, Log, Tools, command};
 use crate::plan::{Plan, raw_name};
 use crate::probe::Probe;
-use crate::publish;
 use crate::remux::{self, Made};
 use crate::report::{Meter, Report, Stage};
-use crate::retention::{self, Terms};
 use crate::source::{self, Selected};
-use crate::store::{self, Store};
-use crate::work::{self, Job, Work};
+use crate::version::{self, Making, Place, Product, Published, Station};
 
 /// What to encode.
 #[derive(Clone, Debug)]
@@ -33,21 +28,6 @@ pub struct Request {
     pub store: config::Store,
 }
 
-/// What was published.
-#[derive(Debug)]
-pub struct Published {
-    /// The title.
-    pub title: TitleId,
-    /// Its new live version.
-    pub version: VersionId,
-    /// Its tracks, video first.
-    pub tracks: Vec<Made>,
-    /// Length of the picture in milliseconds.
-    pub duration_ms: u64,
-    /// Seconds that it took.
-    pub took_s: f64,
-}
-
 /// Encodes and publishes. Whatever goes wrong, and when stopped, the title stays as it was and
 /// nothing half made is left behind; what a failing store or disk keeps us from removing is told
 /// of, and removed by the next encode.
@@ -57,106 +37,15 @@ pub async fn encode(
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<Published, Error> {
-    let swept = tokio::select! {
-        swept = work::sweep(&config.work_dir) => swept?,
-        () = cancel.cancelled() => return Err(Error::interrupted()),
-    };
-    swept.iter().for_each(|swept| report.notice(swept));
-    let store = store::open(&request.store)?;
-    let store = store.as_ref();
-    let lease = tokio::select! {
-        lease = store.lease(&request.title) => lease?,
-        () = cancel.cancelled() => return Err(Error::interrupted()),
-    };
-    let published = encode_alone(request, store, config, report, cancel).await;
-    lease.give_back().await;
-    published
+    let encoding = Encoding { input: &request.input, config };
+    let place = Place { title: &request.title, store: &request.store };
+    version::publish_new(&encoding, place, config, report, cancel).await
 }
 
-/// The same, while nobody else writes the title.
-async fn encode_alone(
-    request: &Request,
-    store: &dyn Store,
-    config: &Encoder,
-    report: &Arc<dyn Report>,
-    cancel: &Cancel,
-) -> Result<Published, Error> {
-    let started = Instant::now();
-    // A pointer that cannot be replaced is told of before the work, not after.
-    let before = publish::pointer(store, &request.title).await?;
-    let tools = Tools::new(config);
-    let prepared = prepare(&request.input, &tools, config, report, cancel).await?;
-    let duration_ms = prepared.plan.grid.duration_ms();
-    let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
-    let job = Job { title: request.title.clone(), version, store: absolute(&request.store)? };
-    let work = Work::create(&config.work_dir, &job)?;
-    let station =
-        Station { job: &job, tools: &tools, store, folder: work.folder(), report, cancel };
-    let made = station.make_and_publish(prepared).await;
-    // What cannot be cleaned up is noted; the outcome stays what it is.
-    let cleaned = match &made {
-        Ok(_) => work.remove(),
-        // The pointer may still arrive: taken back now, the version would be live without its bytes.
-        Err(error) if error.is_unsure() => Err(Error::storage(
-            stored::version_prefix(&request.title, version),
-            "kept, as the write that failed may still be carried out",
-        )),
-        // Should this fail, the work folder stays and tells the next run what to take back.
-        Err(_) => match work::take_back(store, &request.title, version).await {
-            Ok(_) => work.remove(),
-            Err(e) => Err(e),
-        },
-    };
-    if let Err(e) = cleaned {
-        report.notice(&format!("not cleaned up: {e}; the next encode takes back what is not live"));
-    }
-    if made.is_ok() {
-        let displaced = before.and_then(|pointer| pointer.live);
-        retire(store, &request.title, displaced, config, report.as_ref()).await;
-    }
-    report.end();
-    Ok(Published {
-        title: request.title.clone(),
-        version,
-        tracks: made?,
-        duration_ms,
-        took_s: started.elapsed().as_secs_f64(),
-    })
-}
-
-/// After a publication: the version before begins its grace, and those at its end are removed.
-/// What fails here is tried again by the next encode of the title, or by `sweep`.
-async fn retire(
-    store: &dyn Store,
-    title: &TitleId,
-    displaced: Option<VersionId>,
-    config: &Encoder,
-    report: &dyn Report,
-) {
-    let terms = Terms { now_ms: unix_ms(), grace_ms: grace_ms(config) };
-    let retired = async {
-        if let Some(version) = displaced {
-            retention::displace(store, title, version, terms).await?;
-        }
-        retention::retain(store, title, terms).await
-    };
-    match retired.await {
-        Ok(removed) => removed.iter().for_each(|version| {
-            report.notice(&format!("removed {version}, displaced for longer than version_grace_h"));
-        }),
-        Err(e) => report.notice(&format!("old versions stay for now: {e}")),
-    }
-}
-
-/// How long a displaced version stays, in milliseconds.
-pub fn grace_ms(config: &Encoder) -> u64 {
-    u64::from(config.version_grace_h) * 3_600_000
-}
-
-/// The wall clock, in milliseconds.
-pub fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+/// The making of a version from one film.
+struct Encoding<'a> {
+    input: &'a Path,
+    config: &'a Encoder,
 }
 
 /// A source that was looked at, and what is to be made of it.
@@ -166,6 +55,37 @@ struct Prepared {
     plan: Arc<Plan>,
     notices: Vec<String>,
     ffmpeg: String,
+}
+
+impl Making for Encoding<'_> {
+    type Prepared = Prepared;
+
+    async fn prepare(
+        &self,
+        tools: &Tools,
+        report: &Arc<dyn Report>,
+        cancel: &Cancel,
+    ) -> Result<Prepared, Error> {
+        prepare(self.input, tools, self.config, report, cancel).await
+    }
+
+    async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
+        let log = station.run_ffmpeg(&prepared).await?;
+        let tracks = station.package(&prepared.plan).await?;
+        let facts = Facts {
+            title: &station.job.title,
+            version: station.job.version,
+            probe: &prepared.probe,
+            plan: &prepared.plan,
+            ffmpeg: &prepared.ffmpeg,
+            args: &command::encode(&prepared.plan, station.folder, station.tools.threads),
+            folder: station.folder,
+            log: &log,
+            notices: &prepared.notices,
+        };
+        let duration_ms = prepared.plan.grid.duration_ms();
+        Ok(Product { tracks, facts: facts.to_json()?, duration_ms })
+    }
 }
 
 async fn prepare(
@@ -198,35 +118,7 @@ async fn prepare(
     Ok(Prepared { probe, selected, plan: Arc::new(plan), notices, ffmpeg })
 }
 
-/// Where one version is made.
-struct Station<'a> {
-    job: &'a Job,
-    tools: &'a Tools,
-    store: &'a dyn Store,
-    folder: &'a Path,
-    report: &'a Arc<dyn Report>,
-    cancel: &'a Cancel,
-}
-
 impl Station<'_> {
-    async fn make_and_publish(&self, prepared: Prepared) -> Result<Vec<Made>, Error> {
-        let log = self.run_ffmpeg(&prepared).await?;
-        let made = self.package(&prepared.plan).await?;
-        let facts = Facts {
-            title: &self.job.title,
-            version: self.job.version,
-            probe: &prepared.probe,
-            plan: &prepared.plan,
-            ffmpeg: &prepared.ffmpeg,
-            args: &command::encode(&prepared.plan, self.folder, self.tools.threads),
-            folder: self.folder,
-            log: &log,
-            notices: &prepared.notices,
-        };
-        self.publish(&made, &facts).await?;
-        Ok(made)
-    }
-
     /// One process for everything, and then its word against ours: the frames that it says it
     /// decoded against those that the source holds.
     async fn run_ffmpeg(&self, prepared: &Prepared) -> Result<Log, Error> {
@@ -295,29 +187,6 @@ impl Station<'_> {
         let made = tokio::task::spawn_blocking(work).await;
         made.map_err(|e| Error::tool(format!("packaging: {e}")))?
     }
-
-    async fn publish(&self, made: &[Made], facts: &Facts<'_>) -> Result<(), Error> {
-        let Self { store, cancel, .. } = *self;
-        let (title, version) = (&self.job.title, self.job.version);
-        let facts = facts.to_json()?;
-        // Under the lease nobody else changes the pointer.
-        let before = publish::pointer(store, title).await?;
-        let access_class = before.and_then(|pointer| pointer.access_class);
-        let heads = publish::heads(title, version, access_class, made)?;
-        let meter = Meter::start(self.report, Stage::Publish);
-        publish::write(store, title, version, made, &facts, &heads, cancel).await?;
-        meter.at(1.0);
-        let meter = Meter::start(self.report, Stage::Verify);
-        let whole: u64 = made.iter().map(|track| track.object().len_bytes).sum();
-        let mut read = 0;
-        let mut on_bytes = |bytes| {
-            read += bytes;
-            meter.of(read, whole);
-        };
-        publish::read_back(store, title, version, (&facts, &heads), cancel, &mut on_bytes).await?;
-        cancel.check()?;
-        publish::go_live(store, title, version).await
-    }
 }
 
 fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result<Vec<Made>, Error> {
@@ -341,15 +210,6 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
         std::fs::remove_file(&raw).map_err(|e| Error::storage(raw.display(), e))?;
     }
     Ok(made)
-}
-
-/// The store as it is valid from any working directory.
-fn absolute(store: &config::Store) -> Result<config::Store, Error> {
-    let mut store = store.clone();
-    if let StoreUrl::File(folder) = &mut store.url {
-        *folder = std::path::absolute(&*folder).map_err(|e| Error::storage(folder.display(), e))?;
-    }
-    Ok(store)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //!  is in it frame   refused   ladder  process    bytes    store      byte     point
 //! ```
 //!
-//! `encode` is that path and nothing else; each other module is one station of it. A version is
+//! `encode` is that path to a version's tracks, `version` its frame from the lease to the commit; each
+//! other module is one station of it. A version is
 //! seen by nobody before `title.json` names it, and `title.json` is replaced last: whatever stops
 //! an encode leaves the title as it was.
 
@@ -33,6 +34,7 @@ pub mod sample;
 pub mod scan;
 pub mod source;
 pub mod store;
+pub mod version;
 pub mod work;
 
 pub use error::{Error, Kind};

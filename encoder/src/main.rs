@@ -7,12 +7,13 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use headwater_config::{self as config, Config, Severity, StoreUrl};
 use headwater_encoder::cancel::{self, Cancel, Canceller};
-use headwater_encoder::encode::{self, Published, Request};
+use headwater_encoder::encode::{self, Request};
 use headwater_encoder::error::{Error, Kind};
 use headwater_encoder::ffmpeg::Tools;
 use headwater_encoder::report::{self, Meter, Report, Stage, print_json, print_line};
 use headwater_encoder::retention::{self, Terms};
 use headwater_encoder::sample::{self, Sample};
+use headwater_encoder::version::{self, Published};
 use headwater_encoder::{audit, inspect, publish, store};
 use headwater_packager::ids::{TitleId, VersionId};
 use serde_json::json;
@@ -376,8 +377,8 @@ async fn verify(
 async fn delete(args: &Delete, config: &Config) -> Result<(), Error> {
     let store = store::open(&chosen(args.store.as_ref(), config))?;
     let title = &args.title;
-    let grace_ms = if args.now { 0 } else { encode::grace_ms(&config.encoder) };
-    let terms = Terms { now_ms: encode::unix_ms(), grace_ms };
+    let grace_ms = if args.now { 0 } else { version::grace_ms(&config.encoder) };
+    let terms = Terms { now_ms: version::unix_ms(), grace_ms };
     let lease = store.lease(title).await?;
     let deleted = retention::delete(store.as_ref(), title, terms).await;
     lease.give_back().await;
@@ -399,7 +400,7 @@ async fn delete(args: &Delete, config: &Config) -> Result<(), Error> {
 async fn sweep(args: &Sweep, config: &Config, cancel: &Cancel) -> Result<(), Error> {
     let store = store::open(&chosen(args.store.as_ref(), config))?;
     let store = store.as_ref();
-    let grace_ms = encode::grace_ms(&config.encoder);
+    let grace_ms = version::grace_ms(&config.encoder);
     let (mut removed, mut failed) = (0, 0);
     for title in retention::unsettled(store).await? {
         cancel.check()?;
@@ -435,7 +436,7 @@ async fn sweep_one(
     grace_ms: u64,
 ) -> Result<Vec<VersionId>, Error> {
     let lease = store.lease(title).await?;
-    let terms = Terms { now_ms: encode::unix_ms(), grace_ms };
+    let terms = Terms { now_ms: version::unix_ms(), grace_ms };
     let retained = retention::retain(store, title, terms).await;
     lease.give_back().await;
     retained

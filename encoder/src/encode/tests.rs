@@ -7,11 +7,13 @@ use std::process::Command;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use headwater_config::StoreUrl;
+
 use super::*;
 use crate::cancel;
 use crate::error::Kind;
 use crate::report::Step;
-use crate::store::{Entry, FileStore, Lease};
+use crate::store::{Entry, FileStore, Lease, Store};
 
 /// What goes wrong, once a key ends like this.
 #[derive(Clone, Copy, Debug)]
@@ -124,14 +126,14 @@ fn run(folder: &Path, input: &Path, fault: Fault) -> (Result<Published, Error>, 
         let inner = FileStore::new(&folder.join("store")).unwrap();
         let store = Faulty { inner: inner.clone(), fault, canceller };
         let config = Encoder { work_dir: folder.join("work"), ..Encoder::default() };
-        let mut request = Request {
-            input: input.to_owned(),
-            title: "film".parse().unwrap(),
-            store: config::Store::default(),
-        };
-        request.store.url = StoreUrl::File(folder.join("store"));
+        let title: TitleId = "film".parse().unwrap();
+        let url = StoreUrl::File(folder.join("store"));
+        let at = config::Store { url, ..config::Store::default() };
+        let place = Place { title: &title, store: &at };
+        let encoding = Encoding { input, config: &config };
         let report: Arc<dyn Report> = Arc::new(Silent);
-        let outcome = encode_alone(&request, &store, &config, &report, &cancel).await;
+        let outcome =
+            version::publish_alone(&encoding, place, &store, &config, &report, &cancel).await;
         let stored = inner.list("titles/").await.unwrap();
         (outcome, stored.into_iter().map(|entry| entry.key).collect())
     })
