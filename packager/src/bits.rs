@@ -1,5 +1,6 @@
 //! Bits of a NAL unit's RBSP (ITU-T H.264 7.2, H.265 7.2): Exp-Golomb codes, and where in the raw
-//! bytes the reader stands although emulation prevention bytes are passed over.
+//! bytes the reader stands although emulation prevention bytes are passed over. Bits of plain bytes
+//! too, which have none (AV1's OBUs, configuration records).
 //!
 //! Like [`crate::wire::Reader`] it keeps its first short read and then reads zeros.
 
@@ -8,7 +9,7 @@ use crate::error::Error;
 /// The longest Exp-Golomb prefix that still fits 32 bits (9.1).
 const PREFIX_BITS: u32 = 32;
 
-/// Reads the bits of a NAL unit.
+/// Reads the bits of a NAL unit, or of plain bytes.
 #[derive(Clone, Debug)]
 pub struct BitReader<'a> {
     bytes: &'a [u8],
@@ -19,13 +20,20 @@ pub struct BitReader<'a> {
     used: u32,
     /// Zero bytes right before `at`, at most 2 that count.
     zeros: u32,
+    /// Whether 03 behind two zero bytes is no data.
+    prevention: bool,
     short: bool,
 }
 
 impl<'a> BitReader<'a> {
     /// Reads `bytes`, a NAL unit with its emulation prevention bytes; `place` names it in errors.
     pub fn new(bytes: &'a [u8], place: &'static str) -> Self {
-        Self { bytes, place, at: 0, used: 0, zeros: 0, short: false }
+        Self { bytes, place, at: 0, used: 0, zeros: 0, prevention: true, short: false }
+    }
+
+    /// Reads `bytes` as they are, without emulation prevention.
+    pub fn plain(bytes: &'a [u8], place: &'static str) -> Self {
+        Self { prevention: false, ..Self::new(bytes, place) }
     }
 
     /// u(1).
@@ -47,7 +55,14 @@ impl<'a> BitReader<'a> {
         (0..count).fold(0, |value, _| value << 1 | u32::from(self.flag()))
     }
 
-    /// ue(v); a code of more than 32 bits is an error.
+    /// Passes over `count` bits.
+    pub fn skip(&mut self, count: u32) {
+        (0..count).for_each(|_| {
+            self.flag();
+        });
+    }
+
+    /// ue(v), AV1's uvlc(); a code of more than 32 bits is an error.
     pub fn ue(&mut self) -> u32 {
         let mut zeros = 0;
         while !self.short && !self.flag() {
@@ -75,6 +90,11 @@ impl<'a> BitReader<'a> {
         self.at + usize::from(self.used > 0)
     }
 
+    /// Bits of plain bytes that are not yet read.
+    pub fn bits_left(&self) -> usize {
+        (self.bytes.len() - self.at) * 8 - usize::try_from(self.used).expect("below 8")
+    }
+
     /// The first short read, or a code that is none, as an error.
     pub fn finish(&self) -> Result<(), Error> {
         if self.short {
@@ -93,7 +113,7 @@ impl<'a> BitReader<'a> {
         self.used = 0;
         self.at += 1;
         self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
-        if self.zeros >= 2 && self.bytes.get(self.at) == Some(&3) {
+        if self.prevention && self.zeros >= 2 && self.bytes.get(self.at) == Some(&3) {
             self.at += 1;
             self.zeros = 0;
         }

@@ -7,7 +7,7 @@
 use crate::avc::{self, NalKind, ParameterSets};
 use crate::bmff::boxes;
 use crate::bmff::protection::Subsample;
-use crate::codec::{self, SampleEntry};
+use crate::codec::{self, SampleEntry, VideoConfig};
 use crate::encrypt::BLOCK_BYTES;
 use crate::error::Error;
 
@@ -44,13 +44,19 @@ pub enum Finder {
 impl Finder {
     /// The finder for a sample entry, a whole box.
     pub fn new(entry: &[u8]) -> Result<Self, Error> {
-        match SampleEntry::parse(entry)? {
-            SampleEntry::Avc { config, .. } => {
+        let SampleEntry::Video(video) = SampleEntry::parse(entry)? else {
+            return Ok(Self::Whole);
+        };
+        match video.config {
+            VideoConfig::Avc(config) => {
                 let avcc = boxes::need(codec::inner_boxes(entry)?, b"avcC", "avc1")?.payload;
                 let sets = ParameterSets::parse(avcc)?;
                 Ok(Self::Avc { nal_length_bytes: config.nal_length_bytes, sets })
             }
-            SampleEntry::Aac { .. } => Ok(Self::Whole),
+            VideoConfig::Hevc(_) | VideoConfig::Av1(_) => {
+                let detail = format!("encryption of {}: expected AVC", video.codecs());
+                Err(Error::unsupported("sample entry", detail))
+            }
         }
     }
 

@@ -40,6 +40,11 @@ impl<'a> Reader<'a> {
         self.take(N).try_into().unwrap_or([0; N])
     }
 
+    /// Passes over `len` bytes.
+    pub fn skip(&mut self, len: usize) {
+        self.take(len);
+    }
+
     /// One byte.
     pub fn u8(&mut self) -> u8 {
         self.array::<1>()[0]

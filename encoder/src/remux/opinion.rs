@@ -3,13 +3,14 @@
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
-use headwater_packager::codec::SampleEntry;
+use headwater_packager::codec::{Audio, AudioConfig, SampleEntry, Video, VideoConfig};
 use mp4::{Mp4Reader, Mp4Track};
 
 use crate::limits::OPINION_STEPS;
 
 /// Compares `ours` with what the crate `mp4` reads from `start`, a file's ftyp and moov.
 pub fn agrees(start: &[u8], ours: &SampleEntry, timescale: u32) -> Result<(), String> {
+    let ours = our_view(ours)?;
     let len = u64::try_from(start.len()).expect("a length fits");
     let reader =
         Mp4Reader::read_header(Bounded { inner: Cursor::new(start), steps: OPINION_STEPS }, len)
@@ -19,16 +20,6 @@ pub fn agrees(start: &[u8], ours: &SampleEntry, timescale: u32) -> Result<(), St
         return Err("a second reader expected one track".to_owned());
     };
     let theirs = view(track)?;
-    let ours = match ours {
-        SampleEntry::Avc { width, height, config, .. } => View::Avc {
-            width: *width,
-            height: *height,
-            profile_compatibility_level: config.profile_compatibility_level,
-        },
-        SampleEntry::Aac { object_type, sample_rate, channels } => {
-            View::Aac { object_type: *object_type, sample_rate: *sample_rate, channels: *channels }
-        }
-    };
     if (&ours, timescale) != (&theirs, track.timescale()) {
         return Err(format!(
             "two readers disagree on the header: ours sees {ours:?} at {timescale}, the crate mp4 {theirs:?} at {}",
@@ -74,6 +65,28 @@ impl Seek for Bounded<'_> {
 enum View {
     Avc { width: u16, height: u16, profile_compatibility_level: [u8; 3] },
     Aac { object_type: u8, sample_rate: u32, channels: u16 },
+}
+
+/// What `ours` says of it, where the crate `mp4` knows the codec.
+fn our_view(ours: &SampleEntry) -> Result<View, String> {
+    match ours {
+        SampleEntry::Video(Video { width, height, config: VideoConfig::Avc(config), .. }) => {
+            Ok(View::Avc {
+                width: *width,
+                height: *height,
+                profile_compatibility_level: config.profile_compatibility_level,
+            })
+        }
+        SampleEntry::Audio(Audio {
+            sample_rate,
+            channels,
+            config: AudioConfig::Aac { object_type },
+        }) => {
+            let (sample_rate, channels) = (*sample_rate, *channels);
+            Ok(View::Aac { object_type: *object_type, sample_rate, channels })
+        }
+        other => Err(format!("no second reader of {}: expected AVC or AAC", other.codecs())),
+    }
 }
 
 fn view(track: &Mp4Track) -> Result<View, String> {
@@ -149,17 +162,24 @@ mod tests {
         });
         let ours = SampleEntry::parse(&entry).unwrap();
         assert_eq!(agrees(&start, &ours, 24_000), Ok(()));
-        let SampleEntry::Avc { width, height, pixel_aspect, mut config } = ours.clone() else {
+        let mut other_level = ours.clone();
+        let SampleEntry::Video(Video { config: VideoConfig::Avc(config), .. }) = &mut other_level
+        else {
             panic!("an avc1")
         };
         config.profile_compatibility_level[2] += 1;
-        let other_level = SampleEntry::Avc { width, height, pixel_aspect, config };
-        let sound = SampleEntry::Aac { object_type: 2, sample_rate: 48_000, channels: 2 };
+        let sound = sound(AudioConfig::Aac { object_type: 2 });
         for (theirs, timescale) in [(&ours, 48_000), (&other_level, 24_000), (&sound, 24_000)] {
             let error = agrees(&start, theirs, timescale).unwrap_err();
             assert!(error.starts_with("two readers disagree"), "{error}");
         }
         assert!(agrees(&start[..40], &ours, 24_000).is_err());
+        let unknown = agrees(&start, &self::sound(AudioConfig::Ac3), 24_000).unwrap_err();
+        assert_eq!(unknown, "no second reader of ac-3: expected AVC or AAC");
+    }
+
+    fn sound(config: AudioConfig) -> SampleEntry {
+        SampleEntry::Audio(Audio { sample_rate: 48_000, channels: 2, config })
     }
 
     /// Found by fuzzing: this reading never ended.
@@ -176,7 +196,7 @@ mod tests {
                 });
             });
         });
-        let sound = SampleEntry::Aac { object_type: 2, sample_rate: 48_000, channels: 2 };
+        let sound = sound(AudioConfig::Aac { object_type: 2 });
         let error = agrees(&w.into_bytes(), &sound, 48_000).unwrap_err();
         assert!(error.ends_with("it is not through after 100000 steps"), "{error}");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use headwater_packager::bmff::fragment::Sample;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
-use headwater_packager::codec::SampleEntry;
+use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
 use headwater_packager::heads::{Media, ObjectHead, TrackHead};
 
 use super::raw::Raw;
@@ -93,7 +93,12 @@ fn check_header(raw: &Raw, audio: &AudioPlan) -> Result<(SampleEntry, u16), Stri
         return Err(format!("expected a sound track, got {:?}", raw.header.handler));
     }
     let entry = SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())?;
-    let SampleEntry::Aac { object_type: AAC_LC, sample_rate: SAMPLE_RATE, channels } = entry else {
+    let SampleEntry::Audio(Audio {
+        sample_rate: SAMPLE_RATE,
+        channels,
+        config: AudioConfig::Aac { object_type: AAC_LC },
+    }) = entry
+    else {
         return Err(format!("expected AAC-LC at {SAMPLE_RATE} Hz, got {entry:?}"));
     };
     if u32::from(channels) != audio.channels || raw.header.timescale != SAMPLE_RATE {

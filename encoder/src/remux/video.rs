@@ -6,10 +6,9 @@
 
 use std::path::Path;
 
-use headwater_packager::avc;
 use headwater_packager::bmff::fragment::Fragment;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
-use headwater_packager::codec::SampleEntry;
+use headwater_packager::codec::{SampleEntry, Video, VideoConfig};
 use headwater_packager::heads::{Media, ObjectHead, TrackHead};
 
 use super::raw::Raw;
@@ -33,9 +32,6 @@ pub fn video(
     let unlike = |what: String| unlike_plan(&rung.track, what);
     let mut raw = Raw::open(&folder.join(raw_name(&rung.track))).map_err(unlike)?;
     let entry = check_header(&raw, grid, rung).map_err(unlike)?;
-    let SampleEntry::Avc { config, .. } = entry else {
-        return Err(unlike(format!("expected AVC, got {}", entry.codecs())));
-    };
     let side = |pixels: u32| u16::try_from(pixels).map_err(|e| unlike(e.to_string()));
     let init = write_init(&Init {
         timescale: raw.header.timescale,
@@ -57,7 +53,7 @@ pub fn video(
         check_fragment(&fragment, grid, i).map_err(at)?;
         let first_bytes = fragment.samples.first().map_or(0, |s| s.size_bytes);
         let first = payload.get(..usize::try_from(first_bytes).expect("u32 fits"));
-        if !avc::is_idr(first.unwrap_or(&[]), config).map_err(|e| at(e.to_string()))? {
+        if !entry.starts_independent(first).map_err(|e| at(e.to_string()))? {
             return Err(at("expected an IDR picture first, got another".to_owned()));
         }
         writer.fragment(&fragment.samples, &payload)?;
@@ -98,25 +94,28 @@ pub fn video(
 }
 
 /// The moov against the plan, and a second reader against the moov.
-fn check_header(raw: &Raw, grid: &Grid, rung: &Rung) -> Result<SampleEntry, String> {
+fn check_header(raw: &Raw, grid: &Grid, rung: &Rung) -> Result<Video, String> {
     if raw.header.handler != Handler::Video {
         return Err(format!("expected a video track, got {:?}", raw.header.handler));
     }
     let entry = SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())?;
-    if let SampleEntry::Avc { width, height, pixel_aspect, .. } = entry {
-        let (got, wanted) = ((width.into(), height.into()), (rung.width, rung.height));
-        if got != wanted || pixel_aspect.0 != pixel_aspect.1 {
-            return Err(format!(
-                "expected {wanted:?} square pixels, got {got:?} of shape {pixel_aspect:?}"
-            ));
-        }
+    opinion::agrees(&raw.start, &entry, raw.header.timescale)?;
+    let video = match entry {
+        SampleEntry::Video(video) if matches!(video.config, VideoConfig::Avc(_)) => video,
+        other => return Err(format!("expected AVC, got {}", other.codecs())),
+    };
+    let got = (video.width.into(), video.height.into());
+    let (wanted, pixel_aspect) = ((rung.width, rung.height), video.pixel_aspect);
+    if got != wanted || pixel_aspect.0 != pixel_aspect.1 {
+        return Err(format!(
+            "expected {wanted:?} square pixels, got {got:?} of shape {pixel_aspect:?}"
+        ));
     }
     let timescale = grid.rate().timescale();
     if raw.header.timescale != timescale {
         return Err(format!("expected timescale {timescale}, got {}", raw.header.timescale));
     }
-    opinion::agrees(&raw.start, &entry, timescale)?;
-    Ok(entry)
+    Ok(video)
 }
 
 /// One GOP, whole and closed, where the grid has it.

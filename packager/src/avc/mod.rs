@@ -25,7 +25,12 @@ pub struct Config {
     pub profile_compatibility_level: [u8; 3],
     /// Bytes of the length before each NAL unit: 1, 2 or 4.
     pub nal_length_bytes: usize,
+    /// Bits of a luma sample: 8 but in the profiles that can have more.
+    pub bit_depth: u8,
 }
+
+/// profile_idc values that may have more than 8 bits, whose records say it (5.3.3.1.2).
+const DEEP_PROFILES: [u8; 3] = [110, 122, 244];
 
 impl Config {
     /// Reads an avcC box's payload; the record and its first SPS must agree.
@@ -49,7 +54,8 @@ impl Config {
         }
         match sps {
             [header, p, c, l, ..] if header & 0x1f == SPS && [*p, *c, *l] == claimed => {
-                Ok(Self { profile_compatibility_level: claimed, nal_length_bytes })
+                let bit_depth = bit_depth(&mut r, claimed[0], sps_count - 1);
+                Ok(Self { profile_compatibility_level: claimed, nal_length_bytes, bit_depth })
             }
             _ => Err(Error::damaged(
                 "avcC",
@@ -63,6 +69,25 @@ impl Config {
         let [p, c, l] = self.profile_compatibility_level;
         format!("avc1.{p:02X}{c:02X}{l:02X}")
     }
+}
+
+/// bit_depth_luma of a record's end, behind its other parameter sets; 8 where it has no such end.
+fn bit_depth(r: &mut Reader<'_>, profile: u8, sps_left: u8) -> u8 {
+    if !DEEP_PROFILES.contains(&profile) {
+        return 8;
+    }
+    let pass = |r: &mut Reader<'_>, sets: u8| {
+        for _ in 0..sets {
+            let len = r.u16();
+            r.skip(len.into());
+        }
+    };
+    pass(r, sps_left);
+    let pps_count = r.u8();
+    pass(r, pps_count);
+    r.skip(1); // chroma_format
+    let minus8 = r.u8() & 7;
+    if r.is_short() { 8 } else { 8 + minus8 }
 }
 
 impl ParameterSets {
@@ -158,7 +183,7 @@ mod tests {
     use super::*;
 
     const CONFIG: Config =
-        Config { profile_compatibility_level: [0x64, 0, 0x28], nal_length_bytes: 4 };
+        Config { profile_compatibility_level: [0x64, 0, 0x28], nal_length_bytes: 4, bit_depth: 8 };
 
     #[test]
     fn avcc_and_its_sps_must_agree() {
@@ -171,6 +196,12 @@ mod tests {
             assert!(Config::parse(&bad).is_err(), "byte {at}");
         }
         assert!(Config::parse(&good[..12]).is_err());
+        // High 10 with one PPS, and what its record says of bits.
+        let mut deep = good.to_vec();
+        (deep[1], deep[9]) = (110, 110);
+        deep.extend([1, 0, 2, 0x68, 0xee, 0xfd, 0xfa, 0xfa, 0]);
+        assert_eq!(Config::parse(&deep).unwrap().bit_depth, 10);
+        assert_eq!(Config::parse(&deep[..18]).unwrap().bit_depth, 8, "it says nothing");
     }
 
     #[test]

@@ -106,8 +106,8 @@ fn entries(w: &mut BoxWriter, stsd: &[u8], encryption: &Encryption) -> Result<()
     for entry in boxes::children(list) {
         let entry = entry?;
         let kind = match &entry.kind {
-            b"avc1" => b"encv",
-            b"mp4a" => b"enca",
+            b"avc1" | b"hvc1" | b"av01" => b"encv",
+            b"mp4a" | b"Opus" | b"ac-3" | b"ec-3" => b"enca",
             other => {
                 let detail = format!("sample entry `{}` cannot be encrypted", boxes::name(*other));
                 return Err(Error::unsupported("stsd", detail));

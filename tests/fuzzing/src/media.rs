@@ -60,19 +60,28 @@ pub fn sample_entry(bytes: &[u8]) -> bool {
     if let Ok(entry) = SampleEntry::parse(bytes) {
         accepted = true;
         let codecs = entry.codecs();
-        assert!(codecs.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'), "{codecs}");
+        assert!(codecs.len() <= 64);
+        let harmless = |b: u8| b.is_ascii_alphanumeric() || b == b'.' || b == b'-';
+        assert!(codecs.bytes().all(harmless), "{codecs}");
         match entry {
-            SampleEntry::Avc { width, height, pixel_aspect, config } => {
-                assert!(width > 0 && height > 0 && pixel_aspect.0 > 0 && pixel_aspect.1 > 0);
-                assert!([1, 2, 4].contains(&config.nal_length_bytes));
+            SampleEntry::Video(video) => {
+                let (h, v) = video.pixel_aspect;
+                assert!(video.width > 0 && video.height > 0 && h > 0 && v > 0);
+                assert!((8..=16).contains(&video.bit_depth));
+                // The entry's own bytes are a sample as good as any.
+                let _ = video.starts_independent([bytes, bytes]);
             }
-            SampleEntry::Aac { sample_rate, channels, .. } => {
-                assert!(sample_rate > 0 && channels > 0);
+            SampleEntry::Audio(audio) => {
+                assert!(audio.sample_rate > 0 && audio.channels > 0);
             }
         }
     }
     for nal_length_bytes in [1, 2, 4] {
-        let config = avc::Config { profile_compatibility_level: [100, 0, 40], nal_length_bytes };
+        let config = avc::Config {
+            profile_compatibility_level: [100, 0, 40],
+            nal_length_bytes,
+            bit_depth: 8,
+        };
         // A sample that starts an IDR does so with anything behind it that is left whole.
         if avc::is_idr(bytes, config) == Ok(true) {
             let mut longer = bytes.to_vec();
