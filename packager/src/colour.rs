@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::wire::Reader;
 
 /// Code points of colour (H.273 8.1 to 8.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Colour {
     /// ColourPrimaries: 1 for BT.709, 9 for BT.2020, 2 where nothing is said.
     pub primaries: u16,
@@ -26,8 +26,7 @@ const PQ: u16 = 16;
 const HLG: u16 = 18;
 
 /// VIDEO-RANGE of HLS (8216bis 4.4.6.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum VideoRange {
     /// Everything that is neither of the others.
     #[default]
@@ -46,11 +45,6 @@ impl VideoRange {
             Self::Hlg => "HLG",
             Self::Pq => "PQ",
         }
-    }
-
-    /// Whether this is the default, which heads leave out.
-    pub fn is_sdr(&self) -> bool {
-        *self == Self::Sdr
     }
 }
 

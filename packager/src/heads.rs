@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bmff::fragment::MDAT_HEADER_BYTES;
+use crate::colour::Colour;
 use crate::error::Error;
 use crate::ids::{TitleId, TrackId, VersionId};
 use crate::limits;
@@ -58,6 +59,15 @@ pub struct TrackHead {
     /// BCP 47 (RFC 5646) language of the sound; none for video and where unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// What the track is for.
+    #[serde(default, skip_serializing_if = "Role::is_main")]
+    pub role: Role,
+    /// Code points of a video's colour, where colr or the bitstream say them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<Colour>,
+    /// Complexity index of E-AC-3 whose objects are coded jointly (Dolby Atmos).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joc: Option<u8>,
     /// Whether every fragment was seen to start with an IDR picture or needs none.
     pub independent: bool,
     /// Presentation time of the track's first sample less its decode time, in ticks: what an edit
@@ -68,6 +78,42 @@ pub struct TrackHead {
     pub init_bytes: u32,
     /// The objects that hold the fragments, in order; at least one.
     pub objects: Vec<ObjectHead>,
+}
+
+/// What a track is for: DASH's roles (23009-1 5.8.5.5) of those that HLS can tell too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// What is played unless somebody chooses otherwise, in its language.
+    #[default]
+    Main,
+    /// The same content in another way.
+    Alternate,
+    /// Spoken in another language than it was made in.
+    Dub,
+    /// Talk about it.
+    Commentary,
+    /// Says what pictures show, for who cannot see them.
+    Description,
+}
+
+impl Role {
+    /// DASH's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Alternate => "alternate",
+            Self::Dub => "dub",
+            Self::Commentary => "commentary",
+            Self::Description => "description",
+        }
+    }
+
+    /// Whether this is the default, which heads leave out.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    fn is_main(&self) -> bool {
+        *self == Self::Main
+    }
 }
 
 /// What a track carries.

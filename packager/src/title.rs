@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::colour::{Colour, VideoRange};
 use crate::error::Error;
-use crate::heads::{self, Head, Media, ObjectHead, Row, TrackHead};
+use crate::heads::{self, Head, Media, ObjectHead, Role, Row, TrackHead};
 use crate::ids::{TitleId, TrackId, VersionId};
 use crate::limits;
 use crate::time;
@@ -228,6 +229,31 @@ impl Track {
     /// RFC 6381.
     pub fn codecs(&self) -> &str {
         &self.head.codecs
+    }
+
+    /// The codecs string up to its first dot: tracks of one family may stand in for each other.
+    pub fn family(&self) -> &str {
+        self.head.codecs.split('.').next().unwrap_or_default()
+    }
+
+    /// What it is for.
+    pub fn role(&self) -> Role {
+        self.head.role
+    }
+
+    /// Code points of its colour, where known.
+    pub fn colour(&self) -> Option<Colour> {
+        self.head.colour
+    }
+
+    /// The range of its colours.
+    pub fn range(&self) -> VideoRange {
+        self.head.colour.map_or(VideoRange::Sdr, Colour::range)
+    }
+
+    /// Complexity index of its jointly coded objects, if it has some.
+    pub fn joc(&self) -> Option<u8> {
+        self.head.joc
     }
 
     /// BCP 47, where known.

@@ -6,7 +6,7 @@ use std::path::Path;
 use headwater_packager::bmff::fragment::Sample;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
-use headwater_packager::heads::{Media, ObjectHead, TrackHead};
+use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
 
 use super::raw::Raw;
 use super::track::TrackWriter;
@@ -71,6 +71,9 @@ pub fn sound(
             codecs: entry.codecs(),
             timescale: SAMPLE_RATE,
             language: audio.language.as_ref().map(|language| language.tag.clone()),
+            role: Role::Main,
+            colour: None,
+            joc: None,
             // Every frame of AAC-LC starts afresh.
             independent: true,
             start_offset_ticks: 0,

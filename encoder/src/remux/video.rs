@@ -9,7 +9,7 @@ use std::path::Path;
 use headwater_packager::bmff::fragment::Fragment;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video, VideoConfig};
-use headwater_packager::heads::{Media, ObjectHead, TrackHead};
+use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
 
 use super::raw::Raw;
 use super::track::TrackWriter;
@@ -75,6 +75,9 @@ pub fn video(
             codecs: entry.codecs(),
             timescale: raw.header.timescale,
             language: None,
+            role: Role::Main,
+            colour: entry.colour,
+            joc: None,
             // Each first slice was looked at above.
             independent: true,
             // check_fragment: the first picture is shown when decoding starts.

@@ -15,7 +15,7 @@ use headwater_origin::exchange::{Answer, Request};
 use headwater_origin::metrics::Metrics;
 use headwater_origin::rooms::{self, Rooms};
 use headwater_packager::bmff::movie::{Init, InitMedia, write_init};
-use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Row, TrackHead};
+use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Role, Row, TrackHead};
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored::{self, Pointer};
 use headwater_packager::wire::BoxWriter;
@@ -129,6 +129,9 @@ fn track(
         codecs: codecs.to_owned(),
         timescale,
         language: is_audio.then(|| "en".to_owned()),
+        role: Role::Main,
+        colour: None,
+        joc: None,
         independent: true,
         start_offset_ticks: 0,
         init_bytes: 0,

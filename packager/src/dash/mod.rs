@@ -7,6 +7,7 @@
 //! There is no Location: every media URL in an MPD names its version already, and players differ
 //! in whether relative URLs then start at the Location (see ARCHITECTURE.md).
 
+mod descriptors;
 mod protection;
 
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use std::fmt::Write as _;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
+use crate::colour::VideoRange;
 use crate::heads::Media;
 use crate::label::Label;
 use crate::signalling::Protection;
@@ -53,7 +55,11 @@ pub fn mpd(
         element(w, period, |w| {
             let sets = adaptation_sets(title, timeline, protection);
             for set in &sets {
-                adaptation_set(w, timeline, set, protection, &others(&sets, set), prefix);
+                let others = Others {
+                    switching: others(&sets, set),
+                    has_sdr: title.tracks().iter().any(is_sdr),
+                };
+                adaptation_set(w, timeline, set, protection, &others, prefix);
             }
         });
     });
@@ -69,7 +75,19 @@ struct Set<'a> {
     members: Vec<Rendition<'a>>,
 }
 
-/// Tracks of the same kind, codec family and language (5.3.3.1), and under one key.
+/// What a set says in view of the others.
+struct Others {
+    /// Ids of those that a player may switch to.
+    switching: String,
+    /// Whether there is video that every screen can show.
+    has_sdr: bool,
+}
+
+fn is_sdr(track: &Track) -> bool {
+    track.is_video() && track.range() == VideoRange::Sdr
+}
+
+/// Tracks of the same kind, codec family, language and role (5.3.3.1), and under one key.
 fn adaptation_sets<'a>(
     title: &'a Title,
     timeline: &'a Timeline,
@@ -105,13 +123,15 @@ fn others(sets: &[Set<'_>], set: &Set<'_>) -> String {
 }
 
 fn may_switch(a: &Track, b: &Track) -> bool {
-    let family = |track: &Track| track.codecs().split('.').next().map(str::to_owned);
     let shape = |track: &Track| match *track.media() {
         Media::Video { .. } => None,
         Media::Audio { sample_rate, channels } => Some((sample_rate, channels)),
     };
     a.is_video() == b.is_video()
-        && family(a) == family(b)
+        && a.family() == b.family()
+        && a.range() == b.range()
+        && a.role() == b.role()
+        && a.joc() == b.joc()
         && a.language() == b.language()
         && shape(a) == shape(b)
 }
@@ -121,7 +141,7 @@ fn adaptation_set(
     timeline: &Timeline,
     Set { id, members }: &Set<'_>,
     protection: Option<&Protection>,
-    others: &str,
+    others: &Others,
     prefix: &str,
 ) {
     let (first, _) = members[0];
@@ -151,13 +171,12 @@ fn adaptation_set(
         if let Some(protection) = protection {
             protection::write(w, protection, protection.of(first), prefix);
         }
-        if !others.is_empty() {
+        descriptors::colour(w, first, others.has_sdr);
+        if !others.switching.is_empty() {
             let scheme = "urn:mpeg:dash:adaptation-set-switching:2016";
-            let switching = [("schemeIdUri", scheme), ("value", others)];
-            empty(w, BytesStart::new("SupplementalProperty").with_attributes(switching));
+            descriptors::write(w, "SupplementalProperty", scheme, &others.switching);
         }
-        let role = [("schemeIdUri", "urn:mpeg:dash:role:2011"), ("value", "main")];
-        empty(w, BytesStart::new("Role").with_attributes(role));
+        descriptors::role(w, first.role());
         if shared {
             segment_template(w, first, &own[0], prefix);
         }
@@ -194,10 +213,7 @@ fn representation(
     }
     element(w, start, |w| {
         if let Media::Audio { channels, .. } = *track.media() {
-            let channels = channels.to_string();
-            let scheme = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
-            let configuration = [("schemeIdUri", scheme), ("value", channels.as_str())];
-            empty(w, BytesStart::new("AudioChannelConfiguration").with_attributes(configuration));
+            descriptors::channels(w, track, channels);
         }
         if let Some(segments) = own_timeline {
             segment_template(w, track, segments, prefix);

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::keys;
 use crate::bandwidth::Rates;
-use crate::heads::Media;
+use crate::colour::VideoRange;
+use crate::heads::{Media, Role};
 use crate::signalling::Protection;
 use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
@@ -43,19 +44,25 @@ pub fn multivariant(
     }
     if videos.is_empty() {
         // Sound alone: its renditions are the variants.
-        audios.iter().for_each(|audio| stream_inf(&mut to, audio, None, prefix));
+        audios.iter().for_each(|audio| stream_inf(&mut to, audio, None, None, prefix));
         return to.into_bytes();
     }
-    groups.iter().for_each(|group| group.write(&mut to, prefix));
-    for video in in_order_of_choice(&videos) {
+    let language = audios.first().and_then(|first| first.track.language());
+    groups.iter().for_each(|group| group.write(&mut to, language, prefix));
+    // Said of every variant or of none: without it all are SDR.
+    let says_range = videos.iter().any(|v| v.track.range() != VideoRange::Sdr);
+    let range = |v: &Rendition<'_>| says_range.then(|| v.track.range());
+    for video in families(&videos).iter().flat_map(|family| in_order_of_choice(family)) {
         if groups.is_empty() {
-            stream_inf(&mut to, video, None, prefix);
+            stream_inf(&mut to, &video, None, range(&video), prefix);
         }
-        groups.iter().for_each(|group| stream_inf(&mut to, video, Some(group), prefix));
+        for group in &groups {
+            stream_inf(&mut to, &video, Some(group), range(&video), prefix);
+        }
     }
     let has_iframes = |v: &&Rendition<'_>| v.track.is_independent() && timeline.form().has_ranges();
     for video in videos.iter().filter(has_iframes) {
-        iframe_stream_inf(&mut to, video, prefix);
+        iframe_stream_inf(&mut to, video, range(video), prefix);
     }
     to.into_bytes()
 }
@@ -67,9 +74,23 @@ struct Rendition<'a> {
     rates: TrackRates,
 }
 
+/// Video of one codec family and range each, in the order in which they are stored. A player stays
+/// in one of them: the first variant of each is one to start with.
+fn families<'a>(videos: &[Rendition<'a>]) -> Vec<Vec<Rendition<'a>>> {
+    let mut families: Vec<Vec<Rendition<'a>>> = Vec::new();
+    for &video in videos {
+        let family = |r: &Rendition<'a>| (r.track.family(), r.track.range());
+        match families.iter_mut().find(|others| family(&others[0]) == family(&video)) {
+            Some(others) => others.push(video),
+            None => families.push(vec![video]),
+        }
+    }
+    families
+}
+
 /// The variant to start with, then the others from best to worst.
-fn in_order_of_choice<'a>(videos: &'a [Rendition<'a>]) -> Vec<&'a Rendition<'a>> {
-    let mut ordered: Vec<_> = videos.iter().collect();
+fn in_order_of_choice<'a>(videos: &[Rendition<'a>]) -> Vec<Rendition<'a>> {
+    let mut ordered = videos.to_vec();
     ordered.sort_by_key(|v| std::cmp::Reverse(v.rates.segments.peak_bps));
     let first = ordered
         .iter()
@@ -79,8 +100,8 @@ fn in_order_of_choice<'a>(videos: &'a [Rendition<'a>]) -> Vec<&'a Rendition<'a>>
     ordered
 }
 
-/// Sound tracks of one codec: a variant names one group, whose members may stand in for each
-/// other (8216bis 4.4.6.1.1).
+/// Sound tracks of one codec and as many channels: a variant names one group, whose members may
+/// stand in for each other (8216bis 4.4.6.1.1).
 struct AudioGroup<'a> {
     id: String,
     members: Vec<Rendition<'a>>,
@@ -90,7 +111,8 @@ impl<'a> AudioGroup<'a> {
     fn all(audios: &[Rendition<'a>]) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         for &audio in audios {
-            let same = |group: &&mut Self| group.members[0].track.codecs() == audio.track.codecs();
+            let facts = |r: &Rendition<'a>| (r.track.codecs(), channels(r.track));
+            let same = |group: &&mut Self| facts(&group.members[0]) == facts(&audio);
             match groups.iter_mut().find(same) {
                 Some(group) => group.members.push(audio),
                 None => {
@@ -102,7 +124,11 @@ impl<'a> AudioGroup<'a> {
         groups
     }
 
-    fn write(&self, to: &mut String, prefix: &str) {
+    /// The member to start with is that of `language`, the title's first, or else the first.
+    fn write(&self, to: &mut String, language: Option<&str>, prefix: &str) {
+        let spoken =
+            |r: &Rendition<'_>| r.track.language() == language && r.track.role() == Role::Main;
+        let default = self.members.iter().position(spoken).unwrap_or(0);
         for (i, Rendition { track, .. }) in self.members.iter().enumerate() {
             let _ = write!(to, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\"", self.id);
             let _ = write!(to, ",NAME=\"{}\"", self.member_name(track));
@@ -110,17 +136,20 @@ impl<'a> AudioGroup<'a> {
                 let _ = write!(to, ",LANGUAGE=\"{language}\"");
             }
             // DEFAULT=YES implies AUTOSELECT=YES, which must then be said (8216bis 4.4.6.1).
-            to.push_str(if i == 0 { ",DEFAULT=YES" } else { ",DEFAULT=NO" });
-            to.push_str(",AUTOSELECT=YES");
-            if let Media::Audio { channels, .. } = track.media() {
-                let _ = write!(to, ",CHANNELS=\"{channels}\"");
+            to.push_str(if i == default { ",DEFAULT=YES" } else { ",DEFAULT=NO" });
+            // Nobody who did not ask for it hears a commentary.
+            let by_itself = i == default || track.role() != Role::Commentary;
+            to.push_str(if by_itself { ",AUTOSELECT=YES" } else { ",AUTOSELECT=NO" });
+            if track.role() == Role::Description {
+                to.push_str(",CHARACTERISTICS=\"public.accessibility.describes-video\"");
             }
+            let _ = write!(to, ",CHANNELS=\"{}\"", channels(track));
             let _ = writeln!(to, ",URI=\"{prefix}{}/index.m3u8\"", track.id());
         }
     }
 
     /// The language where it names one member alone, the track's id otherwise: names are unique
-    /// in a group.
+    /// in a group, and alike in all of them where languages are.
     fn member_name(&self, track: &'a Track) -> &'a str {
         let alike = |other: &&Rendition<'_>| other.track.language() == track.language();
         match track.language() {
@@ -142,10 +171,20 @@ impl<'a> AudioGroup<'a> {
     }
 }
 
+/// CHANNELS (8216bis 4.4.6.1): of jointly coded objects their complexity and `JOC`.
+fn channels(track: &Track) -> String {
+    match (track.joc(), track.media()) {
+        (Some(complexity), _) => format!("{complexity}/JOC"),
+        (None, Media::Audio { channels, .. }) => channels.to_string(),
+        (None, Media::Video { .. }) => "0".to_owned(),
+    }
+}
+
 fn stream_inf(
     to: &mut String,
     variant: &Rendition<'_>,
     audio: Option<&AudioGroup<'_>>,
+    range: Option<VideoRange>,
     prefix: &str,
 ) {
     let Rendition { track, rates } = variant;
@@ -164,6 +203,9 @@ fn stream_inf(
     if let Media::Video { width, height, frame_rate } = *track.media() {
         let _ = write!(to, ",RESOLUTION={width}x{height},FRAME-RATE={}", thousandths(frame_rate));
     }
+    if let Some(range) = range {
+        let _ = write!(to, ",VIDEO-RANGE={}", range.as_str());
+    }
     if let Some(group) = audio {
         let _ = write!(to, ",AUDIO=\"{}\"", group.id);
     }
@@ -171,18 +213,26 @@ fn stream_inf(
     let _ = writeln!(to, ",CLOSED-CAPTIONS=NONE\n{prefix}{}/index.m3u8", track.id());
 }
 
-fn iframe_stream_inf(to: &mut String, variant: &Rendition<'_>, prefix: &str) {
+fn iframe_stream_inf(
+    to: &mut String,
+    variant: &Rendition<'_>,
+    range: Option<VideoRange>,
+    prefix: &str,
+) {
     let Rendition { track, rates } = variant;
     let Media::Video { width, height, .. } = *track.media() else { return };
-    let _ = writeln!(
+    let _ = write!(
         to,
         "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",\
-         RESOLUTION={width}x{height},URI=\"{prefix}{}/iframes.m3u8\"",
+         RESOLUTION={width}x{height}",
         rates.iframes.peak_bps,
         rates.iframes.average_bps,
         track.codecs(),
-        track.id()
     );
+    if let Some(range) = range {
+        let _ = write!(to, ",VIDEO-RANGE={}", range.as_str());
+    }
+    let _ = writeln!(to, ",URI=\"{prefix}{}/iframes.m3u8\"", track.id());
 }
 
 /// A frame rate with three decimals, rounded to nearest (8216bis 4.4.6.2: at least three).

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use headwater_packager::bmff::fragment::{self, Sample};
 use headwater_packager::bmff::movie::{Init, InitMedia, write_init};
+use headwater_packager::colour::Colour;
 use headwater_packager::encrypt::ContentKey;
-use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Row, TrackHead};
+use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Role, Row, TrackHead};
 use headwater_packager::ids::{KeyId, VersionId};
 use headwater_packager::label::Label;
 use headwater_packager::protect::Scheme;
@@ -20,6 +21,9 @@ pub struct TrackSpec {
     pub media: Media,
     pub codecs: &'static str,
     pub language: Option<&'static str>,
+    pub role: Role,
+    pub colour: Option<Colour>,
+    pub joc: Option<u8>,
     pub timescale: u32,
     /// Samples of each fragment.
     pub fragments: Vec<Vec<Sample>>,
@@ -123,6 +127,9 @@ fn make_track(
         codecs: spec.codecs.into(),
         timescale: spec.timescale,
         language: spec.language.map(str::to_owned),
+        role: spec.role,
+        colour: spec.colour,
+        joc: spec.joc,
         independent: spec.independent,
         start_offset_ticks: 0,
         init_bytes: 0,
@@ -228,6 +235,9 @@ pub fn video(
         media: Media::Video { width: height * 16 / 9 / 2 * 2, height, frame_rate: rate },
         codecs: "avc1.64001F",
         language: None,
+        role: Role::Main,
+        colour: None,
+        joc: None,
         timescale: rate.0,
         fragments: gops.iter().map(|&n| samples(n, rate.1, weight * 9, weight)).collect(),
         cuts: Vec::new(),
@@ -259,6 +269,9 @@ pub fn audio(
         media: Media::Audio { sample_rate: 48_000, channels: 2 },
         codecs: "mp4a.40.2",
         language,
+        role: Role::Main,
+        colour: None,
+        joc: None,
         timescale: 48_000,
         fragments,
         cuts: Vec::new(),

@@ -5,8 +5,10 @@
 
 use std::path::Path;
 
-use crate::common::{audio, make, protection, samples, video};
+use crate::common::{TrackSpec, audio, make, protection, samples, video};
 use headwater_packager::bmff::{fragment, index, movie};
+use headwater_packager::colour::Colour;
+use headwater_packager::heads::{Media, Role};
 use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::System;
 use headwater_packager::timeline::Timeline;
@@ -32,6 +34,42 @@ fn manifests_and_boxes_are_as_reviewed() {
     assert!(hls::iframes(&timeline, track("a-en"), None).is_none());
     golden("manifest.mpd", &dash::mpd(&made.title, &timeline, None, ""));
     golden("live-manifest.mpd", &dash::mpd(&made.title, &timeline, None, "V.00c0ffee/"));
+}
+
+/// AVC, HEVC in HDR10 and AV1 beside each other, with AAC in two languages and a description, Opus,
+/// and Dolby Atmos.
+#[test]
+fn several_codecs_of_one_title_are_as_reviewed() {
+    let rate = (25, 1);
+    let gops = [50, 50, 50, 50];
+    let pq = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false };
+    let bt709 = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
+    let of = |spec: TrackSpec, codecs| TrackSpec { codecs, ..spec };
+    let hevc = |id, height, weight, colour| TrackSpec {
+        colour,
+        ..of(video(id, height, rate, &gops, weight), "hvc1.2.4.L120.B0")
+    };
+    let sound = |id, language, codecs, channels| TrackSpec {
+        media: Media::Audio { sample_rate: 48_000, channels },
+        ..of(audio(id, language, rate, &gops), codecs)
+    };
+    let made = make(&[
+        TrackSpec { colour: Some(bt709), ..video("v720", 720, rate, &gops, 9000) },
+        video("v360", 360, rate, &gops, 1000),
+        hevc("h1080", 1080, 9000, Some(pq)),
+        hevc("h720", 720, 5000, Some(pq)),
+        of(video("a1080", 1080, rate, &gops, 5000), "av01.0.08M.08"),
+        of(video("a360", 360, rate, &gops, 800), "av01.0.01M.08"),
+        sound("en", Some("en"), "mp4a.40.2", 2),
+        sound("de", Some("de"), "mp4a.40.2", 2),
+        TrackSpec { role: Role::Description, ..sound("en-ad", Some("en"), "mp4a.40.2", 2) },
+        sound("de-opus", Some("de"), "opus", 2),
+        sound("en-opus", Some("en"), "opus", 2),
+        TrackSpec { joc: Some(16), ..sound("en-atmos", Some("en"), "ec-3", 6) },
+    ]);
+    let timeline = Timeline::new(&made.title, 6000, Form::Clear);
+    golden("codecs/master.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
+    golden("codecs/manifest.mpd", &dash::mpd(&made.title, &timeline, None, ""));
 }
 
 #[test]
