@@ -45,3 +45,25 @@ pub const LOCATE_SECONDS: u32 = 120;
 pub const TRUNCATION_SLACK_SECONDS: f64 = 1.0;
 /// Objects under one prefix of a bucket.
 pub const LISTED_OBJECTS: usize = 1_000_000;
+/// Bytes of a fault's text that a queue keeps.
+pub const FAULT_BYTES: usize = 2 * 1024;
+/// Bytes of a task's result; one names some objects for each rendition.
+pub const RESULT_BYTES: usize = 256 * 1024;
+/// Bytes of what names a source.
+pub const INPUT_BYTES: usize = 4 * 1024;
+/// Chunks of a title: two days in chunks of two seconds.
+pub const CHUNKS: usize = 86_400;
+/// Tracks of sound of a title.
+pub const SOUNDS: u32 = 64;
+/// Bytes of a worker's name, and of what names a build of its tools.
+pub const WORKER_BYTES: usize = 256;
+/// Tasks that the clock changes in one transaction.
+pub const TICK_TASKS: i64 = 64;
+/// Entries of one page of a list.
+pub const PAGE_ENTRIES: u32 = 200;
+/// How long to wait for a connection to the queue's database.
+pub const DATABASE_WAIT: Duration = Duration::from_secs(10);
+/// How often a transaction that lost a race is begun again.
+pub const RACES: u32 = 6;
+/// Rows that one statement adds: SQLite takes 32,766 values, PostgreSQL 65,535.
+pub const BATCH_ROWS: usize = 200;

@@ -1,0 +1,115 @@
+//! What is taken first.
+
+use super::super::Worker;
+use super::backend::Backend;
+use super::drive::{claim, drain, next, plan, planned, submission, version, worker};
+use super::on_every_backend;
+use crate::job::{Lane, Priority, Submission, Terms};
+
+on_every_backend!(
+    priorities_then_deadlines_then_age,
+    what_waits_too_long_moves_up,
+    a_viewer_goes_before_all_for_a_while,
+    another_priority_moves_what_waits,
+    only_the_tools_of_the_plan,
+);
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn due(number: u32, priority: Priority, deadline_ms: i64) -> Submission {
+    Submission { deadline_ms: Some(deadline_ms), ..submission(number, priority) }
+}
+
+async fn priorities_then_deadlines_then_age(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    let jobs = [
+        due(1, Priority::Backfill, 5),
+        due(2, Priority::Normal, 900),
+        due(3, Priority::Normal, 800),
+        due(4, Priority::Launch, 9_000_000),
+        due(5, Priority::Normal, 800),
+        submission(6, Priority::Normal),
+        due(7, Priority::Normal, 7 * HOUR_MS),
+    ];
+    for job in &jobs {
+        queue.submit(job, 0).await.unwrap();
+    }
+    let mut names = Vec::new();
+    while let Some(claimed) = claim(&*queue, 0).await {
+        names.push(claimed.hold.key.job.as_u128());
+    }
+    assert_eq!(names, [4, 3, 5, 2, 6, 7, 1], "without a deadline, before those of next week");
+}
+
+async fn what_waits_too_long_moves_up(backend: Backend) {
+    let terms = Terms { age_ms: HOUR_MS, ..Terms::default() };
+    let queue = backend.open(terms).await;
+    queue.submit(&due(1, Priority::Backfill, 0), 0).await.unwrap();
+    let lane = async |now_ms: i64| {
+        queue.tick(now_ms).await.unwrap();
+        queue.tasks(version(1)).await.unwrap()[1].lane_now()
+    };
+    assert_eq!(lane(HOUR_MS - 1).await, Lane::Backfill);
+    assert_eq!(lane(HOUR_MS).await, Lane::Normal);
+    assert_eq!(lane(2 * HOUR_MS - 1).await, Lane::Normal);
+    assert_eq!(lane(2 * HOUR_MS).await, Lane::Launch);
+    assert_eq!(lane(100 * HOUR_MS).await, Lane::Launch, "and no further");
+    queue.submit(&submission(2, Priority::Launch), 100 * HOUR_MS).await.unwrap();
+    assert_eq!(next(&*queue, 100 * HOUR_MS).await, "1/plan 0");
+}
+
+async fn a_viewer_goes_before_all_for_a_while(backend: Backend) {
+    let terms = Terms::default();
+    let queue = backend.open(terms).await;
+    let plan = plan(6, 1);
+    planned(&*queue, &submission(1, Priority::Backfill), &plan, 0).await;
+    planned(&*queue, &submission(2, Priority::Launch), &plan, 0).await;
+    assert_eq!(next(&*queue, 0).await, "2/audio 0");
+    // Fragment 4 is the second of chunk 3: 0 | 1 2 | 3 | 4 5 | 6 | 7 8.
+    assert_eq!(queue.want(version(1), 5, 0).await, Ok(3), "chunk, sound, and the publication");
+    assert_eq!(next(&*queue, 10).await, "1/audio 0");
+    assert_eq!(next(&*queue, 10).await, "1/chunk 3");
+    assert_eq!(next(&*queue, 10).await, "2/chunk 0");
+    queue.want(version(1), 8, 100).await.unwrap();
+    let late_ms = 100 + terms.want_ms;
+    assert_eq!(next(&*queue, 20_000).await, "1/chunk 5");
+    queue.want(version(1), 6, 100).await.unwrap();
+    // Who waited has gone.
+    let lanes = async || {
+        let tasks = queue.tasks(version(1)).await.unwrap();
+        tasks.iter().find(|task| task.fragments == (6..7)).unwrap().lane_now()
+    };
+    queue.tick(late_ms - 1).await.unwrap();
+    assert_eq!(lanes().await, Lane::Wanted);
+    queue.tick(late_ms).await.unwrap();
+    assert_eq!(lanes().await, Lane::Backfill);
+    // Before its plan is known, the plan is what a viewer waits for.
+    queue.submit(&submission(3, Priority::Backfill), 200).await.unwrap();
+    assert_eq!(queue.want(version(3), 0, 200).await, Ok(2));
+    assert_eq!(next(&*queue, 200).await, "3/plan 0");
+}
+
+async fn another_priority_moves_what_waits(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    let plan = plan(3, 0);
+    planned(&*queue, &submission(1, Priority::Normal), &plan, 0).await;
+    planned(&*queue, &submission(2, Priority::Launch), &plan, 0).await;
+    queue.move_to(version(1), Priority::Launch, Some(0), 10).await.unwrap();
+    queue.move_to(version(2), Priority::Backfill, None, 10).await.unwrap();
+    assert_eq!(next(&*queue, 10).await, "1/chunk 0");
+    let job = queue.job(version(2)).await.unwrap().job;
+    assert_eq!((job.priority, job.deadline_ms), (Priority::Backfill, 7 * 24 * HOUR_MS));
+    assert_eq!(drain(&*queue, &plan, 10).await, 2 + 3 + 1, "its publication waits for chunk 0");
+}
+
+async fn only_the_tools_of_the_plan(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    planned(&*queue, &submission(1, Priority::Normal), &plan(2, 0), 0).await;
+    let other = Worker { name: "o".to_owned(), tool: "ffmpeg 8".to_owned() };
+    assert_eq!(queue.claim(&other, 0).await, Ok(None));
+    queue.submit(&submission(2, Priority::Backfill), 0).await.unwrap();
+    let plan = queue.claim(&other, 0).await.unwrap().unwrap();
+    assert_eq!(plan.hold.key.job, version(2), "a plan is for any tool");
+    let chunk = queue.claim(&worker("w"), 0).await.unwrap().unwrap();
+    assert_eq!(chunk.hold.key.job, version(1));
+}

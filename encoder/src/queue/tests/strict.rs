@@ -1,0 +1,64 @@
+//! What a database must keep, and what a start refuses.
+
+use super::super::Queue;
+use super::super::{QueueError, SqlQueue};
+use super::backend::{Backend, on_sqlite};
+use super::drive::{plan, planned, submission, version, worker};
+use crate::job::{Priority, Terms};
+use crate::limits;
+
+#[test]
+fn sqlite_says_done_when_it_is_on_disk_and_keeps_it() {
+    on_sqlite(async |backend: Backend| {
+        let queue = backend.sql(Terms::default()).await.unwrap();
+        let pragma = async |name: &'static str| -> String {
+            let row = sqlx::query(name).fetch_one(queue.pool()).await.unwrap();
+            let as_text: Result<String, _> = sqlx::Row::try_get(&row, 0);
+            as_text.unwrap_or_else(|_| sqlx::Row::get::<i64, _>(&row, 0).to_string())
+        };
+        assert_eq!(pragma("PRAGMA journal_mode").await, "wal");
+        assert_eq!(pragma("PRAGMA synchronous").await, "2", "FULL");
+        planned(&queue, &submission(1, Priority::Normal), &plan(2, 1), 0).await;
+        let before = queue.tasks(version(1)).await.unwrap();
+        queue.close().await;
+        let again = backend.sql(Terms::default()).await.unwrap();
+        assert_eq!(again.tasks(version(1)).await.unwrap(), before);
+    });
+}
+
+#[test]
+fn a_database_of_a_later_release_is_refused() {
+    on_sqlite(async |backend: Backend| {
+        let queue = backend.sql(Terms::default()).await.unwrap();
+        let later = "INSERT INTO _sqlx_migrations \
+             (version, description, success, checksum, execution_time) VALUES (9, 'later', 1, x'00', 0)";
+        sqlx::query(later).execute(queue.pool()).await.unwrap();
+        let place = queue.pool().connect_options().database_url.to_string();
+        let refused = SqlQueue::open(&place, 1, Terms::default()).await.unwrap_err();
+        assert!(refused.to_string().contains("9"), "{refused}");
+    });
+}
+
+#[test]
+fn an_address_that_is_no_database_is_refused_and_not_repeated() {
+    on_sqlite(async |_| {
+        for url in ["mysql://user:hunter2@host/db", "hunter2", ""] {
+            let refused = SqlQueue::open(url, 1, Terms::default()).await.unwrap_err();
+            assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
+    });
+}
+
+#[test]
+fn long_names_are_refused() {
+    on_sqlite(async |backend: Backend| {
+        let queue = backend.sql(Terms::default()).await.unwrap();
+        let mut long = submission(1, Priority::Normal);
+        long.input = "x".repeat(limits::INPUT_BYTES + 1);
+        let refused = queue.submit(&long, 0).await;
+        assert!(matches!(refused, Err(QueueError::OutOfBounds(_))), "{refused:?}");
+        let worker = worker(&"x".repeat(limits::WORKER_BYTES + 1));
+        let refused = queue.claim(&worker, 0).await;
+        assert!(matches!(refused, Err(QueueError::OutOfBounds(_))), "{refused:?}");
+    });
+}
