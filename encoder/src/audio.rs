@@ -14,25 +14,82 @@ pub const SAMPLE_RATE: u32 = 48_000;
 /// The price: a decoder starts in the middle, as after a seek, and fades in over the first 21 ms.
 pub const PRIMING_FRAMES: u32 = 1;
 
-/// The last frame of each fragment plus one, counted from the title's first frame.
+/// How a sound track counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// Ticks a second.
+    pub timescale: u32,
+    /// Ticks of a frame.
+    pub frame_ticks: u32,
+    /// Ticks that an edit list hides: what lies before the title's start. Less than a frame.
+    pub hidden_ticks: u32,
+}
+
+impl Frames {
+    /// AAC-LC as we make it.
+    pub const AAC: Self =
+        Self { timescale: SAMPLE_RATE, frame_ticks: FRAME_SAMPLES, hidden_ticks: 0 };
+
+    /// The frame that is first heard nearest `ticks` of `timescale` from the title's start; ties go
+    /// up.
+    fn nearest(self, ticks: u64, timescale: u32) -> u64 {
+        let scaled = |ours: u32| u128::from(ours) * u128::from(timescale);
+        let at = u128::from(ticks) * u128::from(self.timescale) + scaled(self.hidden_ticks);
+        let frame = scaled(self.frame_ticks);
+        u64::try_from((2 * at + frame) / (2 * frame)).expect("a source's frames are bounded")
+    }
+}
+
+/// The last frame of each fragment plus one, counted from the track's first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioGrid {
+    frames: Frames,
     ends: Vec<u64>,
 }
 
 impl AudioGrid {
-    /// Cuts sound of [`SAMPLE_RATE`] on the video's grid.
+    /// Cuts sound on the video's grid.
+    pub fn new(grid: &Grid, frames: Frames) -> Self {
+        let ends = (0..grid.fragments()).map(|i| grid.ticks(grid.fragment(i).end));
+        Self::cut(ends, grid.rate().timescale(), frames)
+    }
+
+    /// Cuts sound at `ends`, in ticks of `timescale` from the title's start.
     ///
     /// Every fragment holds at least one frame: where a title's last pictures are shorter than half
     /// a frame of sound, the sound outlasts them by less than one.
-    pub fn new(grid: &Grid) -> Self {
-        let mut ends = Vec::new();
+    pub fn cut(ends: impl IntoIterator<Item = u64>, timescale: u32, frames: Frames) -> Self {
         let mut last = 0;
-        for i in 0..grid.fragments() {
-            last = nearest_frame(grid, grid.fragment(i).end).max(last + 1);
-            ends.push(last);
+        let ends = ends.into_iter().map(|end| {
+            last = frames.nearest(end, timescale).max(last + 1);
+            last
+        });
+        Self { ends: ends.collect(), frames }
+    }
+
+    /// The same, of a track that has no more than `frames` frames: it ends with them, and may lack
+    /// fragments.
+    #[must_use]
+    pub fn at_most(mut self, frames: u64) -> Self {
+        let whole = self.ends.partition_point(|&end| end <= frames);
+        let ended = whole.checked_sub(1).map_or(0, |last| self.ends[last]);
+        if whole < self.ends.len() {
+            self.ends.truncate(whole);
+            if ended < frames {
+                self.ends.push(frames);
+            }
         }
-        Self { ends }
+        self
+    }
+
+    /// How its track counts.
+    pub fn counts(&self) -> Frames {
+        self.frames
+    }
+
+    /// Fragments.
+    pub fn fragments(&self) -> u32 {
+        u32::try_from(self.ends.len()).expect("a grid's fragments are counted in 32 bits")
     }
 
     /// Frames of the whole title.
@@ -46,18 +103,11 @@ impl AudioGrid {
         self.ends[i] - start
     }
 
-    /// Samples of the whole title: where the sound before encoding has to end.
+    /// Ticks of the whole title that are heard: where the sound before encoding has to end.
     pub fn end_sample(&self) -> u64 {
-        self.frames() * u64::from(FRAME_SAMPLES)
+        let Frames { frame_ticks, hidden_ticks, .. } = self.frames;
+        self.frames() * u64::from(frame_ticks) - u64::from(hidden_ticks)
     }
-}
-
-/// The frame of sound that starts nearest the start of the video's frame `frame`; ties go up.
-fn nearest_frame(grid: &Grid, frame: u64) -> u64 {
-    let rate = grid.rate();
-    let samples = u128::from(frame) * u128::from(rate.den()) * u128::from(SAMPLE_RATE);
-    let per_frame = u128::from(rate.num()) * u128::from(FRAME_SAMPLES);
-    u64::try_from((samples + per_frame / 2) / per_frame).expect("a source's frames are bounded")
 }
 
 #[cfg(test)]
@@ -79,7 +129,29 @@ mod tests {
         ];
         for (rate, frames, wanted) in table {
             let grid = Grid::new(Rate::parse(rate).unwrap(), frames, 2000);
-            assert_eq!(AudioGrid::new(&grid).ends, wanted, "{rate}");
+            assert_eq!(AudioGrid::new(&grid, Frames::AAC).ends, wanted, "{rate}");
+        }
+    }
+
+    /// Hidden ticks lie before the start: Opus's 312 samples at 48 kHz, 2 s are 100.33 frames.
+    #[test]
+    fn hidden_ticks_and_short_tracks() {
+        let opus = Frames { timescale: 48_000, frame_ticks: 960, hidden_ticks: 312 };
+        let grid = AudioGrid::cut([2, 4, 6], 1, opus);
+        assert_eq!(grid.ends, [100, 200, 300]);
+        assert_eq!(grid.end_sample(), 300 * 960 - 312);
+        let late = Frames { hidden_ticks: 600, ..opus };
+        assert_eq!(AudioGrid::cut([2, 4], 1, late).ends, [101, 201]);
+        let table: [(u64, &[u64]); 6] = [
+            (301, &[100, 200, 300]),
+            (300, &[100, 200, 300]),
+            (299, &[100, 200, 299]),
+            (200, &[100, 200]),
+            (1, &[1]),
+            (0, &[]),
+        ];
+        for (frames, wanted) in table {
+            assert_eq!(grid.clone().at_most(frames).ends, wanted, "{frames}");
         }
     }
 
@@ -93,7 +165,7 @@ mod tests {
             let rate = Rate::new(num, den).unwrap();
             prop_assume!(!rate.is_above(60));
             let grid = Grid::new(rate, frames, gop_ms);
-            let audio = AudioGrid::new(&grid);
+            let audio = AudioGrid::new(&grid, Frames::AAC);
             let mut start = 0;
             for i in 0..grid.fragments() {
                 let index = usize::try_from(i).unwrap();

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_config::{self as config, Encoder};
+use headwater_packager::heads::Role;
 use headwater_packager::ids::TitleId;
 
+use crate::audio::PRIMING_FRAMES;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::facts::Facts;
 use crate::ffmpeg::{Damage, Log, Tools, command};
 use crate::plan::{Plan, raw_name};
 use crate::probe::Probe;
-use crate::remux::{self, Made};
+use crate::remux::{self, Made, Sound};
 use crate::report::{Meter, Report, Stage};
 use crate::source::{self, Selected};
 use crate::version::{self, Making, Place, Product, Published, Station};
@@ -200,10 +202,20 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
     };
     let mut made = Vec::new();
     for rung in &plan.rungs {
-        made.push(remux::video(folder, &plan.grid, rung, cancel, &mut done)?);
+        made.push(remux::video(folder, &plan.grid, rung, remux::is_avc, cancel, &mut done)?);
     }
     if let Some(audio) = &plan.audio {
-        made.push(remux::sound(folder, audio, fragments, cancel, &mut done)?);
+        let sound = Sound {
+            track: &audio.track,
+            language: audio.language.as_ref(),
+            role: Role::Main,
+            grid: &audio.grid,
+            gap_ticks: 0,
+            dropped_frames: PRIMING_FRAMES.into(),
+            may_be_longer: false,
+        };
+        let expects = |entry: &_| remux::is_our_aac(entry, audio.channels);
+        made.push(remux::sound(folder, sound, expects, cancel, &mut done)?);
     }
     for track in plan.tracks() {
         let raw = folder.join(raw_name(track));

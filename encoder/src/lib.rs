@@ -20,6 +20,7 @@ pub mod error;
 pub mod facts;
 pub mod ffmpeg;
 pub mod grid;
+pub mod import;
 pub mod inspect;
 pub mod ladder;
 pub mod job;

@@ -25,6 +25,10 @@ pub const LEAST_SIDE: u32 = 32;
 pub const FRAMES_PER_SECOND: u32 = 60;
 /// Numerator of a frame rate. 60000/1001 needs 60,000; what needs more is measuring noise.
 pub const RATE_NUMERATOR: u32 = 1_000_000;
+/// Files of a ladder that is imported.
+pub const LADDER_FILES: usize = 64;
+/// Longest stretch without a key frame that all renditions of an imported ladder share, in seconds.
+pub const FRAGMENT_SECONDS: f64 = 10.0;
 /// Channels of a source's sound.
 pub const CHANNELS: u32 = 8;
 /// Bytes of a moof that ffmpeg writes, of which one holds at most a GOP or two seconds of sound.

@@ -14,7 +14,7 @@ use headwater_encoder::report::{self, Meter, Report, Stage, print_json, print_li
 use headwater_encoder::retention::{self, Terms};
 use headwater_encoder::sample::{self, Sample};
 use headwater_encoder::version::{self, Published};
-use headwater_encoder::{audit, inspect, publish, store};
+use headwater_encoder::{audit, import, inspect, publish, store};
 use headwater_packager::ids::{TitleId, VersionId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +33,7 @@ Examples:
       Makes every rendition of film.mp4 and publishes it. Publishing again replaces the title for
       new viewers; who is watching goes on with the version they have.
   headwater-encoder encode film.mp4 --title film --json | jq .percent
+  headwater-encoder import film_1080.mp4 film_720.mp4 film_360.mp4 --title film
   headwater-encoder inspect film
   headwater-encoder verify film
   headwater-encoder delete film
@@ -56,6 +57,8 @@ HEADWATER_ENCODER__PRESET=medium.";
 enum Command {
     /// Encode a film and publish it as a title
     Encode(Encode),
+    /// Publish a ladder that exists already, progressive or fragmented MP4, without encoding it again
+    Import(Import),
     /// Show what is stored of a title: versions, tracks, sizes, bit rates
     Inspect(Inspect),
     /// Read every stored byte of a title again and compare it with its checksum
@@ -83,6 +86,24 @@ struct Common {
 struct Encode {
     /// The film, a local file
     input: PathBuf,
+    /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
+    #[arg(long, value_name = "ID")]
+    title: TitleId,
+    /// Where to publish: s3://bucket/prefix, file:///absolute/path or a path [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Import {
+    /// The ladder's files: each with a rendition, sounds, or both. Their key frames must align
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
     /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
     #[arg(long, value_name = "ID")]
     title: TitleId,
@@ -168,6 +189,7 @@ impl Command {
     fn common(&self) -> &Common {
         match self {
             Self::Encode(args) => &args.common,
+            Self::Import(args) => &args.common,
             Self::Inspect(args) => &args.common,
             Self::Verify(args) => &args.common,
             Self::Delete(args) => &args.common,
@@ -207,6 +229,7 @@ async fn run(command: &Command) -> Result<(), Error> {
     let report = report::choose(common.json);
     let outcome = match command {
         Command::Encode(args) => encode(args, config, &report, &cancel).await,
+        Command::Import(args) => import(args, config, &report, &cancel).await,
         Command::Inspect(args) => inspect(args, &config).await,
         Command::Verify(args) => verify(args, &config, &report, &cancel).await,
         Command::Delete(args) => delete(args, &config).await,
@@ -263,17 +286,39 @@ async fn encode(
     }
     let request = Request { input: args.input.clone(), title: args.title.clone(), store };
     let published = encode::encode(&request, &config.encoder, report, cancel).await?;
-    if args.common.json {
-        print_json(&result(&published));
+    tell(&published, &args.common, "encoded");
+    Ok(())
+}
+
+async fn import(
+    args: &Import,
+    mut config: Config,
+    report: &Arc<dyn Report>,
+    cancel: &Cancel,
+) -> Result<(), Error> {
+    let store = chosen(args.store.as_ref(), &config);
+    if let Some(work_dir) = &args.work_dir {
+        config.encoder.work_dir.clone_from(work_dir);
+    }
+    let (inputs, title) = (args.inputs.clone(), args.title.clone());
+    let request = import::Request { inputs, title, store };
+    let published = import::import(&request, &config.encoder, report, cancel).await?;
+    tell(&published, &args.common, "imported");
+    Ok(())
+}
+
+/// Tells of a publication.
+fn tell(published: &Published, common: &Common, done: &str) {
+    if common.json {
+        print_json(&result(published));
     } else {
-        let Published { title, version, duration_ms, took_s, tracks } = &published;
+        let Published { title, version, duration_ms, took_s, tracks } = published;
         print_line(&format!(
-            "published {title} as {version}: {:.3} s in {} tracks, encoded in {took_s:.1} s",
+            "published {title} as {version}: {:.3} s in {} tracks, {done} in {took_s:.1} s",
             std::time::Duration::from_millis(*duration_ms).as_secs_f64(),
             tracks.len()
         ));
     }
-    Ok(())
 }
 
 fn result(published: &Published) -> serde_json::Value {

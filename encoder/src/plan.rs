@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use headwater_config::{Encoder, Preset};
 use headwater_packager::ids::TrackId;
 
-use crate::audio::AudioGrid;
+use crate::audio::{AudioGrid, Frames};
 use crate::grid::Grid;
 use crate::ladder::{self, Picture, Rung};
 use crate::language::Language;
@@ -63,7 +63,7 @@ impl Plan {
                 // The configured rate is for two channels.
                 kbps: (config.audio_bitrate_kbps * audio.channels).div_ceil(2),
                 language: audio.language.clone(),
-                grid: AudioGrid::new(&grid),
+                grid: AudioGrid::new(&grid, Frames::AAC),
             }
         });
         Self {

@@ -15,6 +15,8 @@ pub enum Stage {
     Probe,
     /// ffmpeg at work.
     Encode,
+    /// A ladder's files taken apart.
+    Copy,
     /// Cutting, indexing and checking its output.
     Package,
     /// Writing to the store.
@@ -29,6 +31,7 @@ impl Stage {
         match self {
             Self::Probe => "probe",
             Self::Encode => "encode",
+            Self::Copy => "copy",
             Self::Package => "package",
             Self::Publish => "publish",
             Self::Verify => "verify",

@@ -18,6 +18,15 @@ pub struct Scan {
     video: Vec<Packet>,
     video_without_time: u64,
     spans: BTreeMap<u32, Span>,
+    coded: BTreeMap<u32, Coded>,
+}
+
+/// All packets of one stream, those that an edit list hides included.
+#[derive(Clone, Copy, Debug, Default)]
+struct Coded {
+    packets: u64,
+    bytes: u64,
+    start_pts: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +49,13 @@ pub struct Span {
 impl Scan {
     /// A scan of a source whose picture is stream `video_index`.
     pub fn new(video_index: u32) -> Self {
-        Self { video_index, video: Vec::new(), video_without_time: 0, spans: BTreeMap::new() }
+        Self {
+            video_index,
+            video: Vec::new(),
+            video_without_time: 0,
+            spans: BTreeMap::new(),
+            coded: BTreeMap::new(),
+        }
     }
 
     /// Takes one line of ffprobe's compact packet list; what is no packet is passed over.
@@ -55,6 +70,9 @@ impl Scan {
                 Some(("flags", value)) => fields.discarded = value.contains('D'),
                 _ => {}
             }
+        }
+        if let Some(stream) = fields.stream {
+            self.coded.entry(stream).or_default().add(&fields);
         }
         // A packet that an edit list hides is decoded, but not shown.
         match fields.stream {
@@ -111,6 +129,21 @@ impl Scan {
         self.spans.get(&stream).copied()
     }
 
+    /// Packets of a stream, hidden ones included.
+    pub fn coded_packets(&self, stream: u32) -> u64 {
+        self.coded.get(&stream).map_or(0, |coded| coded.packets)
+    }
+
+    /// Bytes of a stream's packets, hidden ones included.
+    pub fn bytes(&self, stream: u32) -> u64 {
+        self.coded.get(&stream).map_or(0, |coded| coded.bytes)
+    }
+
+    /// Least presentation time stamp of a stream's packets, hidden ones included.
+    pub fn coded_start(&self, stream: u32) -> Option<i64> {
+        self.coded.get(&stream)?.start_pts
+    }
+
     /// Seconds at which the last packet of any stream ends.
     pub fn end_s(&self, probe: &Probe) -> f64 {
         let ends = probe.streams.iter().filter_map(|stream| {
@@ -163,6 +196,17 @@ impl Scan {
             .max()
             .unwrap_or(0);
         u32::try_from(busiest).unwrap_or(u32::MAX)
+    }
+}
+
+impl Coded {
+    fn add(&mut self, fields: &Fields) {
+        self.packets += 1;
+        self.bytes = self.bytes.saturating_add(fields.size_bytes.unwrap_or(0).into());
+        self.start_pts = match (self.start_pts, fields.pts) {
+            (Some(before), Some(pts)) => Some(before.min(pts)),
+            (before, pts) => before.or(pts),
+        };
     }
 }
 

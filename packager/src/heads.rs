@@ -154,7 +154,8 @@ pub struct ObjectHead {
 /// One fragment: everything a plan or a manifest asks about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Ticks.
+    /// Ticks that are shown: of a track whose edit list hides its first ticks, the first row has
+    /// that many fewer than its moof.
     pub duration_ticks: u32,
     /// moof and mdat together.
     pub size_bytes: u32,

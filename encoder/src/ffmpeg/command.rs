@@ -17,19 +17,19 @@ use crate::source::VideoSource;
 const FORMATS: &str = "mov,matroska,mpegts,mpeg,avi,flv,asf,mxf,ogg,wav,mp3,aac,flac";
 
 /// `file:` and the path: a name with a colon or a dash in front stays a file's name.
-fn file_url(path: &Path) -> OsString {
+pub(super) fn file_url(path: &Path) -> OsString {
     let mut url = OsString::from("file:");
     url.push(path);
     url
 }
 
 /// What every reading of a source says first.
-fn guarded() -> Vec<OsString> {
+pub(super) fn guarded() -> Vec<OsString> {
     let max_pixels = limits::PIXELS.to_string();
     args(&["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-max_pixels", &max_pixels])
 }
 
-fn args(words: &[&str]) -> Vec<OsString> {
+pub(super) fn args(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! command   plan to arguments, pure
+//! copy      a stream to a file of its own, undecoded
 //! run       a child, watched: silent for too long or cancelled, it is killed
 //! progress  what ffmpeg writes to -progress
 //! log       what it writes to stderr: damage, tallies, the last lines
@@ -13,6 +14,7 @@
 //! ffmpeg ends with 0 after a source that was cut off.
 
 pub mod command;
+mod copy;
 pub mod locate;
 pub mod log;
 pub mod progress;
@@ -30,6 +32,7 @@ use crate::probe::Probe;
 use crate::sample::Sample;
 use crate::scan::Scan;
 
+pub use copy::Copied;
 pub use log::{Damage, Log, Tally};
 pub use progress::Progress;
 

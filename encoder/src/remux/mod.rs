@@ -23,8 +23,11 @@ use headwater_packager::ids::TrackId;
 
 use crate::error::Error;
 
-pub use sound::sound;
-pub use video::video;
+pub use opinion::agrees;
+pub use raw::Raw;
+pub use sound::{Sound, is_our_aac, sound};
+pub use track::TrackWriter;
+pub use video::{is_avc, video};
 
 /// A finished track file, not yet in the store.
 #[derive(Clone, Debug)]

@@ -7,51 +7,75 @@ use headwater_packager::bmff::fragment::Sample;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
 use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
+use headwater_packager::ids::TrackId;
 
 use super::raw::Raw;
 use super::track::TrackWriter;
 use super::{Made, opinion, unlike_plan};
-use crate::audio::{FRAME_SAMPLES, PRIMING_FRAMES, SAMPLE_RATE};
+use crate::audio::{AudioGrid, Frames, SAMPLE_RATE};
 use crate::cancel::Cancel;
 use crate::error::Error;
-use crate::plan::{AudioPlan, object_name, raw_name};
+use crate::language::Language;
+use crate::plan::{object_name, raw_name};
 
-/// sample_depends_on 2, a sync sample (14496-12 8.8.3.1): every AAC frame can be decoded alone.
+/// sample_depends_on 2, a sync sample (14496-12 8.8.3.1): every frame of sound can be decoded alone.
 const SYNC: u32 = 0x0200_0000;
 /// audioObjectType of AAC-LC.
 const AAC_LC: u8 = 2;
 
-/// Makes the sound's track file in `folder`, where ffmpeg's file lies; `done` is told of each
-/// fragment.
+/// A sound track to make from a file that ffmpeg wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Sound<'a> {
+    /// Its id.
+    pub track: &'a TrackId,
+    /// Its language, where known.
+    pub language: Option<&'a Language>,
+    /// What it is for.
+    pub role: Role,
+    /// Where it is cut.
+    pub grid: &'a AudioGrid,
+    /// How much longer than a frame the file's first one lasts: a gap behind it, in ticks.
+    pub gap_ticks: u32,
+    /// Frames of the file before the first that is kept.
+    pub dropped_frames: u64,
+    /// Whether frames may be left in the file behind the last that is kept.
+    pub may_be_longer: bool,
+}
+
+/// Makes the track file in `folder`, where ffmpeg's file lies; `expects` judges its sample entry,
+/// `done` is told of each fragment.
 pub fn sound(
     folder: &Path,
-    audio: &AudioPlan,
-    fragments: u32,
+    sound: Sound<'_>,
+    expects: impl FnOnce(&Audio) -> Result<(), String>,
     cancel: &Cancel,
     done: &mut dyn FnMut(),
 ) -> Result<Made, Error> {
-    let unlike = |what: String| unlike_plan(&audio.track, what);
-    let mut raw = Raw::open(&folder.join(raw_name(&audio.track))).map_err(unlike)?;
-    let (entry, channels) = check_header(&raw, audio).map_err(unlike)?;
+    let Sound { track, language, grid, .. } = sound;
+    let unlike = |what: String| unlike_plan(track, what);
+    let mut raw = Raw::open(&folder.join(raw_name(track))).map_err(unlike)?;
+    let entry = check_header(&raw, grid.counts()).map_err(unlike)?;
+    expects(&entry).map_err(unlike)?;
+    let Frames { timescale, frame_ticks, hidden_ticks } = grid.counts();
     let init = write_init(&Init {
-        timescale: SAMPLE_RATE,
+        timescale,
         media: InitMedia::Audio,
-        language: audio.language.as_ref().map_or(*b"und", |language| language.code),
+        language: language.map_or(*b"und", |language| language.code),
         sample_entry: &raw.entry,
-        edit_media_time: None,
+        edit_media_time: (hidden_ticks > 0).then_some(hidden_ticks),
     });
-    let path = folder.join(object_name(&audio.track));
-    let mut writer = TrackWriter::create(&path, init, SAMPLE_RATE, fragments)?;
-    let mut pending = Pending::default();
-    let priming = usize::try_from(PRIMING_FRAMES).expect("u32 fits");
-    let expected = audio.grid.frames() + u64::from(PRIMING_FRAMES);
+    let path = folder.join(object_name(track));
+    let mut writer = TrackWriter::create(&path, init, timescale, grid.fragments(), hidden_ticks)?;
+    let mut pending = Pending::new(frame_ticks, sound.gap_ticks);
+    let dropped = usize::try_from(sound.dropped_frames).expect("less than a source's frames");
+    let expected = grid.frames() + sound.dropped_frames;
     let wrong_count = |got: String| unlike(format!("expected {expected} frames, got {got}"));
-    if pending.fill(priming, &mut raw).map_err(unlike)? {
-        pending.drop_first(priming);
+    if pending.fill(dropped, &mut raw).map_err(unlike)? {
+        pending.drop_first(dropped);
     }
-    for i in 0..usize::try_from(fragments).expect("u32 fits") {
+    for i in 0..usize::try_from(grid.fragments()).expect("u32 fits") {
         cancel.check()?;
-        let wanted = usize::try_from(audio.grid.fragment_frames(i)).expect("bounded by the source");
+        let wanted = usize::try_from(grid.fragment_frames(i)).expect("bounded by the source");
         if !pending.fill(wanted, &mut raw).map_err(unlike)? {
             return Err(wrong_count(pending.frames_read.to_string()));
         }
@@ -60,29 +84,32 @@ pub fn sound(
         pending.drop_first(wanted);
         done();
     }
-    if pending.fill(1, &mut raw).map_err(unlike)? {
+    if !sound.may_be_longer && pending.fill(1, &mut raw).map_err(unlike)? {
         return Err(wrong_count(format!("at least {}", pending.frames_read)));
     }
     let file = writer.finish()?;
     Ok(Made {
         head: TrackHead {
-            id: audio.track.clone(),
-            media: Media::Audio { sample_rate: SAMPLE_RATE, channels },
+            id: track.clone(),
+            media: Media::Audio { sample_rate: entry.sample_rate, channels: entry.channels },
             codecs: entry.codecs(),
-            timescale: SAMPLE_RATE,
-            language: audio.language.as_ref().map(|language| language.tag.clone()),
-            role: Role::Main,
+            timescale,
+            language: language.map(|language| language.tag.clone()),
+            role: sound.role,
             colour: None,
-            joc: None,
-            // Every frame of AAC-LC starts afresh.
+            joc: match entry.config {
+                AudioConfig::Eac3 { joc } => joc,
+                _ => None,
+            },
+            // Every frame of the codecs that are taken starts afresh, or within a frame or two.
             independent: true,
             start_offset_ticks: 0,
             init_bytes: 0,
             objects: vec![ObjectHead {
-                name: object_name(&audio.track),
+                name: object_name(track),
                 len_bytes: file.len_bytes,
                 media_offset_bytes: file.media_offset_bytes,
-                fragments,
+                fragments: grid.fragments(),
             }],
         },
         init: file.init,
@@ -91,39 +118,57 @@ pub fn sound(
     })
 }
 
-fn check_header(raw: &Raw, audio: &AudioPlan) -> Result<(SampleEntry, u16), String> {
+/// Whether sound is AAC-LC as we make it, with so many channels.
+pub fn is_our_aac(audio: &Audio, channels: u32) -> Result<(), String> {
+    let wanted = Audio {
+        sample_rate: SAMPLE_RATE,
+        channels: u16::try_from(channels).unwrap_or(u16::MAX),
+        config: AudioConfig::Aac { object_type: AAC_LC },
+    };
+    if *audio == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, got {audio:?}")) }
+}
+
+fn check_header(raw: &Raw, counts: Frames) -> Result<Audio, String> {
     if raw.header.handler != Handler::Audio {
         return Err(format!("expected a sound track, got {:?}", raw.header.handler));
     }
-    let entry = SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())?;
-    let SampleEntry::Audio(Audio {
-        sample_rate: SAMPLE_RATE,
-        channels,
-        config: AudioConfig::Aac { object_type: AAC_LC },
-    }) = entry
-    else {
-        return Err(format!("expected AAC-LC at {SAMPLE_RATE} Hz, got {entry:?}"));
-    };
-    if u32::from(channels) != audio.channels || raw.header.timescale != SAMPLE_RATE {
-        return Err(format!(
-            "expected {} channels and timescale {SAMPLE_RATE}, got {channels} and {}",
-            audio.channels, raw.header.timescale
-        ));
+    if raw.header.timescale != counts.timescale {
+        let (wanted, got) = (counts.timescale, raw.header.timescale);
+        return Err(format!("expected timescale {wanted}, got {got}"));
     }
-    opinion::agrees(&raw.start, &entry, SAMPLE_RATE)?;
-    Ok((entry, channels))
+    let entry = SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())?;
+    opinion::agrees(&raw.start, &entry, raw.header.timescale)?;
+    match entry {
+        SampleEntry::Audio(audio) => Ok(audio),
+        other => Err(format!("expected sound, got {}", other.codecs())),
+    }
 }
 
 /// Frames that were read and not yet written: at most those of a fragment and of one of ffmpeg's.
-#[derive(Default)]
 struct Pending {
+    frame_ticks: u32,
+    gap_ticks: u32,
     samples: Vec<Sample>,
     payload: Vec<u8>,
     read: Vec<u8>,
     frames_read: u64,
+    /// A frame shorter than the others came: it is the last.
+    ended: bool,
 }
 
 impl Pending {
+    fn new(frame_ticks: u32, gap_ticks: u32) -> Self {
+        Self {
+            frame_ticks,
+            gap_ticks,
+            samples: Vec::new(),
+            payload: Vec::new(),
+            read: Vec::new(),
+            frames_read: 0,
+            ended: false,
+        }
+    }
+
     /// Reads until `frames` are pending; false when the file ends before.
     fn fill(&mut self, frames: usize, raw: &mut Raw) -> Result<bool, String> {
         while self.samples.len() < frames {
@@ -139,23 +184,26 @@ impl Pending {
         let Some(fragment) = raw.next(&mut self.read)? else {
             return Ok(false);
         };
-        let start = self.frames_read * u64::from(FRAME_SAMPLES);
+        let gap_ticks = if self.frames_read > 0 { u64::from(self.gap_ticks) } else { 0 };
+        let start = self.frames_read * u64::from(self.frame_ticks) + gap_ticks;
         if fragment.decode_ticks != start {
             return Err(format!(
                 "expected frames from tick {start}, got {}",
                 fragment.decode_ticks
             ));
         }
+        let frame_ticks = self.frame_ticks;
         for sample in fragment.samples {
-            let is_frame =
-                sample.duration_ticks == FRAME_SAMPLES && sample.composition_offset_ticks == 0;
-            if !is_frame {
+            let gap_ticks = if self.frames_read == 0 { self.gap_ticks } else { 0 };
+            let is_frame = sample.duration_ticks <= frame_ticks + gap_ticks
+                && sample.composition_offset_ticks == 0;
+            if !is_frame || self.ended {
                 let frame = self.frames_read;
-                return Err(format!(
-                    "frame {frame}: expected {FRAME_SAMPLES} samples, got {sample:?}"
-                ));
+                return Err(format!("frame {frame}: expected {frame_ticks} ticks, got {sample:?}"));
             }
-            self.samples.push(Sample { flags: SYNC, ..sample });
+            // What a container cuts off the last frame is decoded all the same.
+            self.ended = sample.duration_ticks < frame_ticks;
+            self.samples.push(Sample { flags: SYNC, duration_ticks: frame_ticks, ..sample });
             self.frames_read += 1;
         }
         self.payload.extend_from_slice(&self.read);

@@ -25,6 +25,7 @@ pub struct TrackWriter {
     media_offset_bytes: u64,
     len_bytes: u64,
     decode_ticks: u64,
+    hidden_ticks: u32,
     rows: Vec<Row>,
 }
 
@@ -41,12 +42,14 @@ pub struct TrackFile {
 }
 
 impl TrackWriter {
-    /// Starts a file for `fragments` fragments.
+    /// Starts a file for `fragments` fragments. The first `hidden_ticks` are before the title's start,
+    /// by an edit list in `init`: rows and index count what is shown.
     pub fn create(
         path: &Path,
         init: Vec<u8>,
         timescale: u32,
         fragments: u32,
+        hidden_ticks: u32,
     ) -> Result<Self, Error> {
         let any = Row { duration_ticks: 1, size_bytes: 1, ..Row::from_bytes(&[0; ROW_BYTES]) };
         let place = index(timescale, (0..fragments).map(|_| any))?;
@@ -64,6 +67,7 @@ impl TrackWriter {
             finder,
             timescale,
             decode_ticks: 0,
+            hidden_ticks,
             rows: Vec::new(),
         };
         let written = writer.out.write_all(&writer.init);
@@ -83,8 +87,10 @@ impl TrackWriter {
             .map_entries(samples, payload)
             .map_err(|what| Error::tool(format!("fragment {sequence}: {what}")))?;
         let too_large = |what: &str| Error::tool(format!("fragment {sequence}: {what} too large"));
+        let hidden_ticks = if self.rows.is_empty() { u64::from(self.hidden_ticks) } else { 0 };
+        let shown_ticks = duration_ticks.saturating_sub(hidden_ticks);
         self.rows.push(Row {
-            duration_ticks: u32::try_from(duration_ticks).map_err(|_| too_large("duration"))?,
+            duration_ticks: u32::try_from(shown_ticks).map_err(|_| too_large("duration"))?,
             size_bytes: u32::try_from(size_bytes).map_err(|_| too_large("size"))?,
             first_sample_bytes: samples.first().map_or(0, |s| s.size_bytes),
             crc32c: crc32c::crc32c_append(crc32c::crc32c(&head), payload),

@@ -20,18 +20,20 @@ use crate::grid::Grid;
 use crate::ladder::Rung;
 use crate::plan::{object_name, raw_name};
 
-/// Makes `rung`'s track file in `folder`, where ffmpeg's file lies; `done` is told of each
-/// fragment.
+/// Makes `rung`'s track file in `folder`, where ffmpeg's file lies; `expects` judges its sample
+/// entry, `done` is told of each fragment.
 pub fn video(
     folder: &Path,
     grid: &Grid,
     rung: &Rung,
+    expects: impl FnOnce(&Video) -> Result<(), String>,
     cancel: &Cancel,
     done: &mut dyn FnMut(),
 ) -> Result<Made, Error> {
     let unlike = |what: String| unlike_plan(&rung.track, what);
     let mut raw = Raw::open(&folder.join(raw_name(&rung.track))).map_err(unlike)?;
     let entry = check_header(&raw, grid, rung).map_err(unlike)?;
+    expects(&entry).map_err(unlike)?;
     let side = |pixels: u32| u16::try_from(pixels).map_err(|e| unlike(e.to_string()));
     let init = write_init(&Init {
         timescale: raw.header.timescale,
@@ -41,7 +43,7 @@ pub fn video(
         edit_media_time: None,
     });
     let path = folder.join(object_name(&rung.track));
-    let mut writer = TrackWriter::create(&path, init, raw.header.timescale, grid.fragments())?;
+    let mut writer = TrackWriter::create(&path, init, raw.header.timescale, grid.fragments(), 0)?;
     let mut payload = Vec::new();
     for i in 0..grid.fragments() {
         cancel.check()?;
@@ -96,6 +98,14 @@ pub fn video(
     })
 }
 
+/// Whether pictures are AVC.
+pub fn is_avc(video: &Video) -> Result<(), String> {
+    match video.config {
+        VideoConfig::Avc(_) => Ok(()),
+        _ => Err(format!("expected AVC, got {}", video.codecs())),
+    }
+}
+
 /// The moov against the plan, and a second reader against the moov.
 fn check_header(raw: &Raw, grid: &Grid, rung: &Rung) -> Result<Video, String> {
     if raw.header.handler != Handler::Video {
@@ -104,8 +114,8 @@ fn check_header(raw: &Raw, grid: &Grid, rung: &Rung) -> Result<Video, String> {
     let entry = SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())?;
     opinion::agrees(&raw.start, &entry, raw.header.timescale)?;
     let video = match entry {
-        SampleEntry::Video(video) if matches!(video.config, VideoConfig::Avc(_)) => video,
-        other => return Err(format!("expected AVC, got {}", other.codecs())),
+        SampleEntry::Video(video) => video,
+        other => return Err(format!("expected pictures, got {}", other.codecs())),
     };
     let got = (video.width.into(), video.height.into());
     let (wanted, pixel_aspect) = ((rung.width, rung.height), video.pixel_aspect);

@@ -47,11 +47,15 @@ fn code(picture: &[u8], width: usize, height: usize) -> Option<u32> {
 pub fn beeps(film: &Path) -> Vec<usize> {
     const LOUD: u16 = 1600;
     const APART: usize = 4800;
+    // What an edit list hides comes before 0.
     let sound = ffmpeg(&[
+        "-copyts",
         "-i",
         film.to_str().unwrap(),
         "-map",
         "0:a:0",
+        "-af",
+        "atrim=start=0",
         "-ac",
         "1",
         "-ar",

@@ -8,6 +8,7 @@ mod bar;
 mod captions;
 mod commands;
 mod damaged_sources;
+mod imports;
 mod lab;
 mod published;
 mod refusals;
