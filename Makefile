@@ -8,7 +8,7 @@ SHELL := bash
 WEB := origin/web
 PAGE := $(WEB)/dist/index.html
 
-.PHONY: help run test test-long fmt lint page clean-data
+.PHONY: help run test test-long bench fmt lint page clean-data
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,10 @@ test: ## Everything that CI runs: format, lints, crates, players
 
 test-long: ## What takes longer: real footage, fuzzing, soaks; results go to docs/test-long/
 	@.ci/test-long
+
+bench: ## Delivery against nginx, and what manifests cost: into docs/performance.md (ARGS=--quick to try)
+	@.ci/setup test
+	@bench/budgets.py --write $(ARGS)
 
 fmt: ## Format the Rust code
 	@cargo fmt --all

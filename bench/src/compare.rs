@@ -10,7 +10,7 @@ use url::Url;
 use crate::address;
 use crate::chance::Chance;
 use crate::client::{Network, Speak};
-use crate::cpu;
+use crate::cpu::{self, Seconds};
 use crate::discover::Sources;
 use crate::error::Error;
 use crate::failure::Failures;
@@ -24,14 +24,15 @@ use crate::manifest::Piece;
 use crate::number::{self, ratio};
 use crate::options;
 use crate::output::Output;
-use crate::report::{Budget, Comparison, Report, Row};
+use crate::report::{Budget, By, Comparison, Report, Row};
 use crate::spread::{Spread, Verdict};
 use crate::sums::Sums;
 use crate::tally::Tally;
 
 /// What is measured of both.
-const COMPARED: [(&str, &str); 6] = [
+const COMPARED: [(&str, &str); 7] = [
     ("cpu_s_per_gb", "CPU seconds of the server for 10^9 bytes of good bodies"),
+    ("user_s_per_gb", "of these, the seconds in the program itself, not in the kernel"),
     ("cpu_us_per_request", "CPU microseconds of the server for a good answer"),
     ("rate_per_s", "good answers a second"),
     ("gbit_s", "their bodies, Gbit/s"),
@@ -58,7 +59,8 @@ pub const KNOWN: Known = Known {
 };
 
 /// Those of which less is better: what a budget can be of.
-const COSTS: [&str; 4] = ["cpu_s_per_gb", "cpu_us_per_request", "p50_ttfb_ms", "p99_ttfb_ms"];
+const COSTS: [&str; 5] =
+    ["cpu_s_per_gb", "user_s_per_gb", "cpu_us_per_request", "p50_ttfb_ms", "p99_ttfb_ms"];
 
 /// Ticks of the kernel's account that a turn should have, for a step of 1 %.
 const ENOUGH_TICKS: f64 = 100.0;
@@ -94,8 +96,14 @@ pub struct Compare {
     /// What A/B may be at most: kept or missed by the whole interval
     #[arg(long, value_name = "RATIO", value_parser = options::positive)]
     budget: Option<f64>,
+    /// What A may cost more than B at most, A - B: kept or missed by the whole interval
+    #[arg(long, value_name = "COST", value_parser = options::positive, conflicts_with = "budget")]
+    budget_more: Option<f64>,
+    /// What A may cost at most by itself: kept or missed by the whole interval
+    #[arg(long, value_name = "COST", value_parser = options::positive, conflicts_with_all = ["budget", "budget_more"])]
+    budget_own: Option<f64>,
     /// What the budget is of [default: cpu_s_per_gb with both processes, else p50_ttfb_ms]
-    #[arg(long, value_name = "FIGURE", requires = "budget")]
+    #[arg(long, value_name = "FIGURE")]
     of: Option<String>,
     /// Each server's bodies are compared with its own only
     #[arg(long)]
@@ -137,7 +145,7 @@ impl Compare {
                 let (tally, values, cpu_s) = self.turn(&network, side, per_turn, turn).await?;
                 good += tally.good();
                 verified += tally.verified;
-                least_cpu_s = least_cpu_s.min(cpu_s.unwrap_or(f64::MAX));
+                least_cpu_s = least_cpu_s.min(cpu_s.map_or(f64::MAX, |cpu_s| cpu_s.all));
                 side.failures.add(&tally.failures);
                 side.turns.push(values);
                 let sums = tally.sums;
@@ -176,9 +184,9 @@ impl Compare {
             ));
         }
         let unmeasured = |of: &str| !rows.iter().any(|row| row.name == of);
-        if self.budget.is_some() && unmeasured(budget_of) {
+        if self.limit().is_some() && unmeasured(budget_of) {
             notes.push(format!(
-                "{budget_of} was not above 0 in every turn: there is no ratio of it"
+                "{budget_of} was not above 0 in every turn: there is nothing to judge"
             ));
         }
         let mut report = Report {
@@ -213,7 +221,12 @@ impl Compare {
             let costs = COSTS.join(", ");
             return Err(Error::usage(format!("--of {wanted}: expected a cost, one of {costs}")));
         };
-        if name.starts_with("cpu") && !both {
+        if self.of.is_some() && self.limit().is_none() {
+            return Err(Error::usage(
+                "--of wants --budget, --budget-more or --budget-own".to_owned(),
+            ));
+        }
+        if (name.starts_with("cpu") || name.starts_with("user")) && !both {
             return Err(Error::usage(format!("--of {name} wants --pid-a and --pid-b")));
         }
         Ok(name)
@@ -221,10 +234,24 @@ impl Compare {
 
     /// What could not be measured in every turn keeps no budget, and misses none.
     fn judge(&self, of: &'static str, rows: &[Row]) -> Option<Budget> {
-        let limit = self.budget?;
+        let (by, limit) = self.limit()?;
         let row = rows.iter().find(|row| row.name == of);
-        let verdict = row.map_or(Verdict::Undecided, |row| row.ratio.judge(limit));
-        Some(Budget { of, limit, verdict })
+        let verdict = row.map_or(Verdict::Undecided, |row| {
+            let judged = match by {
+                By::Ratio => &row.ratio,
+                By::More => &row.more,
+                By::Own => &row.a,
+            };
+            judged.judge(limit)
+        });
+        Some(Budget { of, by, limit, verdict })
+    }
+
+    /// The budget that was given, and what it limits.
+    fn limit(&self) -> Option<(By, f64)> {
+        let ratio = self.budget.map(|limit| (By::Ratio, limit));
+        let more = self.budget_more.map(|limit| (By::More, limit));
+        ratio.or(more).or(self.budget_own.map(|limit| (By::Own, limit)))
     }
 
     /// A server's requests: what lies below `from` is asked for below `to`.
@@ -289,7 +316,7 @@ impl Compare {
         side: &mut Side,
         requests: u64,
         turn: u16,
-    ) -> Result<(Tally, Vec<(&'static str, f64)>, Option<f64>), Error> {
+    ) -> Result<(Tally, Vec<(&'static str, f64)>, Option<Seconds>), Error> {
         let seed = self.output.seed;
         let feed = Feed::new(
             self.pressure.order,
@@ -304,7 +331,7 @@ impl Compare {
         let before = cpu_of(side.pid)?;
         let elapsed =
             load::run(network, &side.targets, self.pressure.mode(), feed, chance, &live).await;
-        let cpu_s = cpu_of(side.pid)?.zip(before).map(|(after, before)| after - before);
+        let cpu_s = cpu_of(side.pid)?.zip(before).map(|(after, before)| after.since(before));
         let tally = live.finish();
         let values = measured(&tally, elapsed, cpu_s);
         Ok((tally, values, cpu_s))
@@ -331,12 +358,13 @@ fn root(url: &Url) -> Url {
 }
 
 /// What a turn came to; what could not be measured is left out.
-fn measured(tally: &Tally, elapsed: Duration, cpu_s: Option<f64>) -> Vec<(&'static str, f64)> {
+fn measured(tally: &Tally, elapsed: Duration, cpu_s: Option<Seconds>) -> Vec<(&'static str, f64)> {
     let (good, bytes) = (tally.good() as f64, tally.bytes as f64);
     let elapsed_s = elapsed.as_secs_f64();
     let values = [
-        ("cpu_s_per_gb", cpu_s.map(|cpu_s| ratio(cpu_s, bytes * 1e-9))),
-        ("cpu_us_per_request", cpu_s.map(|cpu_s| ratio(cpu_s * 1e6, good))),
+        ("cpu_s_per_gb", cpu_s.map(|cpu_s| ratio(cpu_s.all, bytes * 1e-9))),
+        ("user_s_per_gb", cpu_s.map(|cpu_s| ratio(cpu_s.user, bytes * 1e-9))),
+        ("cpu_us_per_request", cpu_s.map(|cpu_s| ratio(cpu_s.all * 1e6, good))),
         ("rate_per_s", Some(ratio(good, elapsed_s))),
         ("gbit_s", Some(ratio(bytes * 8e-9, elapsed_s))),
         ("p50_ttfb_ms", tally.ttfb.quantile_ms(0.5)),
@@ -358,8 +386,9 @@ fn rows(a: &[Vec<(&'static str, f64)>], b: &[Vec<(&'static str, f64)>]) -> Vec<R
     let row = |name: &'static str| {
         let (a, b) = (of(a, name)?, of(b, name)?);
         let ratios: Vec<_> = a.iter().zip(&b).map(|(a, b)| a / b).collect();
-        let (a, b) = (Spread::of(&a)?, Spread::of(&b)?);
-        Some(Row { name, a, b, ratio: Spread::of(&ratios)?, ratios })
+        let more: Vec<_> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
+        let (a, b, more) = (Spread::of(&a)?, Spread::of(&b)?, Spread::of(&more)?);
+        Some(Row { name, a, b, more, ratio: Spread::of(&ratios)?, ratios })
     };
     COMPARED.iter().filter_map(|(name, _)| row(name)).collect()
 }
@@ -384,6 +413,8 @@ mod tests {
         let (a, b): (Vec<_>, Vec<_>) = (turns(1.2), turns(1.0));
         let rows = rows(&a, &b);
         assert_eq!(rows.len(), 1);
+        let more = rows[0].more;
+        assert!((more.median - 0.6).abs() < 1e-9 && more.low < more.high, "{more:?}");
         let Spread { median, low, high, .. } = rows[0].ratio;
         for value in [median, low, high] {
             assert!((value - 1.2).abs() < 1e-9, "{value}");
@@ -414,10 +445,12 @@ mod tests {
                 result: Ok((200, crate::sums::Sum { crc32c: 1, len_bytes: 2_000_000 })),
             });
         }
-        let values = measured(&tally, Duration::from_secs(4), Some(0.5));
+        let values =
+            measured(&tally, Duration::from_secs(4), Some(Seconds { all: 0.5, user: 0.2 }));
         let value = |wanted| values.iter().find(|(name, _)| *name == wanted).unwrap().1;
         for (name, wanted) in [
             ("cpu_s_per_gb", 0.25),
+            ("user_s_per_gb", 0.1),
             ("cpu_us_per_request", 500.0),
             ("rate_per_s", 250.0),
             ("gbit_s", 4.0),

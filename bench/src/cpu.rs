@@ -6,17 +6,34 @@ use std::io;
 use crate::limits::MAX_PROCESSES;
 use crate::process_table::{Stat, parse, tree_ticks};
 
-/// User and system seconds of a process and all below it.
-pub fn tree_seconds(pid: u32) -> Result<f64, String> {
-    let table = table().map_err(|error| format!("/proc: {error}"))?;
-    let ticks = tree_ticks(&table, pid).ok_or_else(|| format!("there is no process {pid}"))?;
-    Ok(seconds(ticks))
+/// CPU seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds {
+    /// In programs and in the kernel for them.
+    pub all: f64,
+    /// In programs alone.
+    pub user: f64,
 }
 
-/// This process's own; 0 where it cannot be known.
+impl Seconds {
+    /// What passed since `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self { all: self.all - before.all, user: self.user - before.user }
+    }
+}
+
+/// Those of a process and all below it.
+pub fn tree_seconds(pid: u32) -> Result<Seconds, String> {
+    let table = table().map_err(|error| format!("/proc: {error}"))?;
+    let ticks = tree_ticks(&table, pid).ok_or_else(|| format!("there is no process {pid}"))?;
+    Ok(Seconds { all: seconds(ticks.user + ticks.system), user: seconds(ticks.user) })
+}
+
+/// This process's own, user and system; 0 where it cannot be known.
 pub fn own_seconds() -> f64 {
     let own = fs::read_to_string("/proc/self/stat").ok().and_then(|line| parse(&line));
-    own.map_or(0.0, |stat| seconds(stat.ticks))
+    own.map_or(0.0, |stat| seconds(stat.ticks.user + stat.ticks.system))
 }
 
 /// The smallest difference that the kernel's account shows.
@@ -55,7 +72,7 @@ mod tests {
         while own_seconds() < before + 3.0 * tick_seconds() {
             sum = sum.wrapping_add(std::hint::black_box(1));
         }
-        let tree = tree_seconds(std::process::id()).unwrap();
+        let tree = tree_seconds(std::process::id()).unwrap().all;
         assert!(sum > 0 && tree >= before + 3.0 * tick_seconds(), "{before}, {tree}");
         assert!(tree_seconds(u32::MAX).unwrap_err().contains("no process"));
     }

@@ -6,6 +6,7 @@
 //! counts in ticks, mostly of 10 ms: measure seconds, not milliseconds.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::AddAssign;
 
 /// One process as its stat line tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,24 @@ pub struct Stat {
     pub pid: u32,
     /// Its parent's.
     pub parent: u32,
-    /// Ticks of its threads, and of its children that were waited for; user and system.
-    pub ticks: u64,
+    /// Ticks of its threads, and of its children that were waited for.
+    pub ticks: Ticks,
+}
+
+/// The kernel's steps of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticks {
+    /// In the program itself.
+    pub user: u64,
+    /// In the kernel, for it.
+    pub system: u64,
+}
+
+impl AddAssign for Ticks {
+    fn add_assign(&mut self, more: Self) {
+        self.user += more.user;
+        self.system += more.system;
+    }
 }
 
 /// Reads one line; nothing for what is none.
@@ -26,17 +43,17 @@ pub fn parse(line: &str) -> Option<Stat> {
     let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
     // Field 3 (state) is the first here: ppid is 4, utime 14, stime 15, cutime 16, cstime 17.
     let parent = fields.get(1)?.parse().ok()?;
-    let times = fields.get(11..15)?;
-    let ticks = times.iter().try_fold(0_u64, |sum, text| {
-        // Children's times are signed in the kernel.
-        let ticks = text.parse::<i64>().ok()?;
-        sum.checked_add(u64::try_from(ticks).ok()?)
-    })?;
+    // Children's times are signed in the kernel.
+    let time = |at: usize| u64::try_from(fields.get(at)?.parse::<i64>().ok()?).ok();
+    let ticks = Ticks {
+        user: time(11)?.checked_add(time(13)?)?,
+        system: time(12)?.checked_add(time(14)?)?,
+    };
     Some(Stat { pid, parent, ticks })
 }
 
 /// Ticks of a process with all below it; nothing if it is not in the table.
-pub fn tree_ticks(table: &[Stat], root: u32) -> Option<u64> {
+pub fn tree_ticks(table: &[Stat], root: u32) -> Option<Ticks> {
     let mut children: HashMap<u32, Vec<&Stat>> = HashMap::new();
     for stat in table {
         children.entry(stat.parent).or_default().push(stat);
@@ -66,9 +83,13 @@ mod tests {
         )
     }
 
+    fn stat((pid, parent, user): (u32, u32, u64)) -> Stat {
+        Stat { pid, parent, ticks: Ticks { user, system: 0 } }
+    }
+
     #[test]
     fn a_line_is_read_whatever_the_name() {
-        let wanted = Stat { pid: 12, parent: 7, ticks: 1111 };
+        let wanted = Stat { pid: 12, parent: 7, ticks: Ticks { user: 101, system: 1010 } };
         for name in ["nginx", "a b", "a) S 9 (", ""] {
             assert_eq!(parse(&line(12, name, 7, [1, 10, 100, 1000])), Some(wanted), "{name}");
         }
@@ -79,12 +100,11 @@ mod tests {
 
     #[test]
     fn a_tree_is_summed_and_nothing_else() {
-        let table: Vec<_> = [(10, 1, 1), (11, 10, 2), (12, 11, 4), (13, 1, 8), (14, 12, 16)]
-            .map(|(pid, parent, ticks)| Stat { pid, parent, ticks })
-            .to_vec();
+        let table: Vec<_> =
+            [(10, 1, 1), (11, 10, 2), (12, 11, 4), (13, 1, 8), (14, 12, 16)].map(stat).to_vec();
         let cases = [(10, Some(23)), (11, Some(22)), (13, Some(8)), (99, None)];
         for (root, wanted) in cases {
-            assert_eq!(tree_ticks(&table, root), wanted, "{root}");
+            assert_eq!(tree_ticks(&table, root).map(|ticks| ticks.user), wanted, "{root}");
         }
     }
 
@@ -97,12 +117,13 @@ mod tests {
         };
         let before = of(&[line(1, "m", 0, [1, 1, 0, 0]), line(2, "w", 1, [5, 3, 0, 0])]);
         let after = of(&[line(1, "m", 0, [1, 1, 5, 3])]);
-        assert_eq!((before, after), (Some(10), Some(10)));
+        let wanted = Some(Ticks { user: 6, system: 4 });
+        assert_eq!((before, after), (wanted, wanted));
     }
 
     #[test]
     fn a_circle_ends() {
-        let table = [(1, 2, 1), (2, 1, 1)].map(|(pid, parent, ticks)| Stat { pid, parent, ticks });
-        assert_eq!(tree_ticks(&table, 1), Some(2));
+        let table = [(1, 2, 1), (2, 1, 1)].map(stat);
+        assert_eq!(tree_ticks(&table, 1), Some(Ticks { user: 2, system: 0 }));
     }
 }

@@ -25,30 +25,49 @@ pub struct Sent {
 /// Rates of consecutive segments. A run is looked at up to [`RUN_SEGMENTS`] long.
 pub fn rates(segments: &[Sent], target_duration_s: u64) -> Rates {
     let target_us = target_duration_s * 1_000_000;
-    let mut peak_bps = 0;
+    let (least_us, most_us) = (target_us.div_ceil(2), target_us * 3 / 2);
+    let mut peak = Run { bytes: 0, us: 1 };
     for start in 0..segments.len() {
-        let (mut bytes, mut us) = (0, 0);
-        for segment in segments[start..].iter().take(RUN_SEGMENTS) {
-            bytes += segment.size_bytes;
-            us += segment.duration_us;
-            if us * 2 > target_us * 3 {
+        let mut run = Run { bytes: 0, us: 0 };
+        for segment in &segments[start..segments.len().min(start + RUN_SEGMENTS)] {
+            run.bytes += segment.size_bytes;
+            run.us += segment.duration_us;
+            if run.us > most_us {
                 break;
             }
-            if us * 2 >= target_us {
-                peak_bps = peak_bps.max(bps(bytes, us));
+            if run.us >= least_us && run.is_faster_than(peak) {
+                peak = run;
             }
         }
     }
-    let bytes = segments.iter().map(|s| s.size_bytes).sum();
-    let us = segments.iter().map(|s| s.duration_us).sum();
-    let average_bps = bps(bytes, us);
+    let whole = Run {
+        bytes: segments.iter().map(|s| s.size_bytes).sum(),
+        us: segments.iter().map(|s| s.duration_us).sum(),
+    };
+    let average_bps = whole.bps();
     // A title shorter than half a target duration has no run to measure.
-    Rates { peak_bps: peak_bps.max(average_bps), average_bps }
+    Rates { peak_bps: peak.bps().max(average_bps), average_bps }
 }
 
-fn bps(bytes: u64, us: u64) -> u64 {
-    let bits = u128::from(bytes) * 8 * 1_000_000;
-    u64::try_from(bits.div_ceil(u128::from(us.max(1)))).unwrap_or(u64::MAX)
+/// Bytes over a time, which is not zero where runs are compared.
+#[derive(Clone, Copy)]
+struct Run {
+    bytes: u64,
+    us: u64,
+}
+
+impl Run {
+    /// Compared by products: two hours have thousands of runs, and a division costs more than all
+    /// else that is done for one.
+    fn is_faster_than(self, other: Self) -> bool {
+        let product = |bytes: u64, us: u64| u128::from(bytes) * u128::from(us);
+        product(self.bytes, other.us) > product(other.bytes, self.us)
+    }
+
+    fn bps(self) -> u64 {
+        let bits = u128::from(self.bytes) * 8 * 1_000_000;
+        u64::try_from(bits.div_ceil(u128::from(self.us.max(1)))).unwrap_or(u64::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod wire;
 pub mod ids;
 pub mod time;
+mod text;
 pub mod stored;
 pub mod bmff;
 pub mod bits;

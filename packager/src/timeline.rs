@@ -162,6 +162,14 @@ impl Timeline {
         })
     }
 
+    /// Ticks of every segment of `track` in order, for what asks about nothing else.
+    pub fn durations_of<'a>(&'a self, track: &'a Track) -> impl Iterator<Item = u64> + 'a {
+        (1..=self.segments()).map_while(move |number| {
+            let fragments = self.fragments(track, number)?;
+            Some(track.rows(fragments).map(|row| u64::from(row.duration_ticks)).sum())
+        })
+    }
+
     /// EXT-X-TARGETDURATION: the longest segment of any track, each rounded to the nearest second,
     /// so that every playlist of a title says the same (draft-pantos-hls-rfc8216bis 4.4.3.1).
     pub fn target_duration_s(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::svg::{Dots, Line, Plot, Scale, escaped};
 use super::table::spread;
-use super::{Report, Row, SHARES, digits};
+use super::{By, Report, Row, SHARES, digits};
 use crate::series::Second;
 use crate::spread::Verdict;
 
@@ -111,7 +111,7 @@ fn compared(report: &Report) -> Option<String> {
     let dots = Dots {
         title: "A/B of each pair, with median and interval",
         rows: two.rows.iter().map(dotted).collect(),
-        limit: two.budget.as_ref().map(|budget| (budget.of, budget.limit)),
+        limit: two.budget.as_ref().filter(|b| b.by == By::Ratio).map(|b| (b.of, b.limit)),
     };
     let rows: Vec<_> = two
         .rows

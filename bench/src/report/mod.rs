@@ -41,7 +41,7 @@ pub struct Comparison {
     pub servers: [String; 2],
     /// What was measured of both.
     pub rows: Vec<Row>,
-    /// What was asked of the ratio.
+    /// What was asked of it.
     pub budget: Option<Budget>,
 }
 
@@ -54,17 +54,33 @@ pub struct Row {
     pub a: Spread,
     /// Over B's.
     pub b: Spread,
+    /// The spread of A-B over pairs.
+    pub more: Spread,
     /// The spread of A/B over pairs.
     pub ratio: Spread,
     /// A/B of each pair.
     pub ratios: Vec<f64>,
 }
 
-/// A limit of A/B.
+/// What a budget limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// A/B.
+    Ratio,
+    /// A-B.
+    More,
+    /// A alone.
+    Own,
+}
+
+/// A limit.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Budget {
     /// Of which figure.
     pub of: &'static str,
+    /// Of what of it.
+    pub by: By,
     /// At most this.
     pub limit: f64,
     /// What came of it.
@@ -176,8 +192,10 @@ pub(crate) mod tests {
         };
         let ratios = vec![1.0, 1.1, 1.05, 1.2, 1.15];
         let spread = Spread::of(&ratios).unwrap();
-        let row = Row { name: "cpu_s_per_gb", a: spread, b: spread, ratio: spread, ratios };
-        let budget = Budget { of: "cpu_s_per_gb", limit: 1.15, verdict: spread.judge(1.15) };
+        let row =
+            Row { name: "cpu_s_per_gb", a: spread, b: spread, more: spread, ratio: spread, ratios };
+        let budget =
+            Budget { of: "cpu_s_per_gb", by: By::Ratio, limit: 1.15, verdict: spread.judge(1.15) };
         Report {
             command: "compare",
             settings: vec![("rate", "100/s <even>".to_owned())],

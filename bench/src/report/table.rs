@@ -1,6 +1,6 @@
 //! A report as plain text.
 
-use super::{Comparison, Report, SHARES, digits};
+use super::{By, Comparison, Report, SHARES, digits};
 use crate::spread::{Spread, Verdict};
 
 /// The whole of it.
@@ -61,7 +61,19 @@ fn compared(comparison: &Comparison) -> String {
             Verdict::Missed => "MISSED: the whole interval is beyond it",
             Verdict::Undecided => "UNDECIDED: measure more pairs",
         };
-        text.push_str(&format!("\n  budget {} <= {}: {word}\n", budget.of, budget.limit));
+        let row = comparison.rows.iter().find(|row| row.name == budget.of);
+        let of = match budget.by {
+            By::Ratio => budget.of.to_owned(),
+            By::More => format!("A-B of {}", budget.of),
+            By::Own => format!("A's {}", budget.of),
+        };
+        let shown = match budget.by {
+            By::Ratio => None,
+            By::More => row.map(|row| row.more),
+            By::Own => row.map(|row| row.a),
+        };
+        let shown = shown.map(|shown| format!(" (got {})", spread(&shown))).unwrap_or_default();
+        text.push_str(&format!("\n  budget {of} <= {}: {word}{shown}\n", budget.limit));
     }
     text
 }

@@ -10,15 +10,14 @@
 mod descriptors;
 mod protection;
 
-use std::fmt::Write as _;
-
 use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, Event};
 
 use crate::colour::VideoRange;
 use crate::heads::Media;
 use crate::label::Label;
 use crate::signalling::Protection;
+use crate::text::{push, push_integer};
 use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
 
@@ -148,7 +147,7 @@ fn adaptation_set(
     let (kind, mime) =
         if first.is_video() { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
     // Renditions cut from one source share their timeline; those that do not carry their own.
-    let own: Vec<String> =
+    let own: Vec<Vec<u8>> =
         members.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
     let shared = own.iter().zip(members).all(|(segments, (track, _))| {
         *segments == own[0] && track.timescale() == first.timescale()
@@ -189,7 +188,7 @@ fn adaptation_set(
 fn representation(
     w: &mut Out,
     (track, rates): &Rendition<'_>,
-    own_timeline: Option<&String>,
+    own_timeline: Option<&Vec<u8>>,
     prefix: &str,
 ) {
     let mut start = BytesStart::new("Representation").with_attributes([
@@ -221,7 +220,7 @@ fn representation(
     });
 }
 
-fn segment_template(w: &mut Out, track: &Track, segments: &str, prefix: &str) {
+fn segment_template(w: &mut Out, track: &Track, segments: &[u8], prefix: &str) {
     let start = BytesStart::new("SegmentTemplate").with_attributes([
         ("timescale", track.timescale().to_string().as_str()),
         ("initialization", &format!("{prefix}$RepresentationID$/init.mp4")),
@@ -230,36 +229,38 @@ fn segment_template(w: &mut Out, track: &Track, segments: &str, prefix: &str) {
     ]);
     element(w, start, |w| {
         element(w, BytesStart::new("SegmentTimeline"), |w| {
-            // Numbers only: nothing in it could need escaping.
-            emit(w, Event::Text(BytesText::from_escaped(segments)));
+            // Whole elements of our own, thousands of them where sound is cut unevenly.
+            w.get_mut().extend_from_slice(segments);
         });
     });
 }
 
 /// The S elements of a track, equal neighbours as one with @r (5.3.9.6).
-fn segment_timeline(timeline: &Timeline, track: &Track) -> String {
-    let mut text = String::new();
+fn segment_timeline(timeline: &Timeline, track: &Track) -> Vec<u8> {
+    let mut to = Vec::new();
     let mut run: Option<(u64, u64)> = None; // duration, repeats
-    let mut first = true;
-    let mut flush = |(duration, repeats): (u64, u64)| {
-        let t = if std::mem::take(&mut first) { " t=\"0\"" } else { "" };
-        let _ = match repeats {
-            0 => write!(text, "<S{t} d=\"{duration}\"/>"),
-            _ => write!(text, "<S{t} d=\"{duration}\" r=\"{repeats}\"/>"),
-        };
-    };
-    for segment in timeline.segments_of(track) {
-        let duration = segment.duration_ticks();
+    for duration in timeline.durations_of(track) {
         run = match run {
             Some((same, repeats)) if same == duration => Some((same, repeats + 1)),
             other => {
-                other.into_iter().for_each(&mut flush);
+                other.into_iter().for_each(|run| push_s(&mut to, run));
                 Some((duration, 0))
             }
         };
     }
-    run.into_iter().for_each(&mut flush);
-    text
+    run.into_iter().for_each(|run| push_s(&mut to, run));
+    to
+}
+
+/// One S element; the first says where the timeline starts.
+fn push_s(to: &mut Vec<u8>, (duration, repeats): (u64, u64)) {
+    push(to, if to.is_empty() { "<S t=\"0\" d=\"" } else { "<S d=\"" });
+    push_integer(to, duration);
+    if repeats > 0 {
+        push(to, "\" r=\"");
+        push_integer(to, repeats);
+    }
+    push(to, "\"/>");
 }
 
 /// An xs:duration in seconds, trailing zeros left off.

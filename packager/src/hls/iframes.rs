@@ -5,8 +5,8 @@
 //! cached twice, and it is known from the rows alone.
 
 use super::keys;
-use super::text::{push, push_integer, push_seconds};
 use crate::signalling::Protection;
+use crate::text::{push, push_integer, push_seconds};
 use crate::time;
 use crate::timeline::Timeline;
 use crate::title::Track;
@@ -37,26 +37,47 @@ pub fn iframes(
         push(&mut to, &keys::of_track(protection, protection.of(track)));
     }
     let form = timeline.form();
+    let (mut ticks, mut us) = (0, 0);
+    // Most fragments last as long as the one before, and all of a segment end on its name.
+    let mut before = Before { duration_us: u64::MAX, text: Vec::new() };
+    let mut name = Vec::new();
     for segment in timeline.segments_of(track) {
-        let mut at = segment.start;
+        name.clear();
+        push(&mut name, "\n");
+        push_integer(&mut name, u64::from(segment.number));
+        push(&mut name, ".m4s\n");
         let mut offset_bytes = 0;
         for row in track.rows(segment.fragments.clone()) {
-            let next = at.after(row);
-            let duration_us = time::micros(next.ticks, track.timescale())
-                - time::micros(at.ticks, track.timescale());
-            push(&mut to, "#EXTINF:");
-            push_seconds(&mut to, duration_us);
-            push(&mut to, ",\n#EXT-X-BYTERANGE:");
+            ticks += u64::from(row.duration_ticks);
+            let next_us = time::micros(ticks, track.timescale());
+            before.push(&mut to, next_us - us);
             push_integer(&mut to, form.first_sample_end(true, row));
-            push(&mut to, "@");
+            to.push(b'@');
             push_integer(&mut to, offset_bytes);
-            push(&mut to, "\n");
-            push_integer(&mut to, u64::from(segment.number));
-            push(&mut to, ".m4s\n");
-            at = next;
+            to.extend_from_slice(&name);
+            us = next_us;
             offset_bytes += form.fragment_bytes(true, row);
         }
     }
     push(&mut to, "#EXT-X-ENDLIST\n");
     Some(to)
+}
+
+/// What stands before a range.
+struct Before {
+    duration_us: u64,
+    text: Vec<u8>,
+}
+
+impl Before {
+    fn push(&mut self, to: &mut Vec<u8>, duration_us: u64) {
+        if duration_us != self.duration_us {
+            self.duration_us = duration_us;
+            self.text.clear();
+            push(&mut self.text, "#EXTINF:");
+            push_seconds(&mut self.text, duration_us);
+            push(&mut self.text, ",\n#EXT-X-BYTERANGE:");
+        }
+        to.extend_from_slice(&self.text);
+    }
 }

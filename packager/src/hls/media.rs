@@ -1,8 +1,9 @@
 //! Media playlists: the segments of one track (8216bis 4.4.3, 4.4.4).
 
 use super::keys;
-use super::text::{push, push_integer, push_seconds};
 use crate::signalling::Protection;
+use crate::text::{push, push_integer, push_seconds};
+use crate::time;
 use crate::timeline::Timeline;
 use crate::title::Track;
 
@@ -25,13 +26,20 @@ pub fn media(timeline: &Timeline, track: &Track, protection: Option<&Protection>
     if let Some((protection, track)) = protected {
         push(&mut to, &keys::of_track(protection, track));
     }
-    for segment in timeline.segments_of(track) {
-        push(&mut to, &own_key(segment.number).unwrap_or_default());
+    let (mut ticks, mut us) = (0, 0);
+    for (number, duration_ticks) in (1..).zip(timeline.durations_of(track)) {
+        if let Some(key) = own_key(number) {
+            push(&mut to, &key);
+        }
+        ticks += duration_ticks;
+        // Of cumulative times, so that all lengths up to here add up to the rounded end.
+        let next_us = time::micros(ticks, track.timescale());
         push(&mut to, "#EXTINF:");
-        push_seconds(&mut to, segment.duration_us(track.timescale()));
+        push_seconds(&mut to, next_us - us);
         push(&mut to, ",\n");
-        push_integer(&mut to, u64::from(segment.number));
+        push_integer(&mut to, u64::from(number));
         push(&mut to, ".m4s\n");
+        us = next_us;
     }
     push(&mut to, "#EXT-X-ENDLIST\n");
     to

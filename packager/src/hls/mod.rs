@@ -12,7 +12,6 @@ mod iframes;
 mod keys;
 mod media;
 mod multivariant;
-mod text;
 
 pub use iframes::iframes;
 pub use media::media;

@@ -10,6 +10,7 @@ pub type Tree = BTreeMap<String, String>;
 /// What each crate of ours may depend on, of ours. They meet in the stored title and nowhere else.
 const CRATES: &[(&str, &[&str])] = &[
     ("packager", &[]),
+    ("packager/bench", &["headwater-packager"]),
     ("config", &[]),
     ("config/store", &["headwater-config"]),
     ("origin", &["headwater-config", "headwater-packager", "headwater-store"]),
