@@ -12,6 +12,7 @@
 //! seen by nobody before `title.json` names it, and `title.json` is replaced last: whatever stops
 //! an encode leaves the title as it was.
 
+pub mod api;
 pub mod audio;
 pub mod audit;
 pub mod cancel;

@@ -71,3 +71,27 @@ pub const DATABASE_WAIT: Duration = Duration::from_secs(10);
 pub const RACES: u32 = 6;
 /// Rows that one statement adds: SQLite takes 32,766 values, PostgreSQL 65,535.
 pub const BATCH_ROWS: usize = 200;
+/// Bytes of a request's body to the job API.
+pub const API_BODY_BYTES: usize = 64 * 1024;
+/// Header fields of a request to it.
+pub const API_HEADERS: usize = 64;
+/// How long a client may take for them.
+pub const API_HEADER_TIME: Duration = Duration::from_secs(10);
+/// Connections to it at once.
+pub const API_CONNECTIONS: usize = 256;
+/// How long the answer that a connection is at may take when the service stops.
+pub const API_GRACE: Duration = Duration::from_secs(2);
+/// Pause after a connection that could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of an API key: 128 random bits as hex at least.
+pub const API_KEY_LEAST_BYTES: usize = 32;
+/// The same, at most.
+pub const API_KEY_BYTES: usize = 512;
+/// Entries of a page where a client does not say how many.
+pub const USUAL_PAGE_ENTRIES: u32 = 50;
+/// Events that wait for a slow client.
+pub const EVENTS_AHEAD: usize = 16;
+/// How often the queue is asked for new ones.
+pub const EVENTS_LOOK: Duration = Duration::from_secs(1);
+/// After so many looks without an event a client is sent a comment.
+pub const EVENTS_QUIET: u32 = 15;

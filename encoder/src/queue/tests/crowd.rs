@@ -136,7 +136,7 @@ async fn work(queue: Arc<dyn Queue>, seed: u64, plan: Plan) -> Vec<TaskKey> {
     let mut now_ms = 0;
     let mut made = Vec::new();
     let mut stalled: Option<Claimed> = None;
-    loop {
+    for _ in 0..5_000 {
         now_ms += 1_000;
         let claimed = queue.claim(&worker(&format!("w{seed}")), now_ms).await.unwrap();
         if let Some(late) = stalled.take()
@@ -171,4 +171,5 @@ async fn work(queue: Arc<dyn Queue>, seed: u64, plan: Plan) -> Vec<TaskKey> {
             }
         }
     }
+    panic!("there is no end to it");
 }
