@@ -16,6 +16,7 @@ pub mod api;
 pub mod audio;
 pub mod audit;
 pub mod cancel;
+pub mod chunks;
 pub mod encode;
 pub mod error;
 pub mod facts;
