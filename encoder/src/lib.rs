@@ -38,6 +38,7 @@ pub mod retention;
 pub mod sample;
 pub mod scan;
 pub mod source;
+pub mod stitch;
 pub mod store;
 pub mod version;
 pub mod work;
