@@ -336,10 +336,11 @@ impl<'a> Segment<'a> {
         let maps_from = self.map.len();
         let mut ends = Vec::with_capacity(parsed.samples.len());
         let mut start = 0;
+        let mut finder = self.by.finder.fragment();
         for (number, size) in (self.sample..).zip(sizes()) {
             let end = start + usize::try_from(size).expect("u32 fits");
             let map_from = self.map.len();
-            self.by.finder.map(&payload[start..end], self.by.scheme.tail(), &mut self.map)?;
+            finder.map(&payload[start..end], self.by.scheme.tail(), &mut self.map)?;
             let place = at + clear_head_bytes + start;
             self.work.add(place, end - start, number, self.by.is_video, &self.map[map_from..]);
             ends.push(self.map.len());

@@ -1,8 +1,12 @@
-//! Which bytes of a sample are encrypted (ISO/IEC 23001-7 9.5, 10): of AVC, slice data alone; of
-//! sound, everything.
+//! Which bytes of a sample are encrypted (ISO/IEC 23001-7 9.5, 10; AV1 in ISOBMFF 4.3): of AVC and
+//! HEVC slice data alone, of AV1 tile data alone; of sound, everything.
 //!
 //! NAL unit lengths, headers, slice headers and every NAL unit that is no slice stay in the clear:
-//! captions in SEI live on, and a decoder's parser can read a sample without its key.
+//! captions in SEI live on, and a decoder's parser can read a sample without its key. So do headers
+//! of OBUs, frames and tile groups, and tiles' sizes.
+//!
+//! Where tiles lie depends on the frames before: samples are looked at fragment by fragment, in
+//! decode order, with [`Finder::fragment`].
 
 use crate::avc::{self, NalKind, ParameterSets};
 use crate::bmff::boxes;
@@ -10,6 +14,7 @@ use crate::bmff::protection::Subsample;
 use crate::codec::{self, SampleEntry, VideoConfig};
 use crate::encrypt::BLOCK_BYTES;
 use crate::error::Error;
+use crate::{av1, hevc};
 
 /// Clear bytes of an entry that others follow. The field has 16 bits; 15 bytes of it are left, so
 /// that a map has as many entries whether the tail is aligned or not.
@@ -37,8 +42,28 @@ pub enum Finder {
         /// What slice headers are read with.
         sets: ParameterSets,
     },
+    /// Slice segments of HEVC.
+    Hevc {
+        /// Bytes of the length before each NAL unit.
+        nal_length_bytes: usize,
+        /// What slice segment headers are read with.
+        sets: hevc::ParameterSets,
+    },
+    /// Tiles of AV1.
+    Av1 {
+        /// What frame headers are read with.
+        sequence: Box<av1::Sequence>,
+    },
     /// Whole samples, without a map.
     Whole,
+}
+
+/// Finds the protected bytes of a fragment's samples, one after the other.
+#[derive(Debug)]
+pub struct Samples<'f> {
+    finder: &'f Finder,
+    /// What frames of AV1 left behind.
+    decoded: Option<av1::Decoded>,
 }
 
 impl Finder {
@@ -53,10 +78,12 @@ impl Finder {
                 let sets = ParameterSets::parse(avcc)?;
                 Ok(Self::Avc { nal_length_bytes: config.nal_length_bytes, sets })
             }
-            VideoConfig::Hevc(_) | VideoConfig::Av1(_) => {
-                let detail = format!("encryption of {}: expected AVC", video.codecs());
-                Err(Error::unsupported("sample entry", detail))
+            VideoConfig::Hevc(config) => {
+                let hvcc = boxes::need(codec::inner_boxes(entry)?, b"hvcC", "hvc1")?.payload;
+                let sets = hevc::ParameterSets::parse(hvcc)?;
+                Ok(Self::Hevc { nal_length_bytes: config.nal_length_bytes, sets })
             }
+            VideoConfig::Av1(config) => Ok(Self::Av1 { sequence: Box::new(config.sequence) }),
         }
     }
 
@@ -65,30 +92,72 @@ impl Finder {
         !matches!(self, Self::Whole)
     }
 
-    /// Appends a sample's map to `map`. Nothing is appended for samples that are encrypted whole.
-    pub fn map(&self, sample: &[u8], tail: Tail, map: &mut Vec<Subsample>) -> Result<(), Error> {
-        let Self::Avc { nal_length_bytes, sets } = self else { return Ok(()) };
+    /// A fragment's samples, before its first.
+    pub fn fragment(&self) -> Samples<'_> {
+        let decoded = match self {
+            Self::Av1 { sequence } => Some(av1::Decoded::new(av1::Sequence::clone(sequence))),
+            _ => None,
+        };
+        Samples { finder: self, decoded }
+    }
+
+    /// Entries of the maps of a fragment's samples, in decode order: what heads store of it. Under
+    /// every scheme there are as many.
+    pub fn entries<'a>(&self, samples: impl IntoIterator<Item = &'a [u8]>) -> Result<usize, Error> {
+        let mut map = Vec::new();
+        let mut finder = self.fragment();
+        for (k, sample) in samples.into_iter().enumerate() {
+            let found = finder.map(sample, Tail::Aligned, &mut map);
+            found.map_err(|e| e.within(&format!("sample {k}")))?;
+        }
+        Ok(map.len())
+    }
+}
+
+impl Samples<'_> {
+    /// Appends the next sample's map to `map`. Nothing is appended for samples that are encrypted
+    /// whole.
+    pub fn map(
+        &mut self,
+        sample: &[u8],
+        tail: Tail,
+        map: &mut Vec<Subsample>,
+    ) -> Result<(), Error> {
         let from = map.len();
-        let mut clear = 0;
-        for nal in avc::nal_units(sample, *nal_length_bytes) {
-            let nal = nal?;
-            let header = match avc::nal_kind(nal)? {
-                NalKind::Slice => sets.header_bytes(nal)?,
-                NalKind::Other => nal.len(),
-            };
-            let data = nal.len() - header;
-            let protected = match tail {
-                Tail::Aligned => data - data % BLOCK_BYTES,
-                Tail::Left => data,
-            };
-            clear += nal_length_bytes + header;
-            if data >= BLOCK_BYTES {
-                push(map, clear, data - protected, protected)?;
-                clear = 0;
-            } else {
-                clear += data;
+        // Each tile has an entry of its own under cbcs, however small (AV1 in ISOBMFF 4.3).
+        let least = if self.decoded.is_some() { 1 } else { BLOCK_BYTES };
+        let mut to = Map { map, tail, least, clear: 0 };
+        match self.finder {
+            Finder::Whole => return Ok(()),
+            Finder::Avc { nal_length_bytes, sets } => {
+                for nal in avc::nal_units(sample, *nal_length_bytes) {
+                    let nal = nal?;
+                    let header = match avc::nal_kind(nal)? {
+                        NalKind::Slice => sets.header_bytes(nal)?,
+                        NalKind::Other => nal.len(),
+                    };
+                    to.add(nal_length_bytes + header, nal.len() - header)?;
+                }
+            }
+            Finder::Hevc { nal_length_bytes, sets } => {
+                for nal in avc::nal_units(sample, *nal_length_bytes) {
+                    let nal = nal?;
+                    let header = sets.clear_bytes(nal)?;
+                    to.add(nal_length_bytes + header, nal.len() - header)?;
+                }
+            }
+            Finder::Av1 { .. } => {
+                let decoded = self.decoded.as_mut().expect("made with the finder");
+                let mut at = 0;
+                decoded.tiles(sample, |tile| {
+                    to.add(tile.start - at, tile.len())?;
+                    at = tile.end;
+                    Ok(())
+                })?;
+                to.add(sample.len() - at, 0)?;
             }
         }
+        let clear = to.clear;
         if clear > 0 {
             push(map, clear, 0, 0)?;
         }
@@ -98,6 +167,34 @@ impl Finder {
                 map.len() - from
             );
             return Err(Error::unsupported("sample", detail));
+        }
+        Ok(())
+    }
+}
+
+/// A sample's map that is being made.
+struct Map<'m> {
+    map: &'m mut Vec<Subsample>,
+    tail: Tail,
+    /// Bytes of data that make an entry.
+    least: usize,
+    /// Clear bytes since the last protected ones.
+    clear: usize,
+}
+
+impl Map<'_> {
+    /// Adds clear bytes and the data behind them.
+    fn add(&mut self, clear: usize, data: usize) -> Result<(), Error> {
+        let protected = match self.tail {
+            Tail::Aligned => data - data % BLOCK_BYTES,
+            Tail::Left => data,
+        };
+        self.clear += clear;
+        if data >= self.least {
+            push(self.map, self.clear, data - protected, protected)?;
+            self.clear = 0;
+        } else {
+            self.clear += data;
         }
         Ok(())
     }
@@ -174,7 +271,7 @@ mod tests {
 
     fn map(nals: &[(u8, usize)], tail: Tail) -> Vec<(u16, u32)> {
         let mut map = Vec::new();
-        finder().map(&sample(nals), tail, &mut map).unwrap();
+        finder().fragment().map(&sample(nals), tail, &mut map).unwrap();
         map.iter().map(|s| (s.clear_bytes, s.protected_bytes)).collect()
     }
 
@@ -204,10 +301,10 @@ mod tests {
     fn saiz_bounds_a_map() {
         let mut entries = Vec::new();
         let most = sample(&vec![(5, 16); ENTRIES]);
-        finder().map(&most, Tail::Aligned, &mut entries).unwrap();
+        finder().fragment().map(&most, Tail::Aligned, &mut entries).unwrap();
         assert_eq!(entries.len(), ENTRIES);
         let more = sample(&vec![(5, 16); ENTRIES + 1]);
-        let error = finder().map(&more, Tail::Aligned, &mut Vec::new()).unwrap_err();
+        let error = finder().fragment().map(&more, Tail::Aligned, &mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "sample: 40 entries for its slices: saiz counts at most 39");
     }
 

@@ -24,6 +24,7 @@
 pub mod barcode;
 pub mod beeps;
 pub mod binaries;
+pub mod clips;
 pub mod dash;
 pub mod encoder;
 pub mod ffmpeg;

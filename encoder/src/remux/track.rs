@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use headwater_packager::bmff::fragment::{self, MDAT_HEADER_BYTES, Sample};
 use headwater_packager::bmff::protection;
 use headwater_packager::heads::{ROW_BYTES, Row};
-use headwater_packager::subsample::{Finder, Tail};
+use headwater_packager::subsample::Finder;
 
 use super::index;
 use crate::error::Error;
@@ -108,18 +108,17 @@ impl TrackWriter {
     /// Entries of the samples' encryption maps. Nothing is encrypted here; whoever protects this
     /// fragment when it is asked for knows its length from them.
     fn map_entries(&self, samples: &[Sample], payload: &[u8]) -> Result<usize, String> {
-        let mut map = Vec::new();
+        let mut parts = Vec::with_capacity(samples.len());
         let mut rest = payload;
         for (k, sample) in samples.iter().enumerate() {
             let size = usize::try_from(sample.size_bytes).expect("u32 fits");
             let (bytes, after) = rest
                 .split_at_checked(size)
                 .ok_or_else(|| format!("sample {k}: {} of {size} bytes", rest.len()))?;
-            let found = self.finder.map(bytes, Tail::Aligned, &mut map);
-            found.map_err(|e| format!("sample {k}: {e}"))?;
+            parts.push(bytes);
             rest = after;
         }
-        Ok(map.len())
+        self.finder.entries(parts).map_err(|e| e.to_string())
     }
 
     /// Writes the index into its place.

@@ -51,8 +51,9 @@ impl Segment {
     /// Entries of all samples' maps.
     pub fn map(&self) -> usize {
         let mut entries = Vec::with_capacity(2 * self.samples.len());
+        let mut finder = self.finder.fragment();
         for sample in &self.samples {
-            self.finder.map(sample, Tail::Aligned, &mut entries).unwrap();
+            finder.map(sample, Tail::Aligned, &mut entries).unwrap();
         }
         entries.len()
     }
@@ -170,8 +171,7 @@ fn fragment_of(sequence: u32, ticks: u32, frames: &[Bytes]) -> Vec<u8> {
 
 fn row(bytes: &[u8], ticks: u32, frames: &[Bytes], finder: &Finder) -> Row {
     let payload: usize = frames.iter().map(Bytes::len).sum();
-    let mut map = Vec::new();
-    frames.iter().for_each(|frame| finder.map(frame, Tail::Aligned, &mut map).unwrap());
+    let entries = finder.entries(frames.iter().map(|frame| &frame[..])).unwrap();
     Row {
         duration_ticks: ticks,
         size_bytes: u32::try_from(bytes.len()).unwrap(),
@@ -179,7 +179,7 @@ fn row(bytes: &[u8], ticks: u32, frames: &[Bytes], finder: &Finder) -> Row {
         crc32c: crc32c::crc32c(bytes),
         moof_bytes: u16::try_from(bytes.len() - payload - 8).unwrap(),
         samples: u16::try_from(frames.len()).unwrap(),
-        map_entries: u16::try_from(map.len()).unwrap(),
+        map_entries: u16::try_from(entries).unwrap(),
     }
 }
 

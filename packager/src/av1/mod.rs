@@ -1,13 +1,18 @@
-//! AV1 in ISOBMFF (AV1 Codec ISO Media File Format Binding): av1C, and which temporal units a
-//! player can start at.
+//! AV1 in ISOBMFF (AV1 Codec ISO Media File Format Binding): av1C, where tile data lie, and which
+//! temporal units a player can start at.
 //!
 //! A sample is a temporal unit: OBUs, each with its size. The sequence header stands in av1C too.
 
+mod frame;
 mod obu;
+mod references;
 mod sequence;
+mod tile_info;
+mod tiles;
 
 pub use obu::{Obu, obus};
 pub use sequence::Sequence;
+pub use tiles::Decoded;
 
 use crate::bits::BitReader;
 use crate::colour::Colour;
@@ -16,10 +21,6 @@ use crate::wire::Reader;
 
 /// First byte of an av1C: marker and version 1.
 const MARKER_AND_VERSION: u8 = 0x81;
-/// frame_type of a key frame (6.8.2).
-const KEY_FRAME: u32 = 0;
-/// Code point of colour that says nothing (H.273).
-const UNSPECIFIED: u16 = 2;
 
 /// AV1CodecConfigurationRecord (2.3.3), as far as manifests and checks need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +61,15 @@ impl Config {
         Ok(Self { sequence })
     }
 
-    /// The codecs string (section 5): the short form where the rest are its defaults. Colour of
-    /// which nothing is said claims nothing either.
-    pub fn codecs(&self) -> String {
+    /// The codecs string (section 5): colour is that of the entry's colr, else the sequence
+    /// header's, else the defaults; the short form where all the rest are defaults.
+    pub fn codecs(&self, colr: Option<Colour>) -> String {
         let s = &self.sequence;
         let tier = if s.high_tier { 'H' } else { 'M' };
         let short = format!("av01.{}.{:02}{tier}.{:02}", s.profile, s.level, s.bit_depth);
-        let or_default = |code| if code == UNSPECIFIED { 1 } else { code };
-        let Colour { primaries, transfer, matrix, full_range } = s.colour;
-        let [primaries, transfer, matrix] = [primaries, transfer, matrix].map(or_default);
+        let default = Colour { primaries: 1, transfer: 1, matrix: 1, ..s.colour };
+        let coded = if s.has_colour { s.colour } else { default };
+        let Colour { primaries, transfer, matrix, full_range } = colr.unwrap_or(coded);
         let (x, y) = s.subsampling;
         let position = if x && y { s.chroma_sample_position } else { 0 };
         let long = format!(
@@ -83,6 +84,12 @@ impl Config {
 }
 
 impl Sequence {
+    /// Whether manifests would say the same of both.
+    fn looks_like(&self, other: &Self) -> bool {
+        let facts = |s: &Self| (s.record_bytes(), s.size, s.has_colour, s.colour);
+        facts(self) == facts(other)
+    }
+
     /// What a record says of a sequence header: its second and third byte.
     fn record_bytes(&self) -> [u8; 2] {
         let bit = |flag: bool, at: u8| u8::from(flag) << at;
@@ -120,7 +127,7 @@ pub fn starts_independent(sample: &[u8], config: &Config) -> Result<bool, Error>
                 let frame_type = r.bits(2);
                 let show_frame = r.flag();
                 r.finish()?;
-                return Ok(!show_existing_frame && frame_type == KEY_FRAME && show_frame);
+                return Ok(!show_existing_frame && frame_type == frame::KEY_FRAME && show_frame);
             }
             _ => {}
         }

@@ -5,7 +5,10 @@ use crate::error::Error;
 // obu_type (6.2.2).
 pub(crate) const SEQUENCE_HEADER: u8 = 1;
 pub(crate) const FRAME_HEADER: u8 = 3;
+pub(crate) const TILE_GROUP: u8 = 4;
 pub(crate) const FRAME: u8 = 6;
+pub(crate) const REDUNDANT_FRAME_HEADER: u8 = 7;
+pub(crate) const TILE_LIST: u8 = 8;
 
 /// An OBU of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,6 +53,8 @@ pub struct Sequence {
     pub bit_depth: u8,
     /// mono_chrome.
     pub monochrome: bool,
+    /// color_description_present_flag.
+    pub has_colour: bool,
     /// Code points of colour; 2 where nothing is said.
     pub colour: Colour,
     /// subsampling_x, subsampling_y.
@@ -99,6 +101,7 @@ struct Tools {
 struct ColourConfig {
     bit_depth: u8,
     monochrome: bool,
+    has_colour: bool,
     colour: Colour,
     subsampling: (bool, bool),
     chroma_sample_position: u8,
@@ -157,6 +160,7 @@ impl Sequence {
             restoration,
             bit_depth: colours.bit_depth,
             monochrome: colours.monochrome,
+            has_colour: colours.has_colour,
             colour: colours.colour,
             subsampling: colours.subsampling,
             chroma_sample_position: colours.chroma_sample_position,
@@ -246,7 +250,8 @@ fn colour_config(r: &mut BitReader<'_>, profile: u8) -> ColourConfig {
         (_, true) => 10,
     };
     let monochrome = profile != 1 && r.flag();
-    let (primaries, transfer, matrix): (u16, u16, u16) = if r.flag() {
+    let has_colour = r.flag();
+    let (primaries, transfer, matrix): (u16, u16, u16) = if has_colour {
         (byte(r, 8).into(), byte(r, 8).into(), byte(r, 8).into())
     } else {
         (2, 2, 2)
@@ -254,6 +259,7 @@ fn colour_config(r: &mut BitReader<'_>, profile: u8) -> ColourConfig {
     let mut to = ColourConfig {
         bit_depth,
         monochrome,
+        has_colour,
         colour: Colour { primaries, transfer, matrix, full_range: true },
         subsampling: (true, true),
         chroma_sample_position: 0,

@@ -12,11 +12,11 @@ fn hex(text: &str) -> Vec<u8> {
 #[test]
 fn records_of_svt() {
     let plain = Config::parse(&hex(SVT)).unwrap();
-    assert_eq!(plain.codecs(), "av01.0.00M.08");
+    assert_eq!(plain.codecs(None), "av01.0.00M.08");
     let s = &plain.sequence;
     assert_eq!((s.size, s.bit_depth, s.superblocks_of_128), ((320, 180), 8, false));
     let pq = Config::parse(&hex(SVT_PQ)).unwrap();
-    assert_eq!(pq.codecs(), "av01.0.00M.10.0.110.09.16.09.0");
+    assert_eq!(pq.codecs(None), "av01.0.00M.10.0.110.09.16.09.0");
     assert_eq!(pq.sequence.colour.range(), crate::colour::VideoRange::Pq);
 }
 
@@ -40,15 +40,19 @@ fn codecs_strings() {
     let codecs = |change: fn(&mut Sequence)| {
         let mut sequence = base.clone();
         change(&mut sequence);
-        Config { sequence }.codecs()
+        Config { sequence }.codecs(None)
     };
     // The example of section 5: 4:2:0 at the left, BT.2100 PQ.
     let example = codecs(|s| {
+        s.has_colour = true;
         (s.level, s.bit_depth, s.chroma_sample_position) = (4, 10, 2);
         s.colour = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false };
     });
     assert_eq!(example, "av01.0.04M.10.0.112.09.16.09.0");
     assert_eq!(codecs(|s| (s.level, s.high_tier) = (19, true)), "av01.0.19H.08");
+    let colr = Colour { primaries: 9, transfer: 18, matrix: 9, full_range: false };
+    let boxed = Config { sequence: base.clone() }.codecs(Some(colr));
+    assert_eq!(boxed, "av01.0.00M.08.0.110.09.18.09.0");
     let monochrome = codecs(|s| s.monochrome = true);
     assert_eq!(monochrome, "av01.0.00M.08.1.110.01.01.01.0");
     let full_444 = codecs(|s| {

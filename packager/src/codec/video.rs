@@ -18,6 +18,8 @@ pub struct Video {
     pub height: u16,
     /// Pixel aspect ratio (pasp), 1:1 when there is none.
     pub pixel_aspect: (u32, u32),
+    /// colr.
+    pub colr: Option<Colour>,
     /// colr, or what the bitstream says where there is none.
     pub colour: Option<Colour>,
     /// Bits of a luma sample.
@@ -57,7 +59,8 @@ impl Video {
             b"av01" => {
                 let config = av1::Config::parse(record(b"av1C")?)?;
                 let (depth, colour) = (config.sequence.bit_depth, config.sequence.colour);
-                (VideoConfig::Av1(config), depth, Some(colour))
+                let said = config.sequence.has_colour;
+                (VideoConfig::Av1(config), depth, said.then_some(colour))
             }
             _ => {
                 let config = avc::Config::parse(record(b"avcC")?)?;
@@ -76,8 +79,9 @@ impl Video {
         if width == 0 || height == 0 || pixel_aspect.0 == 0 || pixel_aspect.1 == 0 {
             return Err(Error::damaged(name, "a width, height or pixel aspect of zero"));
         }
-        let colour = Colour::find(inner).map_err(|e| e.within(&name))?.or(coded);
-        Ok(Self { width, height, pixel_aspect, colour, bit_depth, config })
+        let colr = Colour::find(inner).map_err(|e| e.within(&name))?;
+        let colour = colr.or(coded);
+        Ok(Self { width, height, pixel_aspect, colr, colour, bit_depth, config })
     }
 
     /// The RFC 6381 codecs string.
@@ -85,7 +89,7 @@ impl Video {
         match &self.config {
             VideoConfig::Avc(config) => config.codecs(),
             VideoConfig::Hevc(config) => config.codecs(),
-            VideoConfig::Av1(config) => config.codecs(),
+            VideoConfig::Av1(config) => config.codecs(self.colr),
         }
     }
 

@@ -1,13 +1,18 @@
-//! HEVC in ISOBMFF (ISO/IEC 14496-15 8.3): hvcC, and which pictures a player can start at.
+//! HEVC in ISOBMFF (ISO/IEC 14496-15 8.3): hvcC, parameter sets, slice headers, and which pictures a
+//! player can start at.
 //!
 //! Samples hold NAL units behind lengths, as those of AVC do: [`crate::avc::nal_units`].
 
+mod pps;
 mod reference_sets;
+mod slice;
 mod sps;
 mod vui;
 
 use std::fmt::Write as _;
 
+pub use pps::Pps;
+pub use slice::ParameterSets;
 pub use sps::{ProfileTierLevel, Sps};
 
 use crate::avc::nal_units;
@@ -17,12 +22,18 @@ use crate::wire::Reader;
 
 /// nal_unit_type values (ITU-T H.265 table 7-1).
 mod kind {
+    /// The first of an intra random access point.
+    pub(super) const BLA_W_LP: u8 = 16;
     pub(super) const IDR_W_RADL: u8 = 19;
     pub(super) const IDR_N_LP: u8 = 20;
     pub(super) const CRA: u8 = 21;
+    /// The last of an intra random access point.
+    pub(super) const RSV_IRAP_VCL23: u8 = 23;
     pub(super) const RADL: std::ops::RangeInclusive<u8> = 6..=7;
     pub(super) const RASL: std::ops::RangeInclusive<u8> = 8..=9;
+    pub(super) const VPS: u8 = 32;
     pub(super) const SPS: u8 = 33;
+    pub(super) const PPS: u8 = 34;
 }
 
 /// The first nal_unit_type that is of no slice segment: those below 32 are.

@@ -6,6 +6,7 @@ mod common;
 mod goldens;
 mod heads;
 mod laws;
+mod maps;
 mod protect;
 mod readers;
 mod rules;

@@ -87,7 +87,7 @@ fn titled(fragments: &[Vec<Made>], video: bool, more: usize) -> (Title, Bytes) {
     };
     let made = common::make_of(&track, &init, &payloads, |sample| {
         let mut map = Vec::new();
-        finder.map(sample, Tail::Aligned, &mut map).unwrap();
+        finder.fragment().map(sample, Tail::Aligned, &mut map).unwrap();
         map.len() + more
     });
     (made.title, made.objects[0][0].slice(common::BEFORE_MEDIA.len()..))

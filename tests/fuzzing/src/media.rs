@@ -92,35 +92,44 @@ pub fn sample_entry(bytes: &[u8]) -> bool {
     accepted
 }
 
-/// A sample entry, then a sample: both maps of what is encrypted cover the sample, have as many
-/// entries, and differ by less than a block a slice.
+/// A sample entry, then the samples of a fragment, each behind its length: both maps of what is
+/// encrypted cover each sample, have as many entries, and differ by less than a block a range.
 pub fn subsamples(bytes: &[u8]) -> bool {
-    let Some(entry_bytes) = bytes.first_chunk().map(|&size| u32::from_be_bytes(size)) else {
-        return false;
+    let mut rest = bytes;
+    let mut chunk = || {
+        let (len, after) = rest.split_first_chunk()?;
+        let len = usize::try_from(u32::from_be_bytes(*len)).unwrap();
+        let (chunk, after) = after.split_at_checked(len)?;
+        rest = after;
+        Some(chunk)
     };
-    let entry_bytes = usize::try_from(entry_bytes).unwrap();
-    let Some((entry, sample)) = bytes.split_at_checked(entry_bytes) else { return false };
-    let Ok(finder) = Finder::new(entry) else { return false };
-    let map = |tail| {
+    let Some(Ok(finder)) = chunk().map(Finder::new) else { return false };
+    let (mut lefts, mut aligneds) = (finder.fragment(), finder.fragment());
+    let map = |samples: &mut subsample::Samples<'_>, sample, tail| {
         let mut map = Vec::new();
-        finder.map(sample, tail, &mut map).map(|()| map).map_err(|error| error.kind())
+        samples.map(sample, tail, &mut map).map(|()| map).map_err(|error| error.kind())
     };
-    let (left, aligned) = match (map(Tail::Left), map(Tail::Aligned)) {
-        (Ok(left), Ok(aligned)) => (left, aligned),
-        (left, aligned) => {
+    let mut samples = Vec::new();
+    while let Some(sample) = chunk() {
+        let left = map(&mut lefts, sample, Tail::Left);
+        let aligned = map(&mut aligneds, sample, Tail::Aligned);
+        let (Ok(left), Ok(aligned)) = (&left, &aligned) else {
             assert_eq!(left, aligned);
+            assert!(finder.entries(samples.into_iter().chain([sample])).is_err());
             return false;
+        };
+        samples.push(sample);
+        assert_eq!(left.len(), aligned.len());
+        assert!(left.len() <= subsample::ENTRIES);
+        for (left, aligned) in left.iter().zip(aligned) {
+            assert_eq!(aligned.protected_bytes, left.protected_bytes / 16 * 16);
         }
-    };
-    assert_eq!(left.len(), aligned.len());
-    assert!(left.len() <= subsample::ENTRIES);
-    for (left, aligned) in left.iter().zip(&aligned) {
-        assert_eq!(aligned.protected_bytes, left.protected_bytes / 16 * 16);
+        for map in [left, aligned] {
+            let lengths =
+                map.iter().map(|e| u64::from(e.clear_bytes) + u64::from(e.protected_bytes));
+            let wanted = if finder.has_maps() { sample.len() as u64 } else { 0 };
+            assert_eq!(lengths.sum::<u64>(), wanted);
+        }
     }
-    for map in [left, aligned] {
-        let lengths = map.iter().map(|e| u64::from(e.clear_bytes) + u64::from(e.protected_bytes));
-        let wanted = if finder.has_maps() { sample.len() as u64 } else { 0 };
-        assert_eq!(lengths.sum::<u64>(), wanted);
-    }
-    true
+    !samples.is_empty()
 }

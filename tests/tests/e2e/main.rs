@@ -7,9 +7,11 @@
 //! - `laws`: ranges, entity tags, revisions, segment lengths.
 //! - `handed_keys`: who gets a key.
 //! - `protected`: what leaves under a key, decrypted by others.
+//! - `ciphers`: every codec under every scheme, decrypted by others.
 //! - `damage`: a store that is not what it was.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
+mod ciphers;
 mod damage;
 mod handed_keys;
 mod laws;

@@ -59,7 +59,7 @@ fn payload(segment: &[u8]) -> Vec<u8> {
 }
 
 /// A sum of each sample, decrypted by ffmpeg where there is a key.
-fn samples(file: &Path, key: Option<&str>) -> Vec<String> {
+pub fn samples(file: &Path, key: Option<&str>) -> Vec<String> {
     let mut args = Vec::new();
     if let Some(key) = key {
         args.extend(["-decryption_key", key]);
@@ -144,7 +144,7 @@ fn whole_segments_are_the_clear_ones_to_openssl_and_ffmpeg() {
 }
 
 /// Where `.ci/setup long` puts Shaka Packager.
-fn shaka_packager() -> Option<PathBuf> {
+pub fn shaka_packager() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| {
         let home = std::env::var_os("HOME")?;
         Some(Path::new(&home).join(".cache"))
