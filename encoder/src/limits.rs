@@ -63,6 +63,8 @@ pub const SOUNDS: u32 = 64;
 pub const WORKER_BYTES: usize = 256;
 /// Tasks that the clock changes in one transaction.
 pub const TICK_TASKS: i64 = 64;
+/// Jobs that one transaction forgets.
+pub const FORGOTTEN_JOBS: i64 = 16;
 /// Entries of one page of a list.
 pub const PAGE_ENTRIES: u32 = 200;
 /// How long to wait for a connection to the queue's database.

@@ -204,6 +204,19 @@ pub(super) async fn want(
     Ok(wanted)
 }
 
+/// Forgets jobs that ended long ago. Each is read again under its lock: it may just be tried again.
+pub(super) async fn forget(rows: &mut dyn Rows, ended_before_ms: i64) -> Result<usize, QueueError> {
+    let mut forgotten = 0;
+    for job in rows.ended(ended_before_ms, limits::FORGOTTEN_JOBS).await? {
+        let is_over = |job: &Job| job.ended_ms.is_some_and(|ended_ms| ended_ms < ended_before_ms);
+        if rows.job(job).await?.is_some_and(|job| is_over(&job)) {
+            rows.forget(job).await?;
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
+}
+
 /// Carries out a next step, and stores the job.
 async fn follow(
     rows: &mut dyn Rows,

@@ -98,6 +98,10 @@ impl Queue for Memory {
         transact!(self, |rows| desk::want(rows, job, fragment, now_ms, &self.terms))
     }
 
+    async fn forget(&self, ended_before_ms: i64) -> Result<usize, QueueError> {
+        transact!(self, |rows| desk::forget(rows, ended_before_ms))
+    }
+
     async fn job(&self, job: VersionId) -> Result<JobView, QueueError> {
         let table = self.table.lock().await;
         let found = table.jobs.get(&job).ok_or(QueueError::NoSuchJob(job))?;
@@ -202,6 +206,21 @@ impl Rows for Table {
         due.sort_unstable();
         due.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(due.into_iter().map(|(_, key)| key).collect())
+    }
+
+    async fn ended(&mut self, before_ms: i64, limit: i64) -> Result<Vec<VersionId>, QueueError> {
+        let ended = self.jobs.values().filter_map(|job| Some((job.ended_ms?, job.version)));
+        let mut ended: Vec<_> = ended.filter(|(ended_ms, _)| *ended_ms < before_ms).collect();
+        ended.sort_unstable();
+        ended.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(ended.into_iter().map(|(_, job)| job).collect())
+    }
+
+    async fn forget(&mut self, job: VersionId) -> Result<(), QueueError> {
+        self.jobs.remove(&job);
+        self.story.remove(&job);
+        self.tasks.retain(|key, _| key.job != job);
+        Ok(())
     }
 
     async fn frontier(&mut self, job: VersionId) -> Result<Option<u32>, QueueError> {

@@ -93,6 +93,10 @@ pub trait Queue: Send + Sync {
     /// A viewer waits for a fragment; says how many tasks that put in front.
     async fn want(&self, job: VersionId, fragment: u32, now_ms: i64) -> Result<usize, QueueError>;
 
+    /// Forgets jobs that ended before `ended_before_ms`, with their tasks and their story, a bounded
+    /// number of them; says how many. What they published stays.
+    async fn forget(&self, ended_before_ms: i64) -> Result<usize, QueueError>;
+
     /// A job and its sums.
     async fn job(&self, job: VersionId) -> Result<JobView, QueueError>;
 

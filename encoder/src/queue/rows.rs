@@ -30,6 +30,10 @@ pub(super) trait Rows: Send {
     async fn head(&mut self, tool: &str) -> Result<Option<Task>, QueueError>;
     /// Tasks that the clock changes, first due first; read, not held.
     async fn due(&mut self, now_ms: i64, limit: i64) -> Result<Vec<TaskKey>, QueueError>;
+    /// Jobs that ended before some time, first ones first; read, not held.
+    async fn ended(&mut self, before_ms: i64, limit: i64) -> Result<Vec<VersionId>, QueueError>;
+    /// Removes a job, its tasks and its story.
+    async fn forget(&mut self, job: VersionId) -> Result<(), QueueError>;
     /// The least `reached` of a job's chunks and sounds that are not done.
     async fn frontier(&mut self, job: VersionId) -> Result<Option<u32>, QueueError>;
     /// A further entry of a job's story. The job is held.

@@ -190,6 +190,10 @@ impl Queue for SqlQueue {
         transact!(self, |rows| desk::want(rows, job, fragment, now_ms, &self.terms))
     }
 
+    async fn forget(&self, ended_before_ms: i64) -> Result<usize, QueueError> {
+        transact!(self, |rows| desk::forget(rows, ended_before_ms))
+    }
+
     async fn job(&self, job: VersionId) -> Result<JobView, QueueError> {
         let found = sqlx::query(statement::job(Dialect::Sqlite)).bind(job.to_string());
         let found = found.fetch_optional(&self.pool).await?;

@@ -222,7 +222,8 @@ pub(super) fn kind_number(kind: Kind) -> i64 {
     }
 }
 
-fn version(row: &AnyRow) -> Result<VersionId, QueueError> {
+/// The id of a job.
+pub(super) fn version(row: &AnyRow) -> Result<VersionId, QueueError> {
     let text = text(row, "job")?;
     text.parse().map_err(|_| odd("job", &text))
 }

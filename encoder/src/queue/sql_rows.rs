@@ -110,6 +110,21 @@ impl Rows for SqlRows {
         Ok(keys)
     }
 
+    async fn ended(&mut self, before_ms: i64, limit: i64) -> Result<Vec<VersionId>, QueueError> {
+        let ended = sqlx::query(statement::ENDED).bind(before_ms).bind(limit);
+        let rows = ended.fetch_all(&mut *self.transaction).await?;
+        let mut jobs: Vec<_> = rows.iter().map(sql_row::version).collect::<Result<_, _>>()?;
+        jobs.sort_unstable();
+        Ok(jobs)
+    }
+
+    async fn forget(&mut self, job: VersionId) -> Result<(), QueueError> {
+        for delete in statement::FORGET {
+            self.run(sqlx::query(delete).bind(job.to_string())).await?;
+        }
+        Ok(())
+    }
+
     async fn frontier(&mut self, job: VersionId) -> Result<Option<u32>, QueueError> {
         let Some(row) = self.one(sqlx::query(statement::FRONTIER).bind(job.to_string())).await?
         else {

@@ -19,6 +19,14 @@ pub(super) const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA sync
 
 pub(super) const DUE: &str = "SELECT job, kind, number FROM tasks \
      WHERE due_ms IS NOT NULL AND due_ms <= $1 ORDER BY due_ms LIMIT $2";
+pub(super) const ENDED: &str = "SELECT job FROM jobs \
+     WHERE ended_ms IS NOT NULL AND ended_ms < $1 ORDER BY ended_ms LIMIT $2";
+/// In the order that their references ask for.
+pub(super) const FORGET: [&str; 3] = [
+    "DELETE FROM story WHERE job = $1",
+    "DELETE FROM tasks WHERE job = $1",
+    "DELETE FROM jobs WHERE job = $1",
+];
 pub(super) const FRONTIER: &str =
     "SELECT min(reached) AS reached FROM tasks WHERE kind >= 2 AND state <> 'done' AND job = $1";
 pub(super) const NOTE: &str = "INSERT INTO story (job, entry, at_ms, what, text) \

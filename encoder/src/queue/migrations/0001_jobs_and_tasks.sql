@@ -26,6 +26,7 @@ CREATE TABLE jobs (
     fault TEXT
 );
 CREATE INDEX jobs_by_state ON jobs (state, job);
+CREATE INDEX jobs_ended ON jobs (ended_ms) WHERE ended_ms IS NOT NULL;
 CREATE INDEX jobs_by_title ON jobs (title, job);
 
 -- What a worker takes.

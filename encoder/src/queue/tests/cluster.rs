@@ -65,7 +65,7 @@ impl Cluster {
             .arg(&data)
             .arg("-k")
             .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=64"])
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300"])
             .args(["-c", "deadlock_timeout=100ms"])
             .stderr(log)
             .spawn()

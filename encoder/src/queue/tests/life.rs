@@ -16,6 +16,7 @@ on_every_backend!(
     a_failed_job_goes_on_where_it_was,
     a_cancelled_job_is_over,
     lists_by_page_and_filter,
+    what_ended_long_ago_is_forgotten,
 );
 
 async fn from_submission_to_publication(backend: Backend) {
@@ -198,4 +199,28 @@ async fn lists_by_page_and_filter(backend: Backend) {
     let depth = queue.depth().await.unwrap();
     let ready: Vec<_> = depth.ready.values().copied().collect();
     assert_eq!(ready, [(1, 6), (3, 1), (2, 2)], "launch, normal, backfill; tasks and since when");
+}
+
+async fn what_ended_long_ago_is_forgotten(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    let plan = plan(2, 1);
+    for number in 1..=20 {
+        queue.submit(&submission(number, Priority::Normal), 0).await.unwrap();
+        if number < 19 {
+            queue.cancel(version(number), i64::from(number)).await.unwrap();
+        }
+    }
+    queue.cancel(version(20), 500).await.unwrap();
+    assert_eq!(drain(&*queue, &plan, 100).await, 5, "the 19th");
+    assert_eq!(queue.forget(100).await, Ok(16), "a bounded piece");
+    assert_eq!(queue.forget(100).await, Ok(2));
+    assert_eq!(queue.forget(100).await, Ok(0), "what ended at that time is kept");
+    let gone = QueueError::NoSuchJob(version(3));
+    assert_eq!(queue.tasks(version(3)).await, Err(gone.clone()));
+    assert_eq!(queue.story(version(3), 0).await, Err(gone));
+    let page = Page { before: None, entries: 50 };
+    assert_eq!(queue.jobs(&Filter::default(), &page).await.unwrap().len(), 2);
+    assert_eq!(queue.forget(101).await, Ok(1));
+    assert_eq!(queue.submit(&submission(3, Priority::Normal), 0).await, Ok(()));
+    assert_eq!(queue.tasks(version(3)).await.unwrap().len(), 2, "nothing of it was left");
 }

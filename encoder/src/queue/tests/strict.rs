@@ -2,9 +2,9 @@
 
 use super::super::Queue;
 use super::super::{QueueError, SqlQueue};
-use super::backend::{Backend, on_sqlite};
-use super::drive::{plan, planned, submission, version, worker};
-use crate::job::{Priority, Terms};
+use super::backend::{Backend, on_postgres, on_sqlite};
+use super::drive::{claim, plan, planned, submission, version, worker};
+use crate::job::{Event, Priority, Terms};
 use crate::limits;
 
 #[test]
@@ -45,6 +45,20 @@ fn an_address_that_is_no_database_is_refused_and_not_repeated() {
         for url in ["mysql://user:hunter2@host/db", "hunter2", ""] {
             let refused = SqlQueue::open(url, 1, Terms::default()).await.unwrap_err();
             assert!(!refused.to_string().contains("hunter2"), "{refused}");
+        }
+    });
+}
+
+#[test]
+fn what_was_refused_holds_nothing_that_another_worker_would_skip() {
+    on_postgres(async |backend: Backend| {
+        let queue = backend.sql(Terms::default()).await.unwrap();
+        let other = backend.sql(Terms::default()).await.unwrap();
+        planned(&queue, &submission(1, Priority::Normal), &plan(1, 0), 0).await;
+        for _ in 0..50 {
+            let hold = claim(&other, 0).await.expect("it is ready").hold;
+            queue.tell(&hold, Event::Released, 0).await.unwrap();
+            queue.tell(&hold, Event::Released, 0).await.unwrap_err();
         }
     });
 }
