@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use headwater_packager::bmff::{boxes, movie};
 use headwater_packager::heads::Media;
 
 use crate::bar::assert_beeps;
@@ -65,6 +66,23 @@ fn checksums(framemd5: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(framemd5);
     let frames = text.lines().filter(|line| !line.starts_with('#'));
     frames.filter_map(|line| Some(line.split(',').nth(5)?.trim().to_owned())).collect()
+}
+
+/// What an init segment's edit list hides, in ticks.
+fn hidden_ticks(init: &[u8]) -> u64 {
+    let moov = boxes::need(init, b"moov", "init").unwrap();
+    let tracks = movie::parse(moov.payload).unwrap();
+    tracks[0].edit_media_time.map_or(0, |time| u64::try_from(time).unwrap())
+}
+
+/// Ticks of a frame of sound.
+fn frame_ticks(file: &Path) -> u64 {
+    let file = file.to_str().unwrap();
+    let options = ["-read_intervals", "%+#3", "-show_entries", "packet=pts", "-of", "csv=p=0"];
+    let text = ffprobe(&[&options[..], &[file]].concat());
+    let times: Vec<i64> =
+        text.lines().filter_map(|l| l.trim_end_matches(',').parse().ok()).collect();
+    (times[2] - times[1]).unsigned_abs()
 }
 
 /// When pictures are shown, in ms from the first.
@@ -214,6 +232,11 @@ fn decoders_see_what_they_saw() {
                 assert_eq!(got, all[from..from + got.len()], "{at}");
                 assert!(from <= 1, "{at}: {from} packets dropped");
                 assert_beeps(&stored, &[0, 1000, 2000, 3000, 4000]);
+                // What the edit list hides is in no row.
+                let hidden = hidden_ticks(track.init());
+                let coded = frame_ticks(&stored) * u64::try_from(got.len()).unwrap();
+                assert_eq!(track.duration_ticks() + hidden, coded, "{at}");
+                assert_eq!(hidden > 0, !id.ends_with("und"), "{at}: {hidden}");
             }
         }
         let Media::Video { width, height, .. } = *title.tracks()[0].media() else {

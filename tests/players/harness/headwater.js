@@ -23,6 +23,7 @@ export const SAMPLE_S = 120;
 export const SAMPLE = 'sample';
 export const OTHER = 'other';
 export const LABELLED_S = 16;
+export const CODEC_S = 16;
 
 /** Three rungs whose caps bind, so that their bit rates are as far apart as written. */
 const SAMPLE_LADDER = [
@@ -68,6 +69,23 @@ export async function labelledStore() {
       await encoder(['encode', source, '--title', title, '--config', config]);
       await rm(source);
     }
+  });
+}
+
+/** Store URL with the title `sample` in AV1 and Opus, two rungs of CODEC_S seconds, made by ffmpeg and imported. */
+export async function av1Store() {
+  return madeOnce('av1', encoderConfig([]), async (folder, config) => {
+    const source = join(folder, 'sample.mp4');
+    await encoder(['sample', source, '--seconds', String(CODEC_S), '--width', '640', '--height', '360', '--rate', String(FPS)]);
+    const pictures = ['-c:v', 'libsvtav1', '-preset', '12', '-g', String(2 * FPS), '-svtav1-params', 'scd=0'];
+    const large = join(folder, 'large.mp4');
+    const small = join(folder, 'small.mp4');
+    const sound = join(folder, 'sound.mp4');
+    await run('ffmpeg', ['-v', 'error', '-i', source, '-an', ...pictures, '-crf', '35', large]);
+    await run('ffmpeg', ['-v', 'error', '-i', source, '-an', ...pictures, '-crf', '45', '-vf', 'scale=320:180', small]);
+    await run('ffmpeg', ['-v', 'error', '-i', source, '-vn', '-c:a', 'libopus', '-b:a', '64k', sound]);
+    await encoder(['import', large, small, sound, '--title', SAMPLE, '--config', config]);
+    for (const file of [source, large, small, sound]) await rm(file);
   });
 }
 
