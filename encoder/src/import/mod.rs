@@ -10,10 +10,10 @@
 //! frame. What cannot be had so is refused: codecs that players of the web do not take, open GOPs,
 //! renditions whose key frames do not align.
 
-mod keys;
-mod ladder;
-mod pictures;
-mod sounds;
+pub mod keys;
+pub mod ladder;
+pub mod pictures;
+pub mod sounds;
 mod times;
 
 use std::path::PathBuf;

@@ -5,18 +5,19 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use headwater_encoder::audio::AudioGrid;
-use headwater_encoder::cancel;
+use headwater_encoder::audio::{AudioGrid, Frames, PRIMING_FRAMES};
+use headwater_encoder::cancel::{self, Cancel};
 use headwater_encoder::ffmpeg::{Log, Progress, locate::Locate};
 use headwater_encoder::grid::{Grid, Rate};
+use headwater_encoder::import::{keys, ladder, pictures, sounds};
 use headwater_encoder::ladder::Rung;
-use headwater_encoder::plan::{AudioPlan, raw_name};
+use headwater_encoder::plan::raw_name;
 use headwater_encoder::probe::Probe;
-use headwater_encoder::remux::{self as remuxing, Made};
+use headwater_encoder::remux::{self as remuxing, Made, Sound};
 use headwater_encoder::scan::Scan;
-use headwater_encoder::source;
-use headwater_packager::heads::HeadsWriter;
-use headwater_packager::ids::VersionId;
+use headwater_encoder::source::{self, Stamp};
+use headwater_packager::heads::{HeadsWriter, Role};
+use headwater_packager::ids::{TrackId, VersionId};
 use headwater_packager::title::Title;
 
 /// ffprobe's JSON up to the first line of `%`, then its lines of packets, then after another `%`
@@ -44,7 +45,7 @@ pub fn probe(bytes: &[u8]) -> bool {
     let grid = Grid::new(video.rate, video.frames, 2000);
     assert!(grid.fragments() > 0);
     assert_eq!(grid.fragment(grid.fragments() - 1).end, video.frames);
-    assert!(AudioGrid::new(&grid).frames() > 0);
+    assert!(AudioGrid::new(&grid, Frames::AAC).frames() > 0);
     assert!(source.audio.is_none_or(|audio| (1..=2).contains(&audio.channels)));
     true
 }
@@ -76,17 +77,49 @@ pub fn remux(bytes: &[u8]) -> bool {
     let rung =
         Rung { track: "v64".parse().unwrap(), width: 64, height: 64, max_kbps: 100, crf: 30 };
     fs::write(folder.join(raw_name(&rung.track)), bytes).unwrap();
-    let video = remuxing::video(&folder, &grid, &rung, &cancel, &mut || {}).map(opens);
-    let audio = AudioPlan {
-        track: "a-und".parse().unwrap(),
-        channels: 2,
-        kbps: 64,
+    let is_avc = remuxing::is_avc;
+    let video = remuxing::video(&folder, &grid, &rung, is_avc, &cancel, &mut || {}).map(opens);
+    let track = "a-und".parse().unwrap();
+    fs::write(folder.join(raw_name(&track)), bytes).unwrap();
+    let sound = Sound {
+        track: &track,
         language: None,
-        grid: AudioGrid::new(&grid),
+        role: Role::Main,
+        grid: &AudioGrid::new(&grid, Frames::AAC),
+        gap_ticks: 0,
+        dropped_frames: PRIMING_FRAMES.into(),
+        may_be_longer: false,
     };
-    fs::write(folder.join(raw_name(&audio.track)), bytes).unwrap();
-    let sound = remuxing::sound(&folder, &audio, grid.fragments(), &cancel, &mut || {}).map(opens);
-    video.is_ok() || sound.is_ok()
+    let expects = |entry: &_| remuxing::is_our_aac(entry, 2);
+    let sound = remuxing::sound(&folder, sound, expects, &cancel, &mut || {}).map(opens);
+    let imported = import_pictures(&folder, &rung.track, &cancel);
+    let imported = import_sound(&folder, &track, &cancel) || imported;
+    video.is_ok() || sound.is_ok() || imported
+}
+
+/// A rendition of whatever length, rate and GOPs.
+fn import_pictures(folder: &Path, track: &TrackId, cancel: &Cancel) -> bool {
+    let Ok(rendition) = pictures::survey(folder, track, None, cancel) else { return false };
+    let Ok(cuts) = keys::cuts(std::slice::from_ref(&rendition.keys), 2.0, 10.0) else {
+        return false;
+    };
+    let cuts: Vec<_> = cuts.iter().map(|keys| keys[0]).collect();
+    pictures::cut(folder, &rendition, &cuts, cancel, &mut || {}).map(opens).is_ok()
+}
+
+/// Sound beside a picture of a second, which it starts 20 ms before.
+fn import_sound(folder: &Path, track: &TrackId, cancel: &Cancel) -> bool {
+    let sound = ladder::Sound {
+        track: track.clone(),
+        name: "a file".to_owned(),
+        language: None,
+        role: Role::Main,
+        early: Stamp { ticks: 20, base: (1, 1000) },
+        packets: 48,
+    };
+    let ends = sounds::Ends { ticks: &[10, 20, 25], timescale: 25 };
+    let made = sounds::cut(folder, &sound, ends, cancel, &mut || {});
+    made.map(|(made, _)| opens(made)).is_ok()
 }
 
 fn opens(made: Made) {
