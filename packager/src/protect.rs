@@ -437,3 +437,67 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+    use proptest::prelude::*;
+
+    /// A sample of a fragment: encrypted whole, or by a map of clear and protected bytes.
+    #[derive(Clone, Debug)]
+    enum Shape {
+        Whole(usize),
+        Mapped(Vec<(u16, u32)>),
+    }
+
+    fn shape() -> impl Strategy<Value = Shape> {
+        let most = usize::try_from(limits::FRAGMENT_BYTES).unwrap();
+        let blocks = limits::FRAGMENT_BYTES / 16 / 39;
+        let entry = (any::<u16>(), prop_oneof![0..40u32, 0..blocks]);
+        let entry = entry.prop_map(|(clear, blocks)| (clear, blocks * 16));
+        prop_oneof![
+            prop_oneof![0..70usize, 0..most].prop_map(Shape::Whole),
+            prop::collection::vec(entry, 1..=crate::subsample::ENTRIES).prop_map(Shape::Mapped),
+        ]
+    }
+
+    proptest! {
+        /// Under one salt no counter is used twice, whatever samples a track has: each sample's lie
+        /// in 2^32 of its own, from its IV on and one after the other.
+        #[test]
+        fn counters_of_samples_never_meet(
+            shapes in prop::collection::vec(shape(), 1..40),
+            first in prop_oneof![Just(0), any::<u32>(), Just(u32::MAX - 40)],
+            iv: [u8; BLOCK_BYTES],
+        ) {
+            let first = first.min(u32::MAX - 40);
+            let mut free = 0u64;
+            for (number, shape) in (first..).zip(shapes) {
+                let mut work = Work::Ctr(Vec::new());
+                match shape {
+                    Shape::Whole(len) => work.add(0, len, number, false, &[]),
+                    Shape::Mapped(map) => {
+                        let entry = |(clear_bytes, protected_bytes)| {
+                            Subsample { clear_bytes, protected_bytes }
+                        };
+                        let map: Vec<_> = map.into_iter().map(entry).collect();
+                        work.add(0, 0, number, true, &map);
+                    }
+                }
+                let Work::Ctr(ranges) = work else { panic!("counted") };
+                let own = u64::from(number) << 32;
+                let said = u128::from_be_bytes(sample_iv(iv, number));
+                prop_assert_eq!(said, u128::from(salt(iv)) << 64 | u128::from(own));
+                let mut next = own;
+                for range in ranges {
+                    prop_assert_eq!(range.counter, next);
+                    prop_assert!(range.counter >= free, "{} was used", range.counter);
+                    next += range.len_bytes.div_ceil(BLOCK_BYTES) as u64;
+                }
+                prop_assert!(next - own < 1 << 32, "{next:x}");
+                free = next;
+            }
+        }
+    }
+}
