@@ -6,7 +6,7 @@ use aes::cipher::{
     BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser,
 };
 
-use super::{BLOCK_BYTES, Cipher};
+use super::{BLOCK_BYTES, Cipher, mixed};
 
 /// Chains that run side by side: as many as fill the AES unit's pipeline of 4 to 10 cycles.
 const LANES: usize = 8;
@@ -63,7 +63,9 @@ impl<I: Iterator<Item = Chain>> BlockCipherEncClosure for Lanes<'_, I> {
             }
             // As many steps as the shortest chain has, without a look at who ends.
             let Some(steps) = lanes[..live].iter().map(|lane| lane.blocks).min() else { return };
-            if live == LANES {
+            if live == 1 {
+                alone(backend, buffer, &mut lanes[0], &mut state[0], steps);
+            } else if live == LANES {
                 for _ in 0..steps {
                     step(backend, buffer, &mut lanes, &mut state);
                 }
@@ -98,11 +100,7 @@ fn step<B: BlockCipherEncBackend<BlockSize = U16>>(
     state: &mut [Block],
 ) {
     for (lane, state) in lanes.iter().zip(state.iter_mut()) {
-        let clear: &[u8; BLOCK_BYTES] =
-            buffer[lane.start..].first_chunk().expect("chains lie inside the buffer");
-        for (state, clear) in state.iter_mut().zip(clear) {
-            *state ^= clear;
-        }
+        *state = mixed(state, block_at(buffer, lane.start));
     }
     for state in state.iter_mut() {
         backend.encrypt_block_inplace(state);
@@ -111,4 +109,29 @@ fn step<B: BlockCipherEncBackend<BlockSize = U16>>(
         buffer[lane.start..lane.start + BLOCK_BYTES].copy_from_slice(state);
         lane.start += lane.stride_bytes;
     }
+}
+
+/// So many blocks of the only lane. Each waits for the one before it, so what is between two ciphers
+/// counts: nothing but the block itself, in a register.
+#[inline(always)]
+fn alone<B: BlockCipherEncBackend<BlockSize = U16>>(
+    backend: &B,
+    buffer: &mut [u8],
+    lane: &mut Chain,
+    state: &mut Block,
+    steps: usize,
+) {
+    let mut block = *state;
+    for _ in 0..steps {
+        block = mixed(&block, block_at(buffer, lane.start));
+        backend.encrypt_block_inplace(&mut block);
+        *block_at(buffer, lane.start) = block.into();
+        lane.start += lane.stride_bytes;
+    }
+    *state = block;
+}
+
+#[inline(always)]
+fn block_at(buffer: &mut [u8], start: usize) -> &mut [u8; BLOCK_BYTES] {
+    buffer[start..].first_chunk_mut().expect("chains lie inside the buffer")
 }

@@ -9,7 +9,7 @@ use aes::cipher::{
     BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, ParBlocks,
 };
 
-use super::{BLOCK_BYTES, Cipher};
+use super::{BLOCK_BYTES, Cipher, mixed};
 
 /// A range of a buffer that is encrypted with consecutive counters. A range that goes on where
 /// another ended, in a sample's next subsample, says so by its first counter.
@@ -45,7 +45,6 @@ impl<I: Iterator<Item = Counted>> BlockCipherEncClosure for Batches<'_, I> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
         let Self { salt, buffer, ranges } = self;
-        let salt = salt.to_be_bytes();
         let mut batch = Batch::<B>::new();
         for Counted { start, len_bytes, mut counter } in ranges {
             let (mut at, end) = (start, start + len_bytes);
@@ -106,18 +105,19 @@ impl<B: BlockCipherEncBackend<BlockSize = U16>> Batch<B> {
     fn flush(&mut self, backend: &B, buffer: &mut [u8]) {
         backend.encrypt_par_blocks_inplace(&mut self.blocks);
         for (block, place) in self.blocks.iter().zip(&self.places).take(self.held) {
-            mix(&mut buffer[place.at..place.at + place.len_bytes], block);
+            let bytes = &mut buffer[place.at..place.at + place.len_bytes];
+            match bytes.first_chunk_mut::<BLOCK_BYTES>() {
+                Some(whole) => *whole = mixed(block, whole).into(),
+                None => mix(bytes, block),
+            }
         }
         self.held = 0;
     }
 }
 
 #[inline(always)]
-fn counter_block(salt: [u8; 8], counter: u64) -> Block {
-    let mut block = Block::default();
-    block[..8].copy_from_slice(&salt);
-    block[8..].copy_from_slice(&counter.to_be_bytes());
-    block
+fn counter_block(salt: u64, counter: u64) -> Block {
+    ((u128::from(salt) << 64) | u128::from(counter)).to_be_bytes().into()
 }
 
 /// Mixes a key stream into as many bytes as it or they have.

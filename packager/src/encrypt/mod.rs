@@ -12,8 +12,8 @@ mod ctr;
 
 use std::fmt;
 
-use aes::Aes128Enc;
 use aes::cipher::KeyInit;
+use aes::{Aes128Enc, Block};
 use zeroize::Zeroize;
 
 pub use cbc::Chain;
@@ -58,6 +58,14 @@ impl Cipher {
     pub fn new(key: &ContentKey) -> Self {
         Self(Aes128Enc::new(&key.0.into()))
     }
+}
+
+/// One block mixed into another, as one number: byte by byte the compiler leaves it, and a cipher
+/// that loads what was stored in bytes waits for every one of them.
+#[inline(always)]
+fn mixed(block: &Block, with: &[u8; BLOCK_BYTES]) -> Block {
+    let number = u128::from_ne_bytes((*block).into()) ^ u128::from_ne_bytes(*with);
+    number.to_ne_bytes().into()
 }
 
 impl fmt::Debug for Cipher {
