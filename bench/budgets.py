@@ -79,6 +79,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
         bench = Bench(Path(folder), options)
         try:
+            bench.start_all()
             bench.run()
         finally:
             bench.stop()
@@ -102,11 +103,14 @@ class Bench:
         folder.chmod(0o755)
         self.rows, self.processes = [], []
         self.pairs, self.turn_s = (5, 2.0) if options.quick else (9, 4.0)
-        subprocess.run([RELEASE / "headwater-packager-store", folder / "store"], check=True)
-        certificate(folder)
+        self.urls = {}
+
+    def start_all(self):
+        store = self.folder / "store"
+        subprocess.run([RELEASE / "headwater-packager-store", store], check=True)
+        certificate(self.folder)
         self.nginx = self.start_nginx()
         self.warm = self.start_origin(512)
-        self.urls = {}
         self.copy_for_nginx()
 
     def run(self):
@@ -398,15 +402,17 @@ def resident_mib(pid):
 
 
 async def at_once(port, path, count):
-    """Sends `count` requests on as many connections before any answer is read."""
+    """Sends `count` requests on as many connections before any answer is read: for a few bytes, since
+    the whole segment has to be made for any of them."""
     opening = [asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
     connections = await asyncio.gather(*opening)
-    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-99\r\nConnection: close\r\n\r\n"
+    request = request.encode()
     for _, writer in connections:
         writer.write(request)
-    for reader, writer in connections:
-        answer = await reader.read()
-        if not answer.startswith(b"HTTP/1.1 200") or len(answer) < 1_000_000:
+    answers = await asyncio.gather(*[reader.read() for reader, _ in connections])
+    for answer, (_, writer) in zip(answers, connections):
+        if not answer.startswith(b"HTTP/1.1 206"):
             sys.exit(f"a request of many at once got {answer[:60]!r}")
         writer.close()
 
