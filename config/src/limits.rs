@@ -93,6 +93,8 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.store.max_concurrent_reads", 1..=65_536),
     // Shorter segments cost more requests than media; longer ones make seeks and switches slow.
     ("profiles.*.segment_ms", 1_000..=60_000),
+    // 0 for one period. A day has 86,400 s; a title that is longer than 64 periods has longer ones.
+    ("profiles.*.protection.key_period_s", 0..=86_400),
     ("profiles.*.manifest_max_age_s", 0..=86_400),
     ("profiles.*.manifest_stale_s", 0..=604_800),
     ("profiles.*.cdn_manifest_max_age_s", 0..=86_400),

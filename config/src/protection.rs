@@ -34,6 +34,8 @@ pub struct Protection {
     pub clearkey_la_url: Option<Url>,
     /// Whether this origin hands the keys out.
     pub deliver_keys: bool,
+    /// After how many seconds of a title its keys change, at the start of a segment; 0: never.
+    pub key_period_s: u32,
 }
 
 impl Protection {
@@ -78,13 +80,14 @@ impl Protection {
             widevine_la_url,
             clearkey_la_url,
             deliver_keys,
+            key_period_s,
         } = self;
         if *scheme == Scheme::None {
             return Vec::new();
         }
         let url = |url: &Option<Url>| url.as_ref().map(ToString::to_string).unwrap_or_default();
         let systems: Vec<_> = systems.iter().map(|system| system.as_str()).collect();
-        vec![
+        let mut shape = vec![
             ("scheme", scheme.as_str().to_owned()),
             ("key_domain", key_domain.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("systems", systems.join(",")),
@@ -93,7 +96,12 @@ impl Protection {
             ("widevine_la_url", url(widevine_la_url)),
             ("clearkey_la_url", url(clearkey_la_url)),
             ("deliver_keys", deliver_keys.to_string()),
-        ]
+        ];
+        // Left out where it shapes nothing.
+        if *key_period_s > 0 {
+            shape.push(("key_period_s", key_period_s.to_string()));
+        }
+        shape
     }
 }
 
@@ -210,6 +218,7 @@ mod tests {
             "widevine_la_url = \"https://a/\"",
             "clearkey_la_url = \"https://a/\"",
             "deliver_keys = true",
+            "key_period_s = 60",
         ] {
             assert_ne!(of(base), of(&format!("{base}{other}")), "{other}");
         }

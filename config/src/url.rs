@@ -59,6 +59,18 @@ impl KeyUri {
         self.0.replace("{kid}", kid).replace("{title}", title).replace("{label}", label)
     }
 
+    /// Whether two keys never have the same address.
+    #[must_use]
+    pub fn names_key(&self) -> bool {
+        self.0.contains("{kid}")
+    }
+
+    /// Whether two keys of one version have different addresses, if each label has one key.
+    #[must_use]
+    pub fn names_label(&self) -> bool {
+        self.0.contains("{title}") && self.0.contains("{label}")
+    }
+
     /// The address as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -42,9 +42,9 @@ impl Service {
             };
             visit.admit(&self.tokens, &self.titles, moment).await.map(drop)
         };
-        if let Resource::Key(track) = resource {
+        if let Resource::Key(track, suffix) = resource {
             let track = served.title().track(track).ok_or(Failure::UnknownTrack)?;
-            let track = protection.of(track);
+            let track = protection.named(track, *suffix).ok_or(Failure::UnknownSegment)?;
             permitted(track.label).await?;
             return Ok(respond::with_text(request, KEY_TYPE, *track.key.expose()));
         }
@@ -54,17 +54,28 @@ impl Service {
         let is_wanted = |track: &&ProtectedTrack| wanted.contains(&track.protector.key_id());
         // A token is looked at once for each label, however many ids are asked for; a key that
         // labels share goes to whom any of them is permitted.
-        let mut labels: Vec<Label> = Vec::new();
-        for track in protection.tracks().iter().filter(is_wanted) {
-            if labels.contains(&track.label) {
+        let mut labels: Vec<(Label, bool)> = Vec::new();
+        for track in protection.tracks().filter(is_wanted) {
+            let id = track.protector.key_id();
+            if keys.iter().any(|(given, _)| *given == id) {
                 continue;
             }
-            labels.push(track.label);
-            let id = track.protector.key_id();
-            match permitted(track.label).await {
-                Ok(()) if keys.iter().all(|(given, _)| *given != id) => keys.push((id, &track.key)),
-                Ok(()) => {}
-                Err(failure) => refused = failure,
+            let known = labels.iter().find(|(label, _)| *label == track.label);
+            let is_permitted = match known {
+                Some((_, is_permitted)) => *is_permitted,
+                None => match permitted(track.label).await {
+                    Ok(()) => true,
+                    Err(failure) => {
+                        refused = failure;
+                        false
+                    }
+                },
+            };
+            if known.is_none() {
+                labels.push((track.label, is_permitted));
+            }
+            if is_permitted {
+                keys.push((id, &track.key));
             }
         }
         if keys.is_empty() {

@@ -14,12 +14,12 @@ pub const MASTER_BYTES: usize = 16;
 pub const KEY_FILE_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of a file of keys.
 pub const KEY_FILE_ENTRIES: usize = 20_000;
-/// Bytes of a key server's answer.
-pub const CPIX_BYTES: usize = 256 * 1024;
+/// Bytes of a key server's answer: each key with what it says of a few systems.
+pub const CPIX_BYTES: usize = 4 * 1024 * 1024;
 /// Elements in each other of a key server's answer; CPIX has seven.
 pub const CPIX_DEPTH: usize = 16;
-/// Keys of a key server's answer.
-pub const CPIX_KEYS: usize = 64;
+/// Keys of a key server's answer: five labels in each of 64 key periods.
+pub const CPIX_KEYS: usize = 320;
 /// Characters of a key in it: 16 bytes are 24, beside some white space.
 pub const CPIX_VALUE_BYTES: usize = 64;
 /// Requests to one key server at a time; others wait.
@@ -93,8 +93,9 @@ pub const POINTERS: u64 = 100_000;
 pub const LICENCE_KEYS: usize = 64;
 /// Bytes of a licence request: that many ids and what stands around them.
 pub const LICENCE_REQUEST_BYTES: usize = 4096;
-/// Versions whose keys are kept ready, each a few kilobytes.
-pub const PROTECTIONS: u64 = 4096;
+/// Tracks of versions that are kept ready to encrypt, one for each key period: about a kilobyte
+/// each.
+pub const PROTECTED_TRACKS: u64 = 32_768;
 /// Versions whose highest `seq` is remembered.
 pub const SEQS: u64 = 100_000;
 /// Seconds given to running responses after Ctrl-C, where SIGTERM gives the configured grace.

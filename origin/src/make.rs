@@ -84,11 +84,14 @@ impl Served {
                 let playlist = hls::iframes(timeline, track, protection);
                 Ok(Representation::of_text(HLS_TYPE, playlist.ok_or(Failure::UnknownSegment)?))
             }
-            TrackFile::Init => {
+            TrackFile::Init(suffix) => {
                 let init = match protection {
                     Some(protection) => {
-                        protection.init(track).map_err(|error| self.heads_damaged(&error))?
+                        let init = protection.init(track, suffix);
+                        let init = init.map_err(|error| self.heads_damaged(&error))?;
+                        init.ok_or(Failure::UnknownSegment)?
                     }
+                    None if suffix.0.is_some() => return Err(Failure::UnknownSegment),
                     // A copy, so that a kept init does not keep all of its title's heads.
                     None => Bytes::copy_from_slice(track.init()),
                 };

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use headwater_config::{self as config, Config, Name};
 use headwater_packager::ids::{Rev, TitleId, VersionId};
+use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
 use moka::future::Cache;
@@ -16,14 +17,11 @@ use crate::profile::Profile;
 use crate::store::Key;
 use crate::titles::Opened;
 
-/// The key period of a title whose keys do not rotate.
-const FIRST_PERIOD: u32 = 0;
-
 /// Everything under keys.
 pub struct Protections {
     /// Where keys come from.
     pub ring: KeyRing,
-    made: Cache<(Name, TitleId, VersionId), Arc<Protection>>,
+    made: Cache<(Name, TitleId, VersionId, u64), Arc<Protection>>,
     /// Of profiles whose titles all have one, which every request for a version asks for.
     revs: BTreeMap<Name, OnceLock<Rev>>,
 }
@@ -51,7 +49,11 @@ impl Protections {
                 revs.insert(name.clone(), OnceLock::new());
             }
         }
-        Ok(Self { ring, made: Cache::new(limits::PROTECTIONS), revs })
+        let tracks = |_: &_, made: &Arc<Protection>| {
+            u32::try_from(made.tracks().count()).unwrap_or(u32::MAX)
+        };
+        let made = Cache::builder().max_capacity(limits::PROTECTED_TRACKS).weigher(tracks).build();
+        Ok(Self { ring, made, revs })
     }
 
     /// What stands for a profile's settings and keys in the URLs of a title.
@@ -79,7 +81,8 @@ impl Protections {
             return Ok(None);
         };
         let title = &opened.title;
-        let key = (profile.name.clone(), title.id().clone(), title.version());
+        // A version that grows may have other tracks and segments under another `seq`.
+        let key = (profile.name.clone(), title.id().clone(), title.version(), title.seq());
         let make = make(provider, profile, scheme, opened);
         let made = self.made.try_get_with(key, make).await;
         made.map(Some).map_err(|failure| Failure::clone(&failure))
@@ -105,17 +108,18 @@ async fn make(
         systems: &settings.systems,
         title: title.id(),
         version: title.version(),
-        period: FIRST_PERIOD,
         session: None,
     };
-    let labels = Protection::labels(title);
-    let keys = provider.keys(&wanted, &labels).await.map_err(Failure::Keys)?;
-    let keys: Vec<_> = labels
+    let periods = Periods::new(title, opened.timeline(profile.cut()), settings.key_period_s);
+    let uses = Protection::uses(title, &periods);
+    let keys = provider.keys(&wanted, &uses).await.map_err(Failure::Keys)?;
+    let keys: Vec<_> = uses
         .into_iter()
         .zip(keys)
-        .map(|(label, key)| LabelKey { label, key_id: key.id, key: key.key })
+        .map(|(of, key)| LabelKey { of, key_id: key.id, key: key.key })
         .collect();
-    let protection = Protection::new(title, scheme, signals(settings), &keys).map_err(|error| {
+    let protection = Protection::new(title, scheme, signals(settings), periods, &keys);
+    let protection = protection.map_err(|error| {
         let key = Key::heads(title.id(), title.version()).to_string();
         Failure::SourceDamaged(Cause { part: Part::Heads, key, detail: error.to_string() })
     })?;

@@ -6,6 +6,7 @@
 //! /<profile>/<title>/<manifest>                            the live version
 //! /<profile>/<title>/<version>.<rev>/<manifest>            master.m3u8, manifest.mpd
 //! /<profile>/<title>/<version>.<rev>/<track>/<file>        index.m3u8, iframes.m3u8, init.mp4, <n>.m4s, key
+//! /<profile>/<title>/<version>.<rev>/<track>/<file>        init.<period>.mp4, key.<period> where keys rotate
 //! /<profile>/<title>/<version>.<rev>/clearkey
 //! ```
 //!
@@ -21,6 +22,7 @@ use headwater_config::Format;
 use http::Method;
 
 use headwater_packager::ids::{Rev, TitleId, TrackId, VersionId};
+use headwater_packager::period::Suffix;
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +79,8 @@ pub enum Resource {
     TrackFile(TrackId, TrackFile),
     /// `<n>.m4s`: CMAF segment of one track; counts from 1.
     Segment(TrackId, u32),
-    /// `<track>/key`: the 16 bytes of a track's key.
-    Key(TrackId),
+    /// `<track>/key`, or `<track>/key.<period>`: the 16 bytes of a track's key.
+    Key(TrackId, Suffix),
     /// `clearkey`: keys for W3C Clear Key, by POST.
     ClearKey,
 }
@@ -90,8 +92,8 @@ pub enum TrackFile {
     Playlist,
     /// `iframes.m3u8`: HLS I-frame playlist.
     Iframes,
-    /// `init.mp4`: CMAF header.
-    Init,
+    /// `init.mp4`, or `init.<period>.mp4`: CMAF header.
+    Init(Suffix),
 }
 
 /// Why a path is no route.
@@ -149,9 +151,9 @@ impl<'a> Route<'a> {
                 Resource::Manifest(manifest) => manifest.kind(),
                 Resource::TrackFile(_, TrackFile::Playlist) => "hls_media",
                 Resource::TrackFile(_, TrackFile::Iframes) => "hls_iframes",
-                Resource::TrackFile(_, TrackFile::Init) => "init",
+                Resource::TrackFile(_, TrackFile::Init(_)) => "init",
                 Resource::Segment(..) => "segment",
-                Resource::Key(_) | Resource::ClearKey => "key",
+                Resource::Key(..) | Resource::ClearKey => "key",
             },
         }
     }
@@ -175,11 +177,17 @@ impl<'a> Route<'a> {
                 Resource::TrackFile(_, TrackFile::Iframes) => {
                     "/{profile}/{title}/{version}/{track}/iframes.m3u8"
                 }
-                Resource::TrackFile(_, TrackFile::Init) => {
+                Resource::TrackFile(_, TrackFile::Init(Suffix(None))) => {
                     "/{profile}/{title}/{version}/{track}/init.mp4"
                 }
+                Resource::TrackFile(_, TrackFile::Init(Suffix(Some(_)))) => {
+                    "/{profile}/{title}/{version}/{track}/init.{period}.mp4"
+                }
                 Resource::Segment(..) => "/{profile}/{title}/{version}/{track}/{segment}.m4s",
-                Resource::Key(_) => "/{profile}/{title}/{version}/{track}/key",
+                Resource::Key(_, Suffix(None)) => "/{profile}/{title}/{version}/{track}/key",
+                Resource::Key(_, Suffix(Some(_))) => {
+                    "/{profile}/{title}/{version}/{track}/key.{period}"
+                }
                 Resource::ClearKey => "/{profile}/{title}/{version}/clearkey",
             },
         }
@@ -217,22 +225,24 @@ impl Resource {
         match self {
             Self::Manifest(manifest) => Some(manifest.format()),
             Self::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Some(Format::Hls),
-            Self::TrackFile(_, TrackFile::Init)
+            Self::TrackFile(_, TrackFile::Init(_))
             | Self::Segment(..)
-            | Self::Key(_)
+            | Self::Key(..)
             | Self::ClearKey => None,
         }
     }
 
     fn of_track(track: TrackId, file: &str) -> Result<Self, NotRouted> {
-        if file == "key" {
-            return Ok(Self::Key(track));
+        if let Some(suffix) = file.strip_prefix("key") {
+            return Ok(Self::Key(track, period(suffix)?));
         }
         let Some(digits) = file.strip_suffix(".m4s") else {
             return Ok(Self::TrackFile(track, known(file)?));
         };
-        let counts = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
-        if counts { Ok(Self::Segment(track, known(digits)?)) } else { Err(NotRouted::Unknown) }
+        match number(digits)? {
+            0 => Err(NotRouted::Unknown),
+            number => Ok(Self::Segment(track, number)),
+        }
     }
 }
 
@@ -252,6 +262,22 @@ fn check_spelling(relative: &str) -> Result<(), NotRouted> {
         return Err(NotRouted::Malformed("empty and dot elements are not used"));
     }
     Ok(())
+}
+
+/// A number in its one spelling.
+fn number(digits: &str) -> Result<u32, NotRouted> {
+    let is_one = digits.bytes().all(|b| b.is_ascii_digit());
+    let is_shortest = digits == "0" || !digits.starts_with('0');
+    if is_one && is_shortest { known(digits) } else { Err(NotRouted::Unknown) }
+}
+
+/// Nothing, or a point and a period's number.
+fn period(suffix: &str) -> Result<Suffix, NotRouted> {
+    match suffix.strip_prefix('.') {
+        Some(digits) => Ok(Suffix(Some(number(digits)?))),
+        None if suffix.is_empty() => Ok(Suffix(None)),
+        None => Err(NotRouted::Unknown),
+    }
 }
 
 /// A well-formed path whose element cannot be parsed names nothing.
@@ -278,8 +304,10 @@ impl FromStr for TrackFile {
         match file {
             "index.m3u8" => Ok(Self::Playlist),
             "iframes.m3u8" => Ok(Self::Iframes),
-            "init.mp4" => Ok(Self::Init),
-            _ => Err(NotRouted::Unknown),
+            _ => {
+                let suffix = file.strip_prefix("init").and_then(|file| file.strip_suffix(".mp4"));
+                Ok(Self::Init(period(suffix.ok_or(NotRouted::Unknown)?)?))
+            }
         }
     }
 }
@@ -315,7 +343,7 @@ impl fmt::Display for Resource {
             Self::Manifest(manifest) => manifest.fmt(f),
             Self::TrackFile(track, file) => write!(f, "{track}/{file}"),
             Self::Segment(track, number) => write!(f, "{track}/{number}.m4s"),
-            Self::Key(track) => write!(f, "{track}/key"),
+            Self::Key(track, suffix) => write!(f, "{track}/key{suffix}"),
             Self::ClearKey => f.write_str("clearkey"),
         }
     }
@@ -326,7 +354,7 @@ impl fmt::Display for TrackFile {
         match self {
             Self::Playlist => f.write_str("index.m3u8"),
             Self::Iframes => f.write_str("iframes.m3u8"),
-            Self::Init => f.write_str("init.mp4"),
+            Self::Init(suffix) => write!(f, "init{suffix}.mp4"),
         }
     }
 }
@@ -353,6 +381,7 @@ mod tests {
             resource,
         };
         let track = |file| bound(Resource::TrackFile("v1080".parse().unwrap(), file));
+        let key = |suffix| bound(Resource::Key("v1080".parse().unwrap(), suffix));
         let segment = |number| bound(Resource::Segment("v1080".parse().unwrap(), number));
         let cases = [
             ("/".to_owned(), Route::Page),
@@ -367,9 +396,14 @@ mod tests {
             (format!("/main/t/{BOUND}/manifest.mpd"), bound(Resource::Manifest(Manifest::Dash))),
             (format!("/main/t/{BOUND}/v1080/index.m3u8"), track(TrackFile::Playlist)),
             (format!("/main/t/{BOUND}/v1080/iframes.m3u8"), track(TrackFile::Iframes)),
-            (format!("/main/t/{BOUND}/v1080/init.mp4"), track(TrackFile::Init)),
+            (format!("/main/t/{BOUND}/v1080/init.mp4"), track(TrackFile::Init(Suffix(None)))),
+            (
+                format!("/main/t/{BOUND}/v1080/init.12.mp4"),
+                track(TrackFile::Init(Suffix(Some(12)))),
+            ),
             (format!("/main/t/{BOUND}/v1080/1.m4s"), segment(1)),
-            (format!("/main/t/{BOUND}/v1080/key"), bound(Resource::Key("v1080".parse().unwrap()))),
+            (format!("/main/t/{BOUND}/v1080/key"), key(Suffix(None))),
+            (format!("/main/t/{BOUND}/v1080/key.0"), key(Suffix(Some(0)))),
             (format!("/main/t/{BOUND}/clearkey"), bound(Resource::ClearKey)),
             (format!("/main/t/{BOUND}/v1080/4294967295.m4s"), segment(u32::MAX)),
         ];
@@ -385,8 +419,11 @@ mod tests {
     /// Whether a path is a template's, element by element: a name in braces stands for any.
     fn fits(template: &str, path: &str) -> bool {
         let pairs = || template.split('/').zip(path.split('/'));
-        let fits = |(template, element): (&str, &str)| match template.strip_prefix('{') {
-            Some(name) => element.ends_with(name.split_once('}').unwrap().1),
+        let fits = |(template, element): (&str, &str)| match template.split_once('{') {
+            Some((before, name)) => {
+                let after = name.split_once('}').unwrap().1;
+                element.starts_with(before) && element.ends_with(after)
+            }
             None => template == element,
         };
         pairs().count() == path.split('/').count().max(template.split('/').count())
@@ -444,6 +481,13 @@ mod tests {
             format!("/main/t/{BOUND}/v1080/4294967296.m4s"),
             format!("/main/t/{BOUND}/v1080/1.mp4"),
             format!("/main/t/{BOUND}/key"),
+            format!("/main/t/{BOUND}/v1080/key."),
+            format!("/main/t/{BOUND}/v1080/key.00"),
+            format!("/main/t/{BOUND}/v1080/key0"),
+            format!("/main/t/{BOUND}/v1080/init..mp4"),
+            format!("/main/t/{BOUND}/v1080/init.01.mp4"),
+            format!("/main/t/{BOUND}/v1080/init.-1.mp4"),
+            format!("/main/t/{BOUND}/v1080/init.4294967296.mp4"),
             format!("/main/t/{BOUND}/v1080/clearkey"),
             format!("/main/t/{BOUND}/v1080/1.m4s/x"),
             format!("/main/t/{BOUND}/v1080/1.m4s/x/y"),
@@ -457,7 +501,7 @@ mod tests {
     proptest! {
         /// The law that makes a path its own cache key: one resource, one spelling.
         #[test]
-        fn what_parses_prints_back(path in "/?([a-z.0-9A-F/%-]{0,12}|main|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-fA-F]{8}|v1|[0-9]{1,11}\\.m4s|init\\.mp4|master\\.m3u8)(/([a-z.]{0,4}|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-f]{8}|v1|[0-9]{1,11}\\.m4s|index\\.m3u8|manifest\\.mpd)){0,6}") {
+        fn what_parses_prints_back(path in "/?([a-z.0-9A-F/%-]{0,12}|main|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-fA-F]{8}|v1|[0-9]{1,11}\\.m4s|init(\\.[0-9]{1,3})?\\.mp4|key\\.[0-9]{1,3}|master\\.m3u8)(/([a-z.]{0,4}|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-f]{8}|v1|[0-9]{1,11}\\.m4s|index\\.m3u8|manifest\\.mpd)){0,6}") {
             if let Ok(route) = Route::parse(&path) {
                 prop_assert_eq!(route.to_string(), path);
             }

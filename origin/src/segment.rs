@@ -49,7 +49,8 @@ pub fn protect(
 ) -> Result<Slices, Failure> {
     let bytes = together(clear, plan.len_bytes);
     let first = plan.reads.first().map_or(0, |read| read.fragments.start);
-    let made = protection.of(track).protector.segment(track, plan.number, first, bytes);
+    let made =
+        protection.of(track, plan.number).protector.segment(track, plan.number, first, bytes);
     let slices: Slices = made
         .map_err(|error| {
             let object = &track.objects()[plan.reads.first().map_or(0, |read| read.object)];

@@ -301,7 +301,7 @@ impl Service {
         let served = self.served(asked, opened).await?;
         let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
         let filling = match resource.clone() {
-            Resource::Key(_) | Resource::ClearKey => {
+            Resource::Key(..) | Resource::ClearKey => {
                 return self.keys(request, asked, &served, resource, moment).await;
             }
             Resource::Manifest(manifest) => {

@@ -23,3 +23,8 @@ pub const FRAGMENT_BYTES: u32 = 256 * 1024 * 1024;
 pub const TIMESCALE: u32 = 1_000_000_000;
 /// Length of a title: DASH time codes stay below 2^53 at any timescale up to 1 GHz.
 pub const TITLE_SECONDS: u64 = 9_000_000;
+/// Key periods of a version: each is a Period of an MPD, with keys of its own for each label.
+pub const KEY_PERIODS: u32 = 64;
+/// Key periods whose keys a multivariant playlist names: players that ask for licences ahead need
+/// no more to begin with, and each key has a line of about 2 KB for each system.
+pub const SESSION_KEY_PERIODS: usize = 8;

@@ -2,6 +2,8 @@
 //!
 //! Manifests and init segments must say the same of a key, so both ask here.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use crate::encrypt::ContentKey;
 use crate::error::Error;
 use crate::ids::{KeyId, TrackId};
 use crate::label::Label;
+use crate::period::{Period, Periods, Suffix};
 use crate::protect::{Protector, Scheme};
 use crate::title::{Title, Track};
 
@@ -46,11 +49,20 @@ pub struct Signals {
     pub delivers_keys: bool,
 }
 
-/// A key of a title, for the tracks of a label.
-#[derive(Clone, Debug)]
-pub struct LabelKey {
+/// What a key of a version is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyUse {
+    /// The key period, from 0.
+    pub period: u32,
     /// Which tracks.
     pub label: Label,
+}
+
+/// A key of a version.
+#[derive(Clone, Debug)]
+pub struct LabelKey {
+    /// What it is for.
+    pub of: KeyUse,
     /// Its id.
     pub key_id: KeyId,
     /// The key.
@@ -63,11 +75,12 @@ pub struct Protection {
     scheme: Scheme,
     signals: Signals,
     title: String,
-    /// In the order of [`Title::tracks`].
-    tracks: Vec<ProtectedTrack>,
+    periods: Periods,
+    /// Of each period, in the order of [`Title::tracks`].
+    tracks: Vec<Vec<ProtectedTrack>>,
 }
 
-/// A track under its key.
+/// A track under its key of a period.
 #[derive(Debug)]
 pub struct ProtectedTrack {
     id: TrackId,
@@ -80,7 +93,7 @@ pub struct ProtectedTrack {
 }
 
 impl Protection {
-    /// Every track of a version under the key of its label.
+    /// Every track of a version under the keys of its label, one for each period.
     ///
     /// # Errors
     ///
@@ -89,27 +102,36 @@ impl Protection {
         title: &Title,
         scheme: Scheme,
         signals: Signals,
+        periods: Periods,
         keys: &[LabelKey],
     ) -> Result<Self, Error> {
-        let of_track = |track: &Track| {
-            let label = Label::of(track.media());
-            let found = keys.iter().find(|key| key.label == label);
+        let under = |track: &Track, period: &Period| {
+            let of = KeyUse { period: period.number(), label: Label::of(track.media()) };
+            let found = keys.iter().find(|key| key.of == of);
             let LabelKey { key, key_id, .. } =
-                found.ok_or_else(|| Error::invalid("keys", format!("none for {label}")))?;
+                found.ok_or_else(|| Error::invalid("keys", format!("none for {of}")))?;
             let protector = Protector::new(scheme, key, *key_id, title.version(), track)
                 .map_err(|e| e.within(track.id().as_str()))?;
-            Ok(ProtectedTrack { id: track.id().clone(), label, key: key.clone(), protector })
+            let (id, label, key) = (track.id().clone(), of.label, key.clone());
+            Ok(ProtectedTrack { id, label, key, protector })
         };
-        let tracks = title.tracks().iter().map(of_track).collect::<Result<_, Error>>()?;
-        Ok(Self { scheme, signals, title: title.id().to_string(), tracks })
+        let tracks = periods
+            .iter()
+            .map(|period| title.tracks().iter().map(|track| under(track, period)).collect())
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { scheme, signals, title: title.id().to_string(), periods, tracks })
     }
 
-    /// The labels of a version's tracks, each once.
-    pub fn labels(title: &Title) -> Vec<Label> {
+    /// All that a version needs keys for, each once, in order.
+    pub fn uses(title: &Title, periods: &Periods) -> Vec<KeyUse> {
         let mut labels: Vec<_> = title.tracks().iter().map(|t| Label::of(t.media())).collect();
         labels.sort_unstable();
         labels.dedup();
-        labels
+        let of = |period: &Period| {
+            let period = period.number();
+            labels.iter().map(|&label| KeyUse { period, label }).collect::<Vec<_>>()
+        };
+        periods.iter().flat_map(of).collect()
     }
 
     /// The scheme.
@@ -122,27 +144,46 @@ impl Protection {
         &self.signals
     }
 
-    /// The track's key and protector; `track` is one of the version's.
-    pub fn of(&self, track: &Track) -> &ProtectedTrack {
-        let found = self.tracks.iter().find(|protected| protected.id == *track.id());
+    /// The periods in which keys change.
+    pub fn periods(&self) -> &Periods {
+        &self.periods
+    }
+
+    /// The track's key and protector for a segment; `track` is one of the version's.
+    pub fn of(&self, track: &Track, segment: u32) -> &ProtectedTrack {
+        let tracks = &self.tracks[self.periods.index(segment)];
+        let found = tracks.iter().find(|protected| protected.id == *track.id());
         found.expect("a track of the version that was protected")
     }
 
-    /// The tracks in the order of [`Title::tracks`].
-    pub fn tracks(&self) -> &[ProtectedTrack] {
-        &self.tracks
+    /// The track's key and protector for the period that a file's name says.
+    pub fn named(&self, track: &Track, suffix: Suffix) -> Option<&ProtectedTrack> {
+        self.periods.named(suffix).map(|period| self.of(track, period.segments.start))
     }
 
-    /// A track's init segment: sample entry, scheme and key id, and a pssh for each system.
+    /// Every track in every period, the first period's first.
+    pub fn tracks(&self) -> impl Iterator<Item = &ProtectedTrack> {
+        self.tracks.iter().flatten()
+    }
+
+    /// The tracks of the first so many periods.
+    pub(crate) fn tracks_within(&self, periods: usize) -> impl Iterator<Item = &ProtectedTrack> {
+        self.tracks.iter().take(periods).flatten()
+    }
+
+    /// A track's init segment of a period: sample entry, scheme and key id, and a pssh for each
+    /// system. `None` where no period has this name.
     ///
     /// # Errors
     ///
     /// An init that is not of our own form.
-    pub fn init(&self, track: &Track) -> Result<Bytes, Error> {
-        let protector = &self.of(track).protector;
+    pub fn init(&self, track: &Track, suffix: Suffix) -> Result<Option<Bytes>, Error> {
+        let Some(ProtectedTrack { protector, .. }) = self.named(track, suffix) else {
+            return Ok(None);
+        };
         let boxes: Vec<u8> =
             self.pssh_boxes(protector.key_id()).into_iter().flat_map(|(_, pssh)| pssh).collect();
-        protector.init(track, &boxes)
+        protector.init(track, &boxes).map(Some)
     }
 
     /// The pssh of each system that has one, the same in init segments and in an MPD.
@@ -179,6 +220,12 @@ impl Protection {
             .replace("{kid}", &key_id.to_string())
             .replace("{title}", &self.title)
             .replace("{label}", label.as_str())
+    }
+}
+
+impl fmt::Display for KeyUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "label {}, period {}", self.label, self.period)
     }
 }
 

@@ -153,8 +153,18 @@ impl Timeline {
 
     /// Every segment of `track` in order, each row looked at once.
     pub fn segments_of<'a>(&'a self, track: &'a Track) -> impl Iterator<Item = Segment> + 'a {
-        let mut at = Position::default();
-        (1..=self.segments()).map_while(move |number| {
+        self.segments_within(track, 1..self.segments() + 1)
+    }
+
+    /// Those of these numbers that `track` has, in order.
+    pub fn segments_within<'a>(
+        &'a self,
+        track: &'a Track,
+        numbers: Range<u32>,
+    ) -> impl Iterator<Item = Segment> + 'a {
+        let first = self.fragments(track, numbers.start);
+        let mut at = first.map_or_else(Position::default, |first| track.position(first.start));
+        numbers.map_while(move |number| {
             let fragments = self.fragments(track, number)?;
             let start = at;
             at = track.rows(fragments.clone()).fold(at, Position::after);
@@ -164,7 +174,16 @@ impl Timeline {
 
     /// Ticks of every segment of `track` in order, for what asks about nothing else.
     pub fn durations_of<'a>(&'a self, track: &'a Track) -> impl Iterator<Item = u64> + 'a {
-        (1..=self.segments()).map_while(move |number| {
+        self.durations_within(track, 1..self.segments() + 1)
+    }
+
+    /// Ticks of those of these numbers that `track` has, in order.
+    pub fn durations_within<'a>(
+        &'a self,
+        track: &'a Track,
+        numbers: Range<u32>,
+    ) -> impl Iterator<Item = u64> + 'a {
+        numbers.map_while(move |number| {
             let fragments = self.fragments(track, number)?;
             Some(track.rows(fragments).map(|row| u64::from(row.duration_ticks)).sum())
         })

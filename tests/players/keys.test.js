@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { launchBrowser, openPlayer } from './harness/browser.js';
 import { FPS, OTHER, SAMPLE, labelledStore } from './harness/headwater.js';
-import { KEY_URL, startGuarded, startOpen, withOtherKeys } from './harness/keys.js';
+import { KEY_PERIOD_S, KEY_URL, TURNS, startGuarded, startOpen, withOtherKeys } from './harness/keys.js';
 import { startNetwork } from './harness/network.js';
 import { watch } from './harness/protected.js';
 import { inSeconds, issue } from './harness/token.js';
@@ -82,6 +82,36 @@ describe('keys', { concurrency: SIDE_BY_SIDE }, () => {
           assert.deepEqual({ fatal: problems.filter(({ fatal }) => fatal), error }, { fatal: [], error: null });
           assert.deepEqual(unsuccessful(network.log), []);
           assert.ok(network.log.some(({ path }) => KEY_URL.test(path)), 'no key was asked for');
+        } finally {
+          await viewer.close();
+          await network.close();
+        }
+      });
+    }
+  }
+
+  for (const [player, schemes] of Object.entries(PLAYS)) {
+    for (const scheme of schemes) {
+      it(`${player} plays ${scheme} over a change of keys`, async () => {
+        const network = await startNetwork(open.url);
+        const profile = `${scheme}${TURNS}`;
+        const viewer = await openPlayer(browser, { base: network.url, title: SAMPLE, player, profile, buffer_s: BUFFER_S });
+        try {
+          await viewer.until('start', ({ time_s, height }) => time_s > 0.5 && height > 0, START_MS);
+          await viewer.until('the second period', ({ time_s }) => time_s > KEY_PERIOD_S + 0.5, START_MS);
+          await shows(viewer);
+          // Into the third, and back to where the first key is needed again.
+          await viewer.seek(SEEK_S);
+          await shows(viewer);
+          await viewer.seek(1.3);
+          await shows(viewer);
+          const { problems, error } = await viewer.state();
+          assert.deepEqual({ fatal: problems.filter(({ fatal }) => fatal), error }, { fatal: [], error: null });
+          assert.deepEqual(unsuccessful(network.log), []);
+          const inits = new Set(network.log.map(({ path }) => /\/v\d+\/init\.(\d+)\.mp4/.exec(path)?.[1]));
+          assert.ok(['0', '1', '2'].every((period) => inits.has(period)), `init segments of periods ${[...inits]}`);
+          const asked = network.log.filter(({ path }) => KEY_URL.test(path));
+          assert.ok(asked.length >= 3, `${asked.length} requests for keys of three periods`);
         } finally {
           await viewer.close();
           await network.close();

@@ -18,6 +18,8 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             }
             check_addresses(&profile.protection, &key, found);
             check_delivery(profile, &key, found);
+            check_periods(profile, &key, found);
+            check_fairplay(profile, &key, found);
         } else if profile.protection != Protection::default() {
             found.warning(
                 key("scheme"),
@@ -190,6 +192,35 @@ fn check_delivery(profile: &Profile, key: &dyn Fn(&str) -> String, found: &mut F
     }
 }
 
+fn check_periods(profile: &Profile, key: &dyn Fn(&str) -> String, found: &mut Findings) {
+    let key_period_s = &profile.protection.key_period_s;
+    if *key_period_s == 0 {
+        return;
+    }
+    let segment_ms = profile.segment_ms;
+    if u64::from(*key_period_s) * 1_000 < u64::from(segment_ms) {
+        found.error(
+            key("key_period_s"),
+            format!("{key_period_s} s is shorter than a segment (segment_ms = {segment_ms})"),
+            "write more, or 0 for keys that never change",
+        );
+    }
+}
+
+/// Players keep a key under its address: what two keys share finds one of them.
+fn check_fairplay(profile: &Profile, key: &dyn Fn(&str) -> String, found: &mut Findings) {
+    let Protection { key_period_s, systems, fairplay_uri, .. } = &profile.protection;
+    let is_told = systems.contains(&System::Fairplay);
+    let is_own = fairplay_uri.names_key() || (*key_period_s == 0 && fairplay_uri.names_label());
+    if is_told && !is_own {
+        found.error(
+            key("fairplay_uri"),
+            format!("\"{fairplay_uri}\" is the same for several keys of a title"),
+            "put {kid} into it, or where keys never change {title} and {label}",
+        );
+    }
+}
+
 /// A profile that encrypts, and what its keys follow from.
 struct Domain<'a> {
     profile: &'a Name,
@@ -344,6 +375,31 @@ mod tests {
                     "scheme = \"cbcs\"\nsystems = [\"widevine\"]\nplayready_la_url = \"https://a/\"",
                 ),
                 "warning: `profiles.p.protection.playready_la_url`: is not used: \"playready\" is none of the systems; add it to systems, or remove the address",
+            ),
+            (
+                "periods shorter than segments",
+                one("scheme = \"cbcs\"\nsystems = [\"widevine\"]\nkey_period_s = 5"),
+                "error: `profiles.p.protection.key_period_s`: 5 s is shorter than a segment (segment_ms = 6000); write more, or 0 for keys that never change",
+            ),
+            (
+                "periods as short as they may be",
+                one("scheme = \"cbcs\"\nsystems = [\"widevine\", \"fairplay\"]\nkey_period_s = 6"),
+                "",
+            ),
+            (
+                "FairPlay's keys without a name",
+                one("scheme = \"cbcs\"\nsystems = [\"widevine\", \"fairplay\"]\nfairplay_uri = \"skd://{title}\""),
+                "error: `profiles.p.protection.fairplay_uri`: \"skd://{title}\" is the same for several keys of a title; put {kid} into it, or where keys never change {title} and {label}",
+            ),
+            (
+                "FairPlay's keys by title and label, which change",
+                one("scheme = \"cbcs\"\nsystems = [\"widevine\", \"fairplay\"]\nkey_period_s = 60\nfairplay_uri = \"skd://{title}/{label}\""),
+                "error: `profiles.p.protection.fairplay_uri`: \"skd://{title}/{label}\" is the same for several keys of a title; put {kid} into it, or where keys never change {title} and {label}",
+            ),
+            (
+                "FairPlay's keys by title and label",
+                one("scheme = \"cbcs\"\nsystems = [\"widevine\", \"fairplay\"]\nfairplay_uri = \"skd://{title}/{label}\""),
+                "",
             ),
             (
                 "keys given away under a DRM",

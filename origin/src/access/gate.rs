@@ -78,8 +78,8 @@ impl<'a> Of<'a> {
             Resource::Manifest(_)
             | Resource::TrackFile(_, TrackFile::Playlist | TrackFile::Iframes) => Self::Manifest,
             // Asked again with the labels, once they are known.
-            Resource::Key(_) | Resource::ClearKey => Self::Keys,
-            Resource::TrackFile(track, TrackFile::Init) | Resource::Segment(track, _) => {
+            Resource::Key(..) | Resource::ClearKey => Self::Keys,
+            Resource::TrackFile(track, TrackFile::Init(_)) | Resource::Segment(track, _) => {
                 Self::Track(*version, track)
             }
         }

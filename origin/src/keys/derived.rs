@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use headwater_config::{Name, SecretSource};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::{KeyId, TitleId};
-use headwater_packager::label::Label;
+use headwater_packager::signalling::KeyUse;
 use zeroize::Zeroizing;
 
 use super::hkdf::Prk;
@@ -55,19 +55,19 @@ impl Derived {
         Self { prk: Prk::extract(b"", master) }
     }
 
-    fn key(&self, wanted: &Wanted<'_>, label: Label) -> TrackKey {
+    fn key(&self, wanted: &Wanted<'_>, of: KeyUse) -> TrackKey {
         let mut key = Zeroizing::new([0; 16]);
-        self.prk.expand(&info("key", wanted, label), &mut key[..]);
+        self.prk.expand(&info("key", wanted, of), &mut key[..]);
         let mut id = [0; 16];
-        self.prk.expand(&info("kid", wanted, label), &mut id);
+        self.prk.expand(&info("kid", wanted, of), &mut id);
         TrackKey { id: KeyId(id), key: ContentKey::new(*key) }
     }
 }
 
 #[async_trait]
 impl Provider for Derived {
-    async fn keys(&self, wanted: &Wanted<'_>, labels: &[Label]) -> Result<Vec<TrackKey>, KeyError> {
-        Ok(labels.iter().map(|label| self.key(wanted, *label)).collect())
+    async fn keys(&self, wanted: &Wanted<'_>, uses: &[KeyUse]) -> Result<Vec<TrackKey>, KeyError> {
+        Ok(uses.iter().map(|of| self.key(wanted, *of)).collect())
     }
 
     /// Another secret, or another domain, makes other keys of every title.
@@ -83,9 +83,10 @@ impl Provider for Derived {
 }
 
 /// What a derivation is for.
-fn info(what: &str, wanted: &Wanted<'_>, label: Label) -> Vec<u8> {
+fn info(what: &str, wanted: &Wanted<'_>, of: KeyUse) -> Vec<u8> {
     // Taken apart, so that a new thing that keys are bound to does not compile until it is decided.
-    let Wanted { domain, scheme, systems: _, title, version, period, session } = *wanted;
+    let Wanted { domain, scheme, systems: _, title, version, session } = *wanted;
+    let KeyUse { period, label } = of;
     let (version, period) = (version.to_string(), period.to_string());
     let mut all =
         vec![ORIGIN, what, domain, scheme.as_str(), title.as_str(), &version, label.as_str()];
@@ -109,8 +110,10 @@ mod tests {
     use super::*;
     use headwater_config::Scheme;
     use headwater_packager::ids::VersionId;
+    use headwater_packager::label::Label;
     use proptest::prelude::*;
 
+    const SD: KeyUse = KeyUse { period: 0, label: Label::Sd };
     const MASTER: &[u8] = b"a master of thirty-two bytes....";
 
     fn wanted(title: &TitleId) -> Wanted<'_> {
@@ -120,7 +123,6 @@ mod tests {
             systems: &[],
             title,
             version: VersionId::from_u128(0x0193_9c2e_7f00_7abc_8def_0123_4567_89ab),
-            period: 0,
             session: None,
         }
     }
@@ -129,11 +131,11 @@ mod tests {
     #[test]
     fn the_derivation_is_pinned() {
         let title = "film".parse().unwrap();
-        let made = Derived::new(MASTER).key(&wanted(&title), Label::Sd);
+        let made = Derived::new(MASTER).key(&wanted(&title), SD);
         let key: String = made.key.expose().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(made.id.to_string(), "71995e69-1116-0f1d-9a6c-3e7c5ad9c4e8");
         assert_eq!(key, "e0af352d297cc7bf8a6a9f35eeec9539");
-        let info = info("key", &wanted(&title), Label::Sd);
+        let info = info("key", &wanted(&title), SD);
         assert_eq!(
             String::from_utf8(info).unwrap(),
             "\0\0\0\u{b}headwater/1\0\0\0\u{3}key\0\0\0\u{3}vip\0\0\0\u{4}cbcs\0\0\0\u{4}film\
@@ -156,7 +158,7 @@ mod tests {
         )
     }
 
-    fn with<T>(tuple: &Tuple, f: impl Fn(&Wanted<'_>, Label) -> T) -> T {
+    fn with<T>(tuple: &Tuple, f: impl Fn(&Wanted<'_>, KeyUse) -> T) -> T {
         let (domain, is_cenc, title, version, label, period, session) = tuple;
         let title = title.parse().unwrap();
         let wanted = Wanted {
@@ -165,10 +167,9 @@ mod tests {
             systems: &[],
             title: &title,
             version: VersionId::from_u128(*version),
-            period: *period,
             session: session.as_deref(),
         };
-        f(&wanted, Label::ALL[*label])
+        f(&wanted, KeyUse { period: *period, label: Label::ALL[*label] })
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A key is never logged, counted or part of an error; what is said of it is its id. Nothing here
-//! decides which tracks share a key ([`Label`]) or who may be told one.
+//! decides which tracks share a key ([`KeyUse`]) or who may be told one.
 
 pub mod cpix;
 pub mod derived;
@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use headwater_config::{Scheme, System};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::{KeyId, TitleId, VersionId};
-use headwater_packager::label::Label;
+use headwater_packager::signalling::KeyUse;
 
 pub use error::{KeyError, Kind, NotReady};
 pub use ring::KeyRing;
@@ -34,7 +34,7 @@ pub struct TrackKey {
     pub key: ContentKey,
 }
 
-/// What keys are wanted for: all that they are bound to but the label.
+/// What keys are wanted for: all that they are bound to but label and period.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// The profile's key domain.
@@ -47,8 +47,6 @@ pub struct Wanted<'a> {
     pub title: &'a TitleId,
     /// Its version.
     pub version: VersionId,
-    /// The key period, from 0.
-    pub period: u32,
     /// The viewing session, where each has keys of its own.
     pub session: Option<&'a str>,
 }
@@ -56,8 +54,8 @@ pub struct Wanted<'a> {
 /// Where keys come from.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// The keys of these labels, in their order.
-    async fn keys(&self, wanted: &Wanted<'_>, labels: &[Label]) -> Result<Vec<TrackKey>, KeyError>;
+    /// The keys for these uses, in their order.
+    async fn keys(&self, wanted: &Wanted<'_>, uses: &[KeyUse]) -> Result<Vec<TrackKey>, KeyError>;
 
     /// What stands for a title's keys in the `rev` of its URLs: another value where they may be
     /// others. It tells nothing of the keys or of what they are made from.

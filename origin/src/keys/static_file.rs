@@ -17,6 +17,7 @@ use headwater_config::{Name, SecretSource, TitleRule};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::{KeyId, TitleId};
 use headwater_packager::label::Label;
+use headwater_packager::signalling::KeyUse;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -47,21 +48,19 @@ impl StaticFile {
 
 #[async_trait]
 impl Provider for StaticFile {
-    async fn keys(&self, wanted: &Wanted<'_>, labels: &[Label]) -> Result<Vec<TrackKey>, KeyError> {
+    async fn keys(&self, wanted: &Wanted<'_>, uses: &[KeyUse]) -> Result<Vec<TrackKey>, KeyError> {
         let missing =
             |detail| KeyError { kind: Kind::Missing, provider: self.name.clone(), detail };
         if wanted.session.is_some() {
             return Err(missing("a file has no keys for single sessions".to_owned()));
         }
-        let Wanted { title, period, .. } = *wanted;
-        let find = |label: &Label| {
-            self.keys.find(title, *label, period).ok_or_else(|| {
-                missing(format!(
-                    "the file has no key of title {title}, label {label}, period {period}"
-                ))
-            })
+        let title = wanted.title;
+        let find = |of: &KeyUse| {
+            self.keys
+                .find(title, *of)
+                .ok_or_else(|| missing(format!("the file has no key of title {title}, {of}")))
         };
-        labels.iter().map(find).collect()
+        uses.iter().map(find).collect()
     }
 
     fn has_one_identity(&self) -> bool {
@@ -197,9 +196,9 @@ impl Keys {
         self.exact.get(title).into_iter().chain(prefixes)
     }
 
-    fn find(&self, title: &TitleId, label: Label, period: u32) -> Option<TrackKey> {
+    fn find(&self, title: &TitleId, of: KeyUse) -> Option<TrackKey> {
         let found = self.of(title).find_map(|entries| {
-            let fits = entries.iter().filter(|entry| entry.is_for(label, period));
+            let fits = entries.iter().filter(|entry| entry.is_for(of));
             fits.max_by_key(|entry| (entry.labels.is_some(), entry.period.is_some()))
         })?;
         Some(found.key.clone())
@@ -233,7 +232,7 @@ impl Entry {
         Ok((rule, Self { number, labels, period: *period, key }))
     }
 
-    fn is_for(&self, label: Label, period: u32) -> bool {
+    fn is_for(&self, KeyUse { period, label }: KeyUse) -> bool {
         self.labels.as_ref().is_none_or(|labels| labels.contains(&label))
             && self.period.is_none_or(|only| only == period)
     }
@@ -279,7 +278,7 @@ mod tests {
     }
 
     fn number(keys: &Keys, title: &str, label: Label, period: u32) -> Option<u8> {
-        let key = keys.find(&title.parse().unwrap(), label, period)?;
+        let key = keys.find(&title.parse().unwrap(), KeyUse { period, label })?;
         assert_eq!(key.key.expose(), &[key.id.0[0] + 0x80; 16]);
         Some(key.id.0[0])
     }
@@ -392,22 +391,22 @@ mod tests {
             systems: &[],
             title: &title,
             version: VersionId::from_u128(7),
-            period: 0,
             session: None,
         };
-        let keys = some.keys(&wanted, &[Label::Audio, Label::Sd]).await.unwrap();
+        let of = |label| KeyUse { period: 0, label };
+        let keys = some.keys(&wanted, &[of(Label::Audio), of(Label::Sd)]).await.unwrap();
         assert_eq!(keys.iter().map(|key| key.id.0[0]).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(
             format!("{:?}", keys[1]),
             "TrackKey { id: 01010101-0101-0101-0101-010101010101, key: ContentKey(..) }"
         );
-        let error = some.keys(&wanted, &[Label::Hd]).await.unwrap_err();
+        let error = some.keys(&wanted, &[of(Label::Hd)]).await.unwrap_err();
         assert_eq!(error.kind, Kind::Missing);
         assert_eq!(
             error.to_string(),
             "keys.main: the file has no key of title film, label HD, period 0"
         );
         let session = Wanted { session: Some("s"), ..wanted };
-        assert!(some.keys(&session, &[Label::Sd]).await.is_err());
+        assert!(some.keys(&session, &[of(Label::Sd)]).await.is_err());
     }
 }

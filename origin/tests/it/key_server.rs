@@ -17,6 +17,7 @@ use headwater_origin::keys::cpix::Cpix;
 use headwater_origin::keys::{KeyError, KeyRing, Kind, Provider, TrackKey, Wanted};
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::label::Label;
+use headwater_packager::signalling::KeyUse;
 
 /// What the server does with a request.
 #[derive(Clone, Debug)]
@@ -177,7 +178,7 @@ fn open(settings: &KeyProvider) -> Cpix {
     Cpix::open(&name(), settings, None).unwrap_or_else(|error| panic!("{error}"))
 }
 
-async fn ask(cpix: &Cpix, title: &str, labels: &[Label]) -> Result<Vec<TrackKey>, KeyError> {
+async fn ask(cpix: &Cpix, title: &str, uses: &[KeyUse]) -> Result<Vec<TrackKey>, KeyError> {
     let title: TitleId = title.parse().unwrap();
     let wanted = Wanted {
         domain: "vip",
@@ -185,13 +186,14 @@ async fn ask(cpix: &Cpix, title: &str, labels: &[Label]) -> Result<Vec<TrackKey>
         systems: &[System::Widevine, System::Clearkey],
         title: &title,
         version: VersionId::from_u128(7),
-        period: 0,
         session: None,
     };
-    cpix.keys(&wanted, labels).await
+    cpix.keys(&wanted, uses).await
 }
 
-const LABELS: &[Label] = &[Label::Hd, Label::Audio];
+const HD: KeyUse = KeyUse { period: 0, label: Label::Hd };
+const AUDIO: KeyUse = KeyUse { period: 0, label: Label::Audio };
+const USES: &[KeyUse] = &[HD, AUDIO];
 
 #[tokio::test]
 async fn all_keys_of_a_title_in_one_request_and_then_none() {
@@ -205,13 +207,13 @@ async fn all_keys_of_a_title_in_one_request_and_then_none() {
         secret: SecretSource::File(secret),
     }];
     let cpix = open(&settings);
-    let keys = ask(&cpix, "film", LABELS).await.unwrap();
+    let keys = ask(&cpix, "film", USES).await.unwrap();
     for key in &keys {
         assert_eq!(key.key.expose(), &value(&key.id.to_string()), "its own");
     }
     assert_ne!(keys[0].id, keys[1].id);
     // The same ones in another order, and again.
-    let turned = ask(&cpix, "film", &[Label::Audio, Label::Hd]).await.unwrap();
+    let turned = ask(&cpix, "film", &[AUDIO, HD]).await.unwrap();
     assert_eq!([&turned[1], &turned[0]], [&keys[0], &keys[1]]);
     assert_eq!(server.count(), 1);
     let request = server.requests.lock().unwrap()[0].clone();
@@ -229,7 +231,7 @@ async fn all_keys_of_a_title_in_one_request_and_then_none() {
         assert!(request.contains(line), "{line}: {request}");
     }
     assert_eq!(request.matches("<cpix:DRMSystem ").count(), 2, "Widevine for each, and no other");
-    ask(&cpix, "other", LABELS).await.unwrap();
+    ask(&cpix, "other", USES).await.unwrap();
     assert_eq!(server.count(), 2, "another title");
 }
 
@@ -237,8 +239,8 @@ async fn all_keys_of_a_title_in_one_request_and_then_none() {
 async fn ids_are_uuids_that_every_node_works_out_alike() {
     let server = Server::start(&[Mode::Well]);
     let (one, two) = (server.asked(), server.asked());
-    let keys = ask(&one, "film", LABELS).await.unwrap();
-    assert_eq!(keys, ask(&two, "film", LABELS).await.unwrap());
+    let keys = ask(&one, "film", USES).await.unwrap();
+    assert_eq!(keys, ask(&two, "film", USES).await.unwrap());
     for key in &keys {
         let id = key.id.to_string();
         assert!(id[14..15] == *"8" && "89ab".contains(&id[19..20]), "{id}: RFC 9562 5.8");
@@ -256,7 +258,7 @@ async fn many_who_ask_at_once_are_one_request() {
     let askers: Vec<_> = (0..50)
         .map(|_| {
             let cpix = Arc::clone(&cpix);
-            tokio::spawn(async move { ask(&cpix, "film", LABELS).await })
+            tokio::spawn(async move { ask(&cpix, "film", USES).await })
         })
         .collect();
     for asker in askers {
@@ -271,11 +273,11 @@ async fn a_request_goes_on_when_who_asked_has_left() {
     let cpix = server.asked();
     // Polled once, so that it is on its way, and dropped.
     {
-        let mut first = pin!(ask(&cpix, "film", LABELS));
+        let mut first = pin!(ask(&cpix, "film", USES));
         let polled = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending()));
         assert!(polled.await);
     }
-    ask(&cpix, "film", LABELS).await.unwrap();
+    ask(&cpix, "film", USES).await.unwrap();
     assert_eq!(server.count(), 1);
 }
 
@@ -301,7 +303,7 @@ async fn what_a_server_can_do_wrong() {
     for (name, mode, kind, status, said) in table {
         let server = Server::start(&[mode]);
         let cpix = server.asked();
-        let error = ask(&cpix, "film", LABELS).await.unwrap_err();
+        let error = ask(&cpix, "film", USES).await.unwrap_err();
         assert_eq!(error.kind, kind, "{name}: {error}");
         let detail = error.to_string();
         assert!(detail.starts_with("keys.main: 127.0.0.1:"), "{name}: {detail}");
@@ -314,10 +316,10 @@ async fn what_a_server_can_do_wrong() {
         let asked = server.count();
         server.be(Mode::Well);
         let rests = matches!(name, "is busy" | "breaks off");
-        assert_eq!(ask(&cpix, "other", LABELS).await.is_err(), rests, "{name}");
+        assert_eq!(ask(&cpix, "other", USES).await.is_err(), rests, "{name}");
         assert_eq!(server.count() == asked, rests, "{name}");
         let deadline = Instant::now() + Duration::from_secs(20);
-        while ask(&cpix, "film", LABELS).await.is_err() {
+        while ask(&cpix, "film", USES).await.is_err() {
             assert!(Instant::now() < deadline, "{name}, and well again");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -331,7 +333,7 @@ async fn a_silent_server_is_waited_for_no_longer_than_was_set() {
     (settings.timeout_ms, settings.retries) = (200, 1);
     let cpix = open(&settings);
     let before = Instant::now();
-    let error = ask(&cpix, "film", LABELS).await.unwrap_err();
+    let error = ask(&cpix, "film", USES).await.unwrap_err();
     assert_eq!(error.kind, Kind::Timeout, "{error}");
     assert!(error.detail.ends_with("no answer within 200 ms (tried 2 times)"), "{error}");
     assert!(before.elapsed() >= Duration::from_millis(400));
@@ -351,7 +353,7 @@ async fn a_silent_server_holds_nobody_for_long() {
     let asked: Vec<_> = (0..TITLES)
         .map(|n| {
             let cpix = cpix.clone();
-            tokio::spawn(async move { ask(&cpix, &format!("film{n}"), LABELS).await.unwrap_err() })
+            tokio::spawn(async move { ask(&cpix, &format!("film{n}"), USES).await.unwrap_err() })
         })
         .collect();
     let mut had_no_turn = 0;
@@ -373,14 +375,14 @@ async fn what_may_pass_is_tried_again_and_nothing_else() {
         (server, open(&settings))
     };
     let (server, cpix) = with(&[Mode::Status(503), Mode::BreaksOff, Mode::Well], 2);
-    assert!(ask(&cpix, "film", LABELS).await.is_ok());
+    assert!(ask(&cpix, "film", USES).await.is_ok());
     assert_eq!(server.count(), 3);
     let (server, cpix) = with(&[Mode::Status(503), Mode::Status(503), Mode::Well], 1);
-    assert_eq!(ask(&cpix, "film", LABELS).await.unwrap_err().kind, Kind::Unavailable);
+    assert_eq!(ask(&cpix, "film", USES).await.unwrap_err().kind, Kind::Unavailable);
     assert_eq!(server.count(), 2);
     for mode in [Mode::Status(403), Mode::Status(400), Mode::OneShort] {
         let (server, cpix) = with(&[mode, Mode::Well], 3);
-        assert!(ask(&cpix, "film", LABELS).await.is_err());
+        assert!(ask(&cpix, "film", USES).await.is_err());
         assert_eq!(server.count(), 1);
     }
 }
@@ -395,7 +397,7 @@ async fn a_server_that_is_down_is_asked_again_later() {
         retries: 0,
         ..KeyProvider::default()
     };
-    let error = ask(&open(&settings), "film", LABELS).await.unwrap_err();
+    let error = ask(&open(&settings), "film", USES).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable);
     assert!(error.detail.contains("cannot be reached"), "{error}");
 }
@@ -413,17 +415,16 @@ async fn what_was_told_stays_known_over_a_reload() {
         systems: &[],
         title: &title,
         version: VersionId::from_u128(7),
-        period: 0,
         session: None,
     };
-    let keys = ring.provider("main").unwrap().keys(&wanted, LABELS).await.unwrap();
+    let keys = ring.provider("main").unwrap().keys(&wanted, USES).await.unwrap();
     let again = KeyRing::open(&settings, &ring).unwrap();
     server.be(Mode::Status(500));
-    assert_eq!(again.provider("main").unwrap().keys(&wanted, LABELS).await.unwrap(), keys);
+    assert_eq!(again.provider("main").unwrap().keys(&wanted, USES).await.unwrap(), keys);
     assert_eq!(server.count(), 1);
     let other = Server::start(&[Mode::Status(500)]);
     let elsewhere = KeyRing::open(&[(name(), other.settings())].into(), &again).unwrap();
-    let error = elsewhere.provider("main").unwrap().keys(&wanted, LABELS).await.unwrap_err();
+    let error = elsewhere.provider("main").unwrap().keys(&wanted, USES).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable, "another server knows nothing of it");
 }
 

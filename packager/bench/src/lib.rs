@@ -13,8 +13,9 @@ use std::hint::black_box;
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::KeyId;
 use headwater_packager::label::Label;
+use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
-use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
+use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System};
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
 use headwater_packager::{dash, hls, plan};
@@ -67,7 +68,7 @@ fn of_a_segment() -> Vec<Work> {
     let read = leaked(plan::segment(&clear, track, 1).unwrap().reads.remove(0));
     let protected = |scheme| {
         let keys = leaked(protection(title, scheme));
-        work(move || keys.of(track).protector.segment(track, 1, 0, segment.own()).unwrap())
+        work(move || keys.of(track, 1).protector.segment(track, 1, 0, segment.own()).unwrap())
     };
     vec![
         ("verify", work(move || plan::verify(track, read, &segment.bytes).unwrap())),
@@ -94,7 +95,7 @@ fn protection(title: &Title, scheme: Scheme) -> Protection {
     let keys: Vec<_> = (1..)
         .zip(Label::ALL)
         .map(|(n, label)| LabelKey {
-            label,
+            of: KeyUse { period: 0, label },
             key_id: KeyId([n; 16]),
             key: ContentKey::new([0xa0 | n; 16]),
         })
@@ -104,7 +105,9 @@ fn protection(title: &Title, scheme: Scheme) -> Protection {
         fairplay_uri: "skd://{title}/{label}/{kid}".to_owned(),
         ..Signals::default()
     };
-    Protection::new(title, scheme, signals, &keys).unwrap()
+    let timeline = Timeline::new(title, 6000, Form::Protected(scheme));
+    let periods = Periods::new(title, &timeline, 0);
+    Protection::new(title, scheme, signals, periods, &keys).unwrap()
 }
 
 #[cfg(test)]

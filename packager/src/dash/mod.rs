@@ -1,4 +1,5 @@
-//! DASH manifests (ISO/IEC 23009-1 5th edition): a static MPD with one Period.
+//! DASH manifests (ISO/IEC 23009-1 5th edition): a static MPD with a Period for each key period,
+//! or one.
 //!
 //! One adaptation set for each codec family, language and kind; SegmentTemplate with $Number$ and
 //! a SegmentTimeline. Media URLs are those of HLS, so one cached segment serves both. The order of
@@ -16,6 +17,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, Event};
 use crate::colour::VideoRange;
 use crate::heads::Media;
 use crate::label::Label;
+use crate::period::{Period, Periods};
 use crate::signalling::Protection;
 use crate::text::{push, push_integer};
 use crate::timeline::{Timeline, TrackRates};
@@ -46,23 +48,37 @@ pub fn mpd(
         ("minBufferTime", &format!("PT{}S", timeline.target_duration_s())),
     ]);
     element(&mut w, mpd, |w| {
-        let period = BytesStart::new("Period").with_attributes([
-            ("id", "0"),
-            ("start", "PT0S"),
-            ("duration", duration.as_str()),
-        ]);
-        element(w, period, |w| {
-            let sets = adaptation_sets(title, timeline, protection);
-            for set in &sets {
-                let others = Others {
-                    switching: others(&sets, set),
-                    has_sdr: title.tracks().iter().any(is_sdr),
-                };
-                adaptation_set(w, timeline, set, protection, &others, prefix);
-            }
-        });
+        let sets = adaptation_sets(title, timeline, protection);
+        // Nothing but keys changes: where there are none, or always the same, one Period will do.
+        let whole = Periods::new(title, timeline, 0);
+        for period in protection.map_or(&whole, Protection::periods).iter() {
+            let duration = iso_seconds(period.end_us - period.start_us);
+            let start = BytesStart::new("Period").with_attributes([
+                ("id", period.number().to_string().as_str()),
+                ("start", &iso_seconds(period.start_us)),
+                ("duration", &duration),
+            ]);
+            let part = Part { timeline, period, protection, prefix };
+            element(w, start, |w| {
+                for set in &sets {
+                    let others = Others {
+                        switching: others(&sets, set),
+                        has_sdr: title.tracks().iter().any(is_sdr),
+                    };
+                    adaptation_set(w, &part, set, &others);
+                }
+            });
+        }
     });
     w.into_inner()
+}
+
+/// What a Period is about, and where its files lie.
+struct Part<'a> {
+    timeline: &'a Timeline,
+    period: &'a Period,
+    protection: Option<&'a Protection>,
+    prefix: &'a str,
 }
 
 /// A track and its rates.
@@ -135,20 +151,13 @@ fn may_switch(a: &Track, b: &Track) -> bool {
         && shape(a) == shape(b)
 }
 
-fn adaptation_set(
-    w: &mut Out,
-    timeline: &Timeline,
-    Set { id, members }: &Set<'_>,
-    protection: Option<&Protection>,
-    others: &Others,
-    prefix: &str,
-) {
+fn adaptation_set(w: &mut Out, part: &Part<'_>, Set { id, members }: &Set<'_>, others: &Others) {
     let (first, _) = members[0];
     let (kind, mime) =
         if first.is_video() { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
     // Renditions cut from one source share their timeline; those that do not carry their own.
     let own: Vec<Vec<u8>> =
-        members.iter().map(|(track, _)| segment_timeline(timeline, track)).collect();
+        members.iter().map(|(track, _)| segment_timeline(part, track)).collect();
     let shared = own.iter().zip(members).all(|(segments, (track, _))| {
         *segments == own[0] && track.timescale() == first.timescale()
     });
@@ -167,8 +176,9 @@ fn adaptation_set(
         start.push_attribute(("lang", language));
     }
     element(w, start, |w| {
-        if let Some(protection) = protection {
-            protection::write(w, protection, protection.of(first), prefix);
+        if let Some(protection) = part.protection {
+            let track = protection.of(first, part.period.segments.start);
+            protection::write(w, protection, track, part.prefix);
         }
         descriptors::colour(w, first, others.has_sdr);
         if !others.switching.is_empty() {
@@ -177,19 +187,19 @@ fn adaptation_set(
         }
         descriptors::role(w, first.role());
         if shared {
-            segment_template(w, first, &own[0], prefix);
+            segment_template(w, part, first, &own[0]);
         }
         for (rendition, segments) in members.iter().zip(&own) {
-            representation(w, rendition, (!shared).then_some(segments), prefix);
+            representation(w, part, rendition, (!shared).then_some(segments));
         }
     });
 }
 
 fn representation(
     w: &mut Out,
+    part: &Part<'_>,
     (track, rates): &Rendition<'_>,
     own_timeline: Option<&Vec<u8>>,
-    prefix: &str,
 ) {
     let mut start = BytesStart::new("Representation").with_attributes([
         ("id", track.id().as_str()),
@@ -215,18 +225,25 @@ fn representation(
             descriptors::channels(w, track, channels);
         }
         if let Some(segments) = own_timeline {
-            segment_template(w, track, segments, prefix);
+            segment_template(w, part, track, segments);
         }
     });
 }
 
-fn segment_template(w: &mut Out, track: &Track, segments: &[u8], prefix: &str) {
-    let start = BytesStart::new("SegmentTemplate").with_attributes([
+fn segment_template(w: &mut Out, part: &Part<'_>, track: &Track, segments: &[u8]) {
+    let Part { period, prefix, .. } = part;
+    let suffix = period.suffix();
+    let mut start = BytesStart::new("SegmentTemplate").with_attributes([
         ("timescale", track.timescale().to_string().as_str()),
-        ("initialization", &format!("{prefix}$RepresentationID$/init.mp4")),
+        ("initialization", &format!("{prefix}$RepresentationID$/init{suffix}.mp4")),
         ("media", &format!("{prefix}$RepresentationID$/$Number$.m4s")),
-        ("startNumber", "1"),
+        ("startNumber", &period.segments.start.to_string()),
     ]);
+    // The same moment for every track, which may lie within a frame of sound (5.3.9.2).
+    let offset_ticks = period.start_ticks(track.timescale());
+    if offset_ticks > 0 {
+        start.push_attribute(("presentationTimeOffset", offset_ticks.to_string().as_str()));
+    }
     element(w, start, |w| {
         element(w, BytesStart::new("SegmentTimeline"), |w| {
             // Whole elements of our own, thousands of them where sound is cut unevenly.
@@ -236,25 +253,34 @@ fn segment_template(w: &mut Out, track: &Track, segments: &[u8], prefix: &str) {
 }
 
 /// The S elements of a track, equal neighbours as one with @r (5.3.9.6).
-fn segment_timeline(timeline: &Timeline, track: &Track) -> Vec<u8> {
+fn segment_timeline(part: &Part<'_>, track: &Track) -> Vec<u8> {
+    let Part { timeline, period, .. } = part;
     let mut to = Vec::new();
     let mut run: Option<(u64, u64)> = None; // duration, repeats
-    for duration in timeline.durations_of(track) {
+    let first = timeline.fragments(track, period.segments.start);
+    let start_ticks = first.map_or(0, |first| track.position(first.start).ticks);
+    for duration in timeline.durations_within(track, period.segments.clone()) {
         run = match run {
             Some((same, repeats)) if same == duration => Some((same, repeats + 1)),
             other => {
-                other.into_iter().for_each(|run| push_s(&mut to, run));
+                other.into_iter().for_each(|run| push_s(&mut to, start_ticks, run));
                 Some((duration, 0))
             }
         };
     }
-    run.into_iter().for_each(|run| push_s(&mut to, run));
+    run.into_iter().for_each(|run| push_s(&mut to, start_ticks, run));
     to
 }
 
 /// One S element; the first says where the timeline starts.
-fn push_s(to: &mut Vec<u8>, (duration, repeats): (u64, u64)) {
-    push(to, if to.is_empty() { "<S t=\"0\" d=\"" } else { "<S d=\"" });
+fn push_s(to: &mut Vec<u8>, start_ticks: u64, (duration, repeats): (u64, u64)) {
+    if to.is_empty() {
+        push(to, "<S t=\"");
+        push_integer(to, start_ticks);
+        push(to, "\" d=\"");
+    } else {
+        push(to, "<S d=\"");
+    }
     push_integer(to, duration);
     if repeats > 0 {
         push(to, "\" r=\"");

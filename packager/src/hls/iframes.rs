@@ -5,10 +5,11 @@
 //! cached twice, and it is known from the rows alone.
 
 use super::keys;
+use crate::protect::Form;
 use crate::signalling::Protection;
 use crate::text::{push, push_integer, push_seconds};
 use crate::time;
-use crate::timeline::Timeline;
+use crate::timeline::{Segment, Timeline};
 use crate::title::Track;
 
 /// The I-frame playlist of a video track; `None` for audio, for video in which a fragment may
@@ -29,38 +30,63 @@ pub fn iframes(
     push(&mut to, "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:");
     push_integer(&mut to, timeline.target_duration_s());
     push(&mut to, "\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
-    push(
-        &mut to,
-        "#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n",
-    );
-    if let Some(protection) = protection {
-        push(&mut to, &keys::of_track(protection, protection.of(track)));
-    }
-    let form = timeline.form();
-    let (mut ticks, mut us) = (0, 0);
-    // Most fragments last as long as the one before, and all of a segment end on its name.
-    let mut before = Before { duration_us: u64::MAX, text: Vec::new() };
-    let mut name = Vec::new();
-    for segment in timeline.segments_of(track) {
-        name.clear();
-        push(&mut name, "\n");
-        push_integer(&mut name, u64::from(segment.number));
-        push(&mut name, ".m4s\n");
-        let mut offset_bytes = 0;
-        for row in track.rows(segment.fragments.clone()) {
-            ticks += u64::from(row.duration_ticks);
-            let next_us = time::micros(ticks, track.timescale());
-            before.push(&mut to, next_us - us);
-            push_integer(&mut to, form.first_sample_end(true, row));
-            to.push(b'@');
-            push_integer(&mut to, offset_bytes);
-            to.extend_from_slice(&name);
-            us = next_us;
-            offset_bytes += form.fragment_bytes(true, row);
+    push(&mut to, "#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let before = Before { duration_us: u64::MAX, text: Vec::new() };
+    let (form, name) = (timeline.form(), Vec::new());
+    let mut pictures = Pictures { track, form, ticks: 0, us: 0, before, name };
+    match protection {
+        None => {
+            push(&mut to, "#EXT-X-MAP:URI=\"init.mp4\"\n");
+            pictures.push(&mut to, timeline.segments_of(track));
+        }
+        Some(protection) => {
+            for period in protection.periods().iter() {
+                push(&mut to, &keys::of_period(protection, track, period));
+                let of_period = timeline.segments_within(track, period.segments.clone());
+                pictures.push(&mut to, of_period);
+            }
         }
     }
     push(&mut to, "#EXT-X-ENDLIST\n");
     Some(to)
+}
+
+/// The pictures' lines, and where a track's clock stands before the next. Most fragments last as
+/// long as the one before, and all of a segment end on its name.
+struct Pictures<'a> {
+    track: &'a Track,
+    form: Form,
+    ticks: u64,
+    us: u64,
+    before: Before,
+    name: Vec<u8>,
+}
+
+impl Pictures<'_> {
+    fn push(&mut self, to: &mut Vec<u8>, segments: impl Iterator<Item = Segment>) {
+        for segment in segments {
+            self.name.clear();
+            push(&mut self.name, "\n");
+            push_integer(&mut self.name, u64::from(segment.number));
+            push(&mut self.name, ".m4s\n");
+            self.of_segment(to, &segment);
+        }
+    }
+
+    fn of_segment(&mut self, to: &mut Vec<u8>, segment: &Segment) {
+        let mut offset_bytes = 0;
+        for row in self.track.rows(segment.fragments.clone()) {
+            self.ticks += u64::from(row.duration_ticks);
+            let next_us = time::micros(self.ticks, self.track.timescale());
+            self.before.push(to, next_us - self.us);
+            push_integer(to, self.form.first_sample_end(true, row));
+            to.push(b'@');
+            push_integer(to, offset_bytes);
+            to.extend_from_slice(&self.name);
+            self.us = next_us;
+            offset_bytes += self.form.fragment_bytes(true, row);
+        }
+    }
 }
 
 /// What stands before a range.

@@ -5,20 +5,27 @@ use std::fmt::Write;
 
 use crate::ids::KeyId;
 use crate::label::Label;
+use crate::limits;
+use crate::period::{Period, Suffix};
 use crate::protect::Scheme;
 use crate::signalling::{ProtectedTrack, Protection, System, base64};
+use crate::title::Track;
 
-/// The keys of one track, for its playlists. They stand behind EXT-X-MAP, for a key applies to
-/// every map after it, and init segments are in the clear.
-pub(super) fn of_track(protection: &Protection, track: &ProtectedTrack) -> String {
-    let mut to = String::new();
+/// What a playlist says where a period of a track begins: its init segment and its keys. The keys
+/// stand behind EXT-X-MAP, for a key applies to every map after it, and init segments are in the
+/// clear; one that is encrypted whole has its own key before it.
+pub(super) fn of_period(protection: &Protection, track: &Track, period: &Period) -> String {
+    let protected = protection.of(track, period.segments.start);
+    let suffix = period.suffix();
+    let mut to = of_segment(protected, suffix, 0).unwrap_or_default();
+    let _ = writeln!(to, "#EXT-X-MAP:URI=\"init{suffix}.mp4\"");
     let key = Key {
         tag: "EXT-X-KEY",
-        label: track.label,
-        key_id: track.protector.key_id(),
-        iv: track.protector.constant_iv(),
+        label: protected.label,
+        key_id: protected.protector.key_id(),
+        iv: protected.protector.constant_iv(),
         clear_key: "../clearkey",
-        raw_key: Some("key"),
+        raw_key: Some(&format!("key{suffix}")),
     };
     key.write(&mut to, protection);
     to
@@ -26,18 +33,19 @@ pub(super) fn of_track(protection: &Protection, track: &ProtectedTrack) -> Strin
 
 /// The key of one segment, or of the init segment as number 0, where each has an IV of its own:
 /// always said, for a player would take the media sequence number for it.
-pub(super) fn of_segment(track: &ProtectedTrack, number: u32) -> Option<String> {
+pub(super) fn of_segment(track: &ProtectedTrack, suffix: Suffix, number: u32) -> Option<String> {
     let iv = hex(track.protector.segment_iv(number)?);
-    Some(format!("#EXT-X-KEY:METHOD=AES-128,URI=\"key\",IV=0x{iv}\n"))
+    Some(format!("#EXT-X-KEY:METHOD=AES-128,URI=\"key{suffix}\",IV=0x{iv}\n"))
 }
 
-/// Each key once, for players that ask for licences before they open a playlist. Without IVs: each
+/// Each key of the first periods once, for players that ask for licences before they open a
+/// playlist. Without IVs: each
 /// track has its own; and without raw keys: Shaka Player would fetch them all before it chooses a
 /// variant, and give up where one is refused.
 pub(super) fn of_session(protection: &Protection, prefix: &str) -> String {
     let mut to = String::new();
     let mut seen = Vec::new();
-    for track in protection.tracks() {
+    for track in protection.tracks_within(limits::SESSION_KEY_PERIODS) {
         if seen.contains(&track.protector.key_id()) {
             continue;
         }

@@ -8,8 +8,10 @@ use headwater_packager::encrypt::ContentKey;
 use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Role, Row, TrackHead};
 use headwater_packager::ids::{KeyId, VersionId};
 use headwater_packager::label::Label;
-use headwater_packager::protect::Scheme;
-use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
+use headwater_packager::period::Periods;
+use headwater_packager::protect::{Form, Scheme};
+use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System};
+use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
 use headwater_packager::wire::BoxWriter;
 use proptest::prelude::*;
@@ -190,14 +192,28 @@ fn init(spec: &TrackSpec) -> Vec<u8> {
 
 /// A title under keys that follow from their labels.
 pub fn protection(title: &Title, scheme: Scheme, systems: &[System]) -> Protection {
-    let keys: Vec<_> = (1..)
-        .zip(Label::ALL)
-        .map(|(n, label)| LabelKey {
-            label,
-            key_id: KeyId([n; 16]),
-            key: ContentKey::new([0xa0 | n; 16]),
-        })
-        .collect();
+    let timeline = Timeline::new(title, 6000, Form::Protected(scheme));
+    protection_by(title, &timeline, 0, scheme, systems)
+}
+
+/// A title under keys that follow from their labels and periods.
+pub fn protection_by(
+    title: &Title,
+    timeline: &Timeline,
+    key_period_s: u32,
+    scheme: Scheme,
+    systems: &[System],
+) -> Protection {
+    let periods = Periods::new(title, timeline, key_period_s);
+    let key = |of: KeyUse| {
+        let n = 1 + Label::ALL.iter().position(|label| *label == of.label).unwrap();
+        let n = u8::try_from(n).unwrap();
+        let (mut id, mut key) = ([n; 16], [0xa0 | n; 16]);
+        (id[0], key[0]) = (n + (of.period << 4) as u8, (0xa0 | n) ^ (of.period << 4) as u8);
+        (id[1], key[1]) = (n + (of.period >> 4) as u8, key[1] + (of.period >> 4) as u8);
+        LabelKey { of, key_id: KeyId(id), key: ContentKey::new(key) }
+    };
+    let keys: Vec<_> = Protection::uses(title, &periods).into_iter().map(key).collect();
     let signals = Signals {
         systems: systems.to_vec(),
         fairplay_uri: "skd://{title}/{label}/{kid}".to_owned(),
@@ -207,7 +223,7 @@ pub fn protection(title: &Title, scheme: Scheme, systems: &[System]) -> Protecti
             .then(|| "https://origin.example/clearkey".to_owned()),
         delivers_keys: true,
     };
-    Protection::new(title, scheme, signals, &keys).unwrap()
+    Protection::new(title, scheme, signals, periods, &keys).unwrap()
 }
 
 /// `count` samples of equal duration; sizes follow a fixed pattern, the first is a key frame.

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use crate::common::{TrackSpec, audio, make, protection, samples, video};
+use crate::common::{TrackSpec, audio, make, protection, protection_by, samples, video};
 use headwater_packager::bmff::{fragment, index, movie};
 use headwater_packager::colour::Colour;
 use headwater_packager::heads::{Media, Role};
+use headwater_packager::period::Suffix;
 use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::System;
 use headwater_packager::timeline::Timeline;
@@ -97,8 +98,37 @@ fn protected_manifests_are_as_reviewed() {
         let iframes = hls::iframes(&timeline, track("v360"), protected);
         golden("v360.iframes.m3u8", &iframes.unwrap());
         golden("manifest.mpd", &dash::mpd(&made.title, &timeline, protected, "V.00c0ffee/"));
-        let init = |id| dump("init", &protection.init(track(id)).unwrap());
+        let init = |id| dump("init", &protection.init(track(id), Suffix(None)).unwrap().unwrap());
         golden("inits.hex", &[init("v720"), init("a-en")].concat());
+    }
+}
+
+#[test]
+fn manifests_of_key_periods_are_as_reviewed() {
+    let rate = (24_000, 1001);
+    let gops = [48, 48, 48, 48, 48, 20];
+    let made = make(&[
+        video("v720", 720, rate, &gops, 4000),
+        video("v360", 360, rate, &gops, 1000),
+        audio("a-en", Some("en"), rate, &gops),
+    ]);
+    let track = |id: &str| made.title.track(&id.parse().unwrap()).unwrap();
+    for (folder, scheme, systems) in [
+        ("periods", Scheme::Cenc, &[System::ClearKey][..]),
+        ("periods-aes-128", Scheme::Aes128, &[]),
+    ] {
+        let timeline = Timeline::new(&made.title, 2000, Form::Protected(scheme));
+        let protection = protection_by(&made.title, &timeline, 5, scheme, systems);
+        let protected = Some(&protection);
+        let golden = |file: &str, got: &[u8]| golden(&format!("{folder}/{file}"), got);
+        golden("master.m3u8", &hls::multivariant(&made.title, &timeline, protected, ""));
+        golden("v720.m3u8", &hls::media(&timeline, track("v720"), protected));
+        golden("a-en.m3u8", &hls::media(&timeline, track("a-en"), protected));
+        if scheme == Scheme::Cenc {
+            let iframes = hls::iframes(&timeline, track("v360"), protected);
+            golden("v360.iframes.m3u8", &iframes.unwrap());
+            golden("manifest.mpd", &dash::mpd(&made.title, &timeline, protected, "V.00c0ffee/"));
+        }
     }
 }
 

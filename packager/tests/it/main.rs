@@ -7,6 +7,7 @@ mod goldens;
 mod heads;
 mod laws;
 mod maps;
+mod periods;
 mod protect;
 mod readers;
 mod rules;

@@ -9,6 +9,7 @@ use headwater_packager::bmff::fragment::{self, Sample};
 use headwater_packager::bmff::movie::{Defaults, Init, InitMedia, write_init};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::KeyId;
+use headwater_packager::period::Suffix;
 use headwater_packager::protect::{Form, Protector, Scheme};
 use headwater_packager::signalling::System;
 use headwater_packager::subsample::{Finder, Tail};
@@ -95,9 +96,14 @@ fn titled(fragments: &[Vec<Made>], video: bool, more: usize) -> (Title, Bytes) {
 
 /// What a player does: reads saiz, saio and senc where there are any, and tenc of the init.
 fn decrypt(init: &[u8], fragment: &[u8]) -> Vec<Vec<u8>> {
+    assert_eq!(find(init, b"tenc")[8..24], KEY_ID.0);
+    decrypt_by(&KEY, init, fragment)
+}
+
+/// The same, by any key.
+fn decrypt_by(key: &[u8; 16], init: &[u8], fragment: &[u8]) -> Vec<Vec<u8>> {
     let tenc = find(init, b"tenc");
     let (pattern, iv_bytes, constant) = (tenc[5], tenc[7], &tenc[24..]);
-    assert_eq!(tenc[8..24], KEY_ID.0);
     let parsed = fragment::parse(fragment, Defaults::default()).unwrap();
     let moof = boxes::need(fragment, b"moof", "fragment").unwrap();
     let traf = boxes::need(moof.payload, b"traf", "moof").unwrap();
@@ -137,7 +143,7 @@ fn decrypt(init: &[u8], fragment: &[u8]) -> Vec<Vec<u8>> {
             start = bytes.len();
         }
         assert_eq!(start, bytes.len(), "the map covers the sample");
-        let aes = Aes128::new(&KEY.into());
+        let aes = Aes128::new(key.into());
         if constant.is_empty() {
             let first = u128::from_be_bytes(iv.try_into().unwrap());
             // One stream over all protected bytes of the sample.
@@ -200,8 +206,10 @@ fn unpadded(key: &[u8; 16], iv: [u8; 16], bytes: &[u8]) -> Vec<u8> {
 }
 
 fn samples_of(media: &[u8], track: &Track, i: u32) -> Vec<Vec<u8>> {
-    let from = usize::try_from(track.position(i).bytes).unwrap();
-    let fragment = &media[from..];
+    cut_samples(&media[usize::try_from(track.position(i).bytes).unwrap()..])
+}
+
+fn cut_samples(fragment: &[u8]) -> Vec<Vec<u8>> {
     let parsed = fragment::parse(fragment, Defaults::default()).unwrap();
     let mut at = parsed.data_offset as usize;
     let cut = parsed.samples.iter().map(|sample| {
@@ -256,6 +264,37 @@ proptest! {
         }
     }
 
+    /// Each segment is found again by its own period's init and key, and by no other's.
+    #[test]
+    fn a_segment_is_its_own_periods((video, fragments) in any_fragments()) {
+        let (title, media) = title(&fragments, video);
+        let track = &title.tracks()[0];
+        for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+            let timeline = Timeline::new(&title, 1, Form::Protected(scheme));
+            // Fragments of pictures last for seconds here, those of sound share a period.
+            let protection = common::protection_by(&title, &timeline, 1, scheme, &[System::ClearKey]);
+            prop_assert_eq!(protection.periods().iter().count() == 1, !video || fragments.len() == 1);
+            for segment in timeline.segments_of(track) {
+                let own = protection.of(track, segment.number);
+                let from = usize::try_from(segment.start.bytes).unwrap();
+                let clear = &media[from..usize::try_from(segment.end.bytes).unwrap()];
+                let made = own.protector.fragments(
+                    track, segment.fragments.start, BytesMut::from(clear)).unwrap().concat();
+                let wanted = samples_of(&media, track, segment.fragments.start);
+                for period in protection.periods().iter() {
+                    let other = protection.of(track, period.segments.start);
+                    let init = protection.init(track, period.suffix()).unwrap().unwrap();
+                    prop_assert_eq!(&find(&init, b"tenc")[8..24], other.protector.key_id().0);
+                    let found = decrypt_by(other.key.expose(), &init, &made);
+                    let is_own = period.segments.contains(&segment.number);
+                    // What has nothing to hide is found by every key.
+                    let is_clear = cut_samples(&made) == wanted;
+                    prop_assert_eq!(found == wanted, is_own || is_clear);
+                }
+            }
+        }
+    }
+
     /// What manifests say of a protected segment is so: its length, and where each I-frame's range
     /// starts and ends.
     #[test]
@@ -285,7 +324,7 @@ proptest! {
                 let segment = timeline.segment(track, number).unwrap();
                 let bytes = |at: u64| usize::try_from(at).unwrap();
                 let clear = &media[bytes(segment.start.bytes)..bytes(segment.end.bytes)];
-                let made = protection.of(track).protector
+                let made = protection.of(track, number).protector
                     .fragments(track, segment.fragments.start, BytesMut::from(clear)).unwrap()
                     .concat();
                 let plan = plan::segment(&timeline, track, number).unwrap();
@@ -315,8 +354,8 @@ proptest! {
         let track = &title.tracks()[0];
         let timeline = Timeline::new(&title, segment_ms, Form::Protected(Scheme::Aes128));
         let protection = common::protection(&title, Scheme::Aes128, &[]);
-        let protector = &protection.of(track).protector;
-        let key = protection.of(track).key.expose();
+        let protector = &protection.of(track, 1).protector;
+        let key = protection.of(track, 1).key.expose();
         let playlist = String::from_utf8(hls::media(&timeline, track, Some(&protection))).unwrap();
         let (mut iv, mut ivs) = (None, Vec::new());
         for line in playlist.lines() {
@@ -326,7 +365,7 @@ proptest! {
                 ivs.push(next);
                 iv = Some(next.to_be_bytes());
             } else if line == "#EXT-X-MAP:URI=\"init.mp4\"" {
-                let init = protection.init(track).unwrap();
+                let init = protection.init(track, Suffix(None)).unwrap().unwrap();
                 prop_assert_eq!(unpadded(key, iv.take().expect("a key"), &init), &track.init()[..]);
             } else if let Some(number) = line.strip_suffix(".m4s") {
                 let number = number.parse().unwrap();

@@ -7,19 +7,26 @@ import { SECRET } from './token.js';
 const MASTER = '000102030405060708090a0b0c0d0e0f';
 const KEYS = '[keys.main]\nprovider = "derived"\nmaster = "env:MASTER"\n';
 
-function profile(name, { access = '', scheme = name, handed = true, more = '' }) {
+/** Keys of the profiles whose names end so last for two segments. */
+export const TURNS = '-turns';
+export const KEY_PERIOD_S = 2 * SEGMENT_S;
+
+function profile(name, { access = '', scheme = name, handed = true, more = '', last = '' }) {
   return (
     `[profiles.${name}]\nsegment_ms = ${SEGMENT_S * 1000}\n${more}${access}` +
-    `[profiles.${name}.protection]\nscheme = "${scheme}"\nkeys = "main"\nsystems = ["clearkey"]\ndeliver_keys = ${handed}\n`
+    `[profiles.${name}.protection]\nscheme = "${scheme}"\nkeys = "main"\nsystems = ["clearkey"]\ndeliver_keys = ${handed}\n${last}`
   );
 }
 
-/** Profiles `cbcs`, `cenc` and `whole` (aes-128), for everybody. @param {string} store a store's URL */
+/** Profiles `cbcs`, `cenc` and `whole` (aes-128), each with its keys and with keys that change, for everybody. @param {string} store a store's URL */
 export function startOpen(store) {
-  const whole =
-    `[profiles.whole]\nsegment_ms = ${SEGMENT_S * 1000}\nformats = ["hls"]\n` +
-    `[profiles.whole.protection]\nscheme = "aes-128"\nkeys = "main"\ndeliver_keys = true\n`;
-  return start(store, KEYS + profile('cbcs', {}) + profile('cenc', {}) + whole);
+  const last = `key_period_s = ${KEY_PERIOD_S}\n`;
+  const whole = (name) =>
+    `[profiles.${name}]\nsegment_ms = ${SEGMENT_S * 1000}\nformats = ["hls"]\n` +
+    `[profiles.${name}.protection]\nscheme = "aes-128"\nkeys = "main"\ndeliver_keys = true\n`;
+  const turns = (scheme) => profile(`${scheme}${TURNS}`, { scheme, last });
+  const all = [profile('cbcs', {}), profile('cenc', {}), whole('whole'), turns('cbcs'), turns('cenc'), whole(`whole${TURNS}`) + last];
+  return start(store, KEYS + all.join(''));
 }
 
 /** Profile `cbcs` for who shows a token, and `kept`, which tells no key. @param {string} store a store's URL */
@@ -35,7 +42,7 @@ function start(store, profiles) {
 }
 
 /** Where keys are handed out. */
-export const KEY_URL = /\/(clear)?key(\?.*)?$/;
+export const KEY_URL = /\/(clear)?key(\.\d+)?(\?.*)?$/;
 
 /** Every key that comes is another one. @param {import('playwright-core').Page} page */
 export async function withOtherKeys(page) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headwater_config::{KeyProvider, Name, Scheme, System};
 use headwater_packager::ids::{KeyId, TitleId};
-use headwater_packager::label::Label;
+use headwater_packager::signalling::KeyUse;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
@@ -39,8 +39,7 @@ struct Asked {
     title: TitleId,
     scheme: Scheme,
     systems: Vec<System>,
-    period: u32,
-    keys: Vec<(KeyId, Label)>,
+    keys: Vec<(KeyId, KeyUse)>,
 }
 
 impl Cpix {
@@ -75,10 +74,9 @@ impl Cpix {
 
 #[async_trait]
 impl Provider for Cpix {
-    async fn keys(&self, wanted: &Wanted<'_>, labels: &[Label]) -> Result<Vec<TrackKey>, KeyError> {
-        let mut keys: Vec<_> =
-            labels.iter().map(|label| (key_id(wanted, *label), *label)).collect();
-        keys.sort_unstable_by_key(|(_, label)| *label);
+    async fn keys(&self, wanted: &Wanted<'_>, uses: &[KeyUse]) -> Result<Vec<TrackKey>, KeyError> {
+        let mut keys: Vec<_> = uses.iter().map(|of| (key_id(wanted, *of), *of)).collect();
+        keys.sort_unstable_by_key(|(_, of)| *of);
         keys.dedup();
         let ids: Vec<_> = keys.iter().map(|(id, _)| *id).collect();
         let got = match self.kept.get(&ids).await {
@@ -88,7 +86,6 @@ impl Provider for Cpix {
                     title: wanted.title.clone(),
                     scheme: wanted.scheme,
                     systems: wanted.systems.to_vec(),
-                    period: wanted.period,
                     keys,
                 };
                 let task = tokio::spawn(self.clone().ask(asked));
@@ -96,12 +93,12 @@ impl Provider for Cpix {
                     .map_err(|error| self.client.error(Kind::Unavailable, &error.to_string()))??
             }
         };
-        let of = |label: &Label| {
-            let id = key_id(wanted, *label);
+        let of = |of: &KeyUse| {
+            let id = key_id(wanted, *of);
             let found = got.iter().find(|key| key.id == id).cloned();
             found.ok_or_else(|| self.client.error(Kind::Wrong, &format!("no key {id}")))
         };
-        labels.iter().map(of).collect()
+        uses.iter().map(of).collect()
     }
 
     /// Another server, or another domain, has other keys of every title.
@@ -115,17 +112,18 @@ impl Provider for Cpix {
 }
 
 /// The keys that were asked for, out of those that came.
-fn pick(got: &[TrackKey], asked: &[(KeyId, Label)]) -> Result<Arc<[TrackKey]>, String> {
-    let of = |(id, label): &(KeyId, Label)| {
+fn pick(got: &[TrackKey], asked: &[(KeyId, KeyUse)]) -> Result<Arc<[TrackKey]>, String> {
+    let of = |(id, of): &(KeyId, KeyUse)| {
         let found = got.iter().find(|key| key.id == *id).cloned();
-        found.ok_or_else(|| format!("the answer has no key {id}, which was asked for as {label}"))
+        found.ok_or_else(|| format!("the answer has no key {id}, which was asked for as {of}"))
     };
     asked.iter().map(of).collect()
 }
 
 /// A key's id: a UUID of version 8 (RFC 9562 5.8) over all that the key is bound to.
-fn key_id(wanted: &Wanted<'_>, label: Label) -> KeyId {
-    let Wanted { domain, scheme, systems: _, title, version, period, session } = *wanted;
+fn key_id(wanted: &Wanted<'_>, of: KeyUse) -> KeyId {
+    let Wanted { domain, scheme, systems: _, title, version, session } = *wanted;
+    let KeyUse { period, label } = of;
     let (version, period) = (version.to_string(), period.to_string());
     let mut parts = vec!["headwater/1", "cpix kid", domain, scheme.as_str(), title.as_str()];
     parts.extend([version.as_str(), label.as_str(), &period]);

@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use headwater_config::System;
 use headwater_packager::drm;
 use headwater_packager::label::Label;
+use headwater_packager::signalling::KeyUse;
 
 use super::Asked;
 
 /// The document. Everything in it is a word of ours, a number, or an id that is safe in XML.
 pub(super) fn document(asked: &Asked) -> String {
-    let Asked { title, scheme, systems, period, keys } = asked;
+    let Asked { title, scheme, systems, keys } = asked;
     let scheme = scheme.as_str();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -29,19 +30,23 @@ pub(super) fn document(asked: &Asked) -> String {
         }
     }
     text.push_str("</cpix:DRMSystemList>\n");
-    // Where keys change: which period these are of.
-    if *period > 0 {
-        let _ = writeln!(
-            text,
-            "<cpix:ContentKeyPeriodList>\n<cpix:ContentKeyPeriod id=\"p{period}\" \
-             index=\"{period}\"/>\n</cpix:ContentKeyPeriodList>"
-        );
+    // Where keys change: which periods there are.
+    let mut periods: Vec<u32> = keys.iter().map(|(_, of)| of.period).collect();
+    periods.sort_unstable();
+    periods.dedup();
+    let change = periods.iter().any(|period| *period > 0);
+    if change {
+        text.push_str("<cpix:ContentKeyPeriodList>\n");
+        for period in periods {
+            let _ = writeln!(text, "<cpix:ContentKeyPeriod id=\"p{period}\" index=\"{period}\"/>");
+        }
+        text.push_str("</cpix:ContentKeyPeriodList>\n");
     }
     text.push_str("<cpix:ContentKeyUsageRuleList>\n");
-    for (id, label) in keys {
+    for (id, KeyUse { period, label }) in keys {
         let _ =
             writeln!(text, "<cpix:ContentKeyUsageRule kid=\"{id}\" intendedTrackType=\"{label}\">");
-        if *period > 0 {
+        if change {
             let _ = writeln!(text, "<cpix:KeyPeriodFilter periodId=\"p{period}\"/>");
         }
         text.push_str(filter(*label));
@@ -80,17 +85,22 @@ mod tests {
 
     #[test]
     fn a_document_of_two_keys() {
+        let of = |period, label| KeyUse { period, label };
         let mut asked = Asked {
             title: "film".parse().unwrap(),
             scheme: Scheme::Cbcs,
             systems: vec![System::Widevine, System::Common, System::Fairplay],
-            period: 0,
-            keys: vec![(KeyId([1; 16]), Label::Audio), (KeyId([2; 16]), Label::Hd)],
+            keys: vec![(KeyId([1; 16]), of(0, Label::Audio)), (KeyId([2; 16]), of(0, Label::Hd))],
         };
         assert_eq!(document(&asked), include_str!("request.golden.xml"));
-        asked.period = 3;
+        asked.keys.push((KeyId([3; 16]), of(3, Label::Hd)));
         let rotated = document(&asked);
-        assert!(rotated.contains("<cpix:ContentKeyPeriod id=\"p3\" index=\"3\"/>"), "{rotated}");
-        assert_eq!(rotated.matches("<cpix:KeyPeriodFilter periodId=\"p3\"/>").count(), 2);
+        for period in [0, 3] {
+            let listed = format!("<cpix:ContentKeyPeriod id=\"p{period}\" index=\"{period}\"/>");
+            assert_eq!(rotated.matches(&listed).count(), 1, "{rotated}");
+        }
+        let of_period =
+            |n| rotated.matches(&format!("<cpix:KeyPeriodFilter periodId=\"p{n}\"/>")).count();
+        assert_eq!([of_period(0), of_period(3)], [2, 1]);
     }
 }

@@ -64,7 +64,14 @@ function findKeys(network, url) {
 function withRawKey(data) {
   const playlist = fromUTF8(data);
   if (playlist.includes('KEYFORMAT="identity"')) return data;
-  return toUTF8(playlist.replaceAll(/URI="\.\.\/clearkey(.*)KEYFORMAT="org\.w3\.clearkey"/g, 'URI="key$1KEYFORMAT="identity"'));
+  // The init segment that stands before a key says which period it is of.
+  let period = '';
+  const named = /#EXT-X-MAP:URI="init(\.\d+)?\.mp4|URI="\.\.\/clearkey(.*)KEYFORMAT="org\.w3\.clearkey"/g;
+  const raw = playlist.replaceAll(named, (found, of, rest) => {
+    if (rest === undefined) period = of ?? '';
+    return rest === undefined ? found : `URI="key${period}${rest}KEYFORMAT="identity"`;
+  });
+  return toUTF8(raw);
 }
 
 /** A variant is a picture with a sound: several variants may share one picture. */
