@@ -283,7 +283,7 @@ async fn a_request_goes_on_when_who_asked_has_left() {
 
 #[tokio::test]
 async fn what_a_server_can_do_wrong() {
-    let huge = "x".repeat(300_000);
+    let huge = "x".repeat(4_300_000);
     let long = |mode: &str| format!("<a>{mode}</a>");
     // name, mode, kind, status, what the log is told
     let table = [
@@ -294,8 +294,8 @@ async fn what_a_server_can_do_wrong() {
         ("knows no such thing", Mode::Status(404), Kind::Wrong, 502, "answered 404"),
         ("says nothing", Mode::Says(String::new()), Kind::Wrong, 502, "not a whole CPIX document"),
         ("says something else", Mode::Says(long("hunter2")), Kind::Wrong, 502, "not a whole CPIX"),
-        ("says much", Mode::Says(huge), Kind::Wrong, 502, "more than 262144 bytes"),
-        ("never ends", Mode::Endless, Kind::Wrong, 502, "more than 262144 bytes"),
+        ("says much", Mode::Says(huge), Kind::Wrong, 502, "more than 4194304 bytes"),
+        ("never ends", Mode::Endless, Kind::Wrong, 502, "more than 4194304 bytes"),
         ("gives other keys", Mode::OtherIds, Kind::Wrong, 502, "the answer has no key"),
         ("gives one too few", Mode::OneShort, Kind::Wrong, 502, "which was asked for as HD"),
         ("breaks off", Mode::BreaksOff, Kind::Unavailable, 503, "the answer broke off"),

@@ -227,7 +227,7 @@ mod tests {
                 &document(&KEY.repeat(2)),
                 "the value of key 98ee5596-cd3e-a20d-163a-e382420c6eff stands there twice",
             ),
-            (&document(&many), "more than 64 keys"),
+            (&document(&many), "more than 320 keys"),
             (&deep, "more than 16 elements"),
         ];
         for (text, wanted) in table {
