@@ -48,7 +48,7 @@ pub use origin::{
     AccessLog, Cache, CacheTags, ForwardedHeader, Limits, LogLevel, NodeName, Origin, StoreReads,
 };
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
-pub use protection::{Protection, Scheme, System};
+pub use protection::{KeyScope, Protection, Scheme, System};
 pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};

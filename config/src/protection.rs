@@ -36,6 +36,8 @@ pub struct Protection {
     pub deliver_keys: bool,
     /// After how many seconds of a title its keys change, at the start of a segment; 0: never.
     pub key_period_s: u32,
+    /// Who shares a title's keys.
+    pub key_scope: KeyScope,
 }
 
 impl Protection {
@@ -56,6 +58,12 @@ impl Protection {
     #[must_use]
     pub fn has_drm(&self) -> bool {
         self.systems.iter().any(|system| system.is_drm())
+    }
+
+    /// Whether each viewer has keys of his own.
+    #[must_use]
+    pub fn is_of_sessions(&self) -> bool {
+        self.is_on() && self.key_scope == KeyScope::Session
     }
 
     /// Whether players are handed keys as they are.
@@ -81,6 +89,7 @@ impl Protection {
             clearkey_la_url,
             deliver_keys,
             key_period_s,
+            key_scope,
         } = self;
         if *scheme == Scheme::None {
             return Vec::new();
@@ -100,6 +109,9 @@ impl Protection {
         // Left out where it shapes nothing.
         if *key_period_s > 0 {
             shape.push(("key_period_s", key_period_s.to_string()));
+        }
+        if *key_scope == KeyScope::Session {
+            shape.push(("key_scope", "session".to_owned()));
         }
         shape
     }
@@ -132,6 +144,17 @@ impl Scheme {
             Self::Aes128 => "aes-128",
         }
     }
+}
+
+/// Who shares a title's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyScope {
+    /// All viewers.
+    #[default]
+    Title,
+    /// Nobody: each session has its own.
+    Session,
 }
 
 /// A licence system.
@@ -219,6 +242,7 @@ mod tests {
             "clearkey_la_url = \"https://a/\"",
             "deliver_keys = true",
             "key_period_s = 60",
+            "key_scope = \"session\"",
         ] {
             assert_ne!(of(base), of(&format!("{base}{other}")), "{other}");
         }

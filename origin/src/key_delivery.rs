@@ -39,6 +39,7 @@ impl Service {
                 access: &asked.profile.access,
                 title: asked.title,
                 of: Of::Key(label),
+                keys: asked.keys,
             };
             visit.admit(&self.tokens, &self.titles, moment).await.map(drop)
         };

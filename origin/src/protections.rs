@@ -10,6 +10,7 @@ use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
 use moka::future::Cache;
 
+use crate::access::scope::SessionId;
 use crate::failure::{Cause, Failure, Part};
 use crate::keys::{KeyRing, NotReady, Provider, Wanted};
 use crate::limits;
@@ -21,7 +22,7 @@ use crate::titles::Opened;
 pub struct Protections {
     /// Where keys come from.
     pub ring: KeyRing,
-    made: Cache<(Name, TitleId, VersionId, u64), Arc<Protection>>,
+    made: Cache<(Name, TitleId, VersionId, u64, Option<SessionId>), Arc<Protection>>,
     /// Of profiles whose titles all have one, which every request for a version asks for.
     revs: BTreeMap<Name, OnceLock<Rev>>,
 }
@@ -69,11 +70,13 @@ impl Protections {
         }
     }
 
-    /// A version as a profile protects it; `None` where it does not.
+    /// A version as a profile protects it, under the keys of a session where that has its own;
+    /// `None` where it does not.
     pub async fn of(
         &self,
         profile: &Profile,
         opened: &Opened,
+        session: Option<&SessionId>,
     ) -> Result<Option<Arc<Protection>>, Failure> {
         let (Form::Protected(scheme), Some(provider)) =
             (profile.cut().form, self.provider(profile))
@@ -82,8 +85,9 @@ impl Protections {
         };
         let title = &opened.title;
         // A version that grows may have other tracks and segments under another `seq`.
-        let key = (profile.name.clone(), title.id().clone(), title.version(), title.seq());
-        let make = make(provider, profile, scheme, opened);
+        let (name, id) = (profile.name.clone(), title.id().clone());
+        let key = (name, id, title.version(), title.seq(), session.cloned());
+        let make = make(provider, profile, scheme, opened, session);
         let made = self.made.try_get_with(key, make).await;
         made.map(Some).map_err(|failure| Failure::clone(&failure))
     }
@@ -100,6 +104,7 @@ async fn make(
     profile: &Profile,
     scheme: Scheme,
     opened: &Opened,
+    session: Option<&SessionId>,
 ) -> Result<Arc<Protection>, Failure> {
     let (title, settings) = (&opened.title, &profile.settings.protection);
     let wanted = Wanted {
@@ -108,7 +113,7 @@ async fn make(
         systems: &settings.systems,
         title: title.id(),
         version: title.version(),
-        session: None,
+        session: session.map(SessionId::as_str),
     };
     let periods = Periods::new(title, opened.timeline(profile.cut()), settings.key_period_s);
     let uses = Protection::uses(title, &periods);

@@ -30,6 +30,9 @@ pub struct Lifetime {
 /// Of what never changes under its URL.
 pub static IMMUTABLE: Lifetime =
     Lifetime::same_for_all(HeaderValue::from_static("public, max-age=31536000, immutable"));
+/// Of what is one viewer's, and of nobody who comes after him.
+pub static KEPT_NOWHERE: Lifetime =
+    Lifetime::same_for_all(HeaderValue::from_static("private, no-store"));
 /// Of what may be kept but must be asked about each time.
 pub static NO_CACHE: Lifetime = Lifetime::same_for_all(HeaderValue::from_static("no-cache"));
 /// Cache-Control of what is true only now.
@@ -213,6 +216,12 @@ pub fn with_text(request: &Request, content_type: &'static str, text: impl Into<
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, NO_STORE.clone());
     bodied(request, StatusCode::OK, headers, Slices::from(text.into()))
+}
+
+/// Says that an answer is one viewer's, whatever it is: no cache keeps it.
+pub fn keep_nowhere(headers: &mut HeaderMap) {
+    headers.remove(&CDN_CACHE_CONTROL);
+    headers.insert(header::CACHE_CONTROL, KEPT_NOWHERE.cache_control.clone());
 }
 
 /// Says that an answer depends on Accept-Encoding: every answer about a text does, in whichever

@@ -8,6 +8,7 @@
 //! /<profile>/<title>/<version>.<rev>/<track>/<file>        index.m3u8, iframes.m3u8, init.mp4, <n>.m4s, key
 //! /<profile>/<title>/<version>.<rev>/<track>/<file>        init.<period>.mp4, key.<period> where keys rotate
 //! /<profile>/<title>/<version>.<rev>/clearkey
+//! /<profile>/<title>/<version>.<rev>/s.<session>/...       any of these where each session has its own keys
 //! ```
 //!
 //! A resource has exactly one spelling: what parses prints back to the very same path, so the path
@@ -23,6 +24,11 @@ use http::Method;
 
 use headwater_packager::ids::{Rev, TitleId, TrackId, VersionId};
 use headwater_packager::period::Suffix;
+
+use crate::access::scope::SessionId;
+
+/// What stands before a session in a path.
+pub const SESSION: &str = "s.";
 
 /// What a path asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub enum Route<'a> {
         version: VersionId,
         /// What else shapes the bytes.
         rev: Rev,
+        /// Whose they are, where each session has keys of its own.
+        session: Option<SessionId>,
         /// The resource of that version.
         resource: Resource,
     },
@@ -121,8 +129,13 @@ impl<'a> Route<'a> {
             (Some(profile), Some(title), Some(manifest), None, ..) => {
                 Ok(Self::Live { profile, title: known(title)?, manifest: known(manifest)? })
             }
-            (Some(profile), Some(title), Some(bound), Some(file), track_file, None) => {
+            (Some(profile), Some(title), Some(bound), Some(fourth), fifth, sixth) => {
                 let (version, rev) = bound.split_once('.').ok_or(NotRouted::Unknown)?;
+                let (session, file, track_file, more) = match fourth.strip_prefix(SESSION) {
+                    None => (None, Some(fourth), fifth, sixth),
+                    Some(session) => (Some(known(session)?), fifth, sixth, next()),
+                };
+                let (Some(file), None) = (file, more) else { return Err(NotRouted::Unknown) };
                 let resource = match track_file {
                     None if file == "clearkey" => Resource::ClearKey,
                     None => Resource::Manifest(known(file)?),
@@ -133,6 +146,7 @@ impl<'a> Route<'a> {
                     title: known(title)?,
                     version: known(version)?,
                     rev: known(rev)?,
+                    session,
                     resource,
                 })
             }
@@ -168,28 +182,7 @@ impl<'a> Route<'a> {
             Self::Ready => "/readyz",
             Self::Live { manifest: Manifest::Hls, .. } => "/{profile}/{title}/master.m3u8",
             Self::Live { manifest: Manifest::Dash, .. } => "/{profile}/{title}/manifest.mpd",
-            Self::Versioned { resource, .. } => match resource {
-                Resource::Manifest(Manifest::Hls) => "/{profile}/{title}/{version}/master.m3u8",
-                Resource::Manifest(Manifest::Dash) => "/{profile}/{title}/{version}/manifest.mpd",
-                Resource::TrackFile(_, TrackFile::Playlist) => {
-                    "/{profile}/{title}/{version}/{track}/index.m3u8"
-                }
-                Resource::TrackFile(_, TrackFile::Iframes) => {
-                    "/{profile}/{title}/{version}/{track}/iframes.m3u8"
-                }
-                Resource::TrackFile(_, TrackFile::Init(Suffix(None))) => {
-                    "/{profile}/{title}/{version}/{track}/init.mp4"
-                }
-                Resource::TrackFile(_, TrackFile::Init(Suffix(Some(_)))) => {
-                    "/{profile}/{title}/{version}/{track}/init.{period}.mp4"
-                }
-                Resource::Segment(..) => "/{profile}/{title}/{version}/{track}/{segment}.m4s",
-                Resource::Key(_, Suffix(None)) => "/{profile}/{title}/{version}/{track}/key",
-                Resource::Key(_, Suffix(Some(_))) => {
-                    "/{profile}/{title}/{version}/{track}/key.{period}"
-                }
-                Resource::ClearKey => "/{profile}/{title}/{version}/clearkey",
-            },
+            Self::Versioned { resource, session, .. } => resource.template(session.is_some()),
         }
     }
 
@@ -229,6 +222,32 @@ impl Resource {
             | Self::Segment(..)
             | Self::Key(..)
             | Self::ClearKey => None,
+        }
+    }
+
+    fn template(&self, of_session: bool) -> &'static str {
+        /// The template of a version's file, of all viewers' and of one session's.
+        macro_rules! either {
+            ($file:literal) => {
+                match of_session {
+                    false => concat!("/{profile}/{title}/{version}/", $file),
+                    true => concat!("/{profile}/{title}/{version}/s.{session}/", $file),
+                }
+            };
+        }
+        match self {
+            Self::Manifest(Manifest::Hls) => either!("master.m3u8"),
+            Self::Manifest(Manifest::Dash) => either!("manifest.mpd"),
+            Self::TrackFile(_, TrackFile::Playlist) => either!("{track}/index.m3u8"),
+            Self::TrackFile(_, TrackFile::Iframes) => either!("{track}/iframes.m3u8"),
+            Self::TrackFile(_, TrackFile::Init(Suffix(None))) => either!("{track}/init.mp4"),
+            Self::TrackFile(_, TrackFile::Init(Suffix(Some(_)))) => {
+                either!("{track}/init.{period}.mp4")
+            }
+            Self::Segment(..) => either!("{track}/{segment}.m4s"),
+            Self::Key(_, Suffix(None)) => either!("{track}/key"),
+            Self::Key(_, Suffix(Some(_))) => either!("{track}/key.{period}"),
+            Self::ClearKey => either!("clearkey"),
         }
     }
 
@@ -321,8 +340,10 @@ impl fmt::Display for Route<'_> {
             Self::Health => f.write_str("/healthz"),
             Self::Ready => f.write_str("/readyz"),
             Self::Live { profile, title, manifest } => write!(f, "/{profile}/{title}/{manifest}"),
-            Self::Versioned { profile, title, version, rev, resource } => {
-                write!(f, "/{profile}/{title}/{version}.{rev}/{resource}")
+            Self::Versioned { profile, title, version, rev, session, resource } => {
+                let session =
+                    session.as_ref().map(|id| format!("{SESSION}{id}/")).unwrap_or_default();
+                write!(f, "/{profile}/{title}/{version}.{rev}/{session}{resource}")
             }
         }
     }
@@ -378,6 +399,7 @@ mod tests {
             title: "t".parse().unwrap(),
             version: "01939c2e-7f00-7abc-8def-0123456789ab".parse().unwrap(),
             rev: Rev(0x00c0_ffee),
+            session: None,
             resource,
         };
         let track = |file| bound(Resource::TrackFile("v1080".parse().unwrap(), file));
@@ -407,7 +429,21 @@ mod tests {
             (format!("/main/t/{BOUND}/clearkey"), bound(Resource::ClearKey)),
             (format!("/main/t/{BOUND}/v1080/4294967295.m4s"), segment(u32::MAX)),
         ];
-        for (path, wanted) in cases {
+        let own = |resource| match bound(resource) {
+            Route::Versioned { profile, title, version, rev, resource, .. } => {
+                let session = Some("a.B_1".parse().unwrap());
+                Route::Versioned { profile, title, version, rev, session, resource }
+            }
+            other => other,
+        };
+        let of_sessions = [
+            ("master.m3u8", own(Resource::Manifest(Manifest::Hls))),
+            ("clearkey", own(Resource::ClearKey)),
+            ("v1/2.m4s", own(Resource::Segment("v1".parse().unwrap(), 2))),
+        ];
+        let of_sessions =
+            of_sessions.map(|(file, route)| (format!("/main/t/{BOUND}/s.a.B_1/{file}"), route));
+        for (path, wanted) in cases.into_iter().chain(of_sessions) {
             // An asset's folder is a part of its name.
             if !matches!(wanted, Route::Asset(_)) {
                 assert!(fits(wanted.template(), &path), "{path}: {}", wanted.template());
@@ -482,6 +518,12 @@ mod tests {
             format!("/main/t/{BOUND}/v1080/1.mp4"),
             format!("/main/t/{BOUND}/key"),
             format!("/main/t/{BOUND}/v1080/key."),
+            format!("/main/t/{BOUND}/s./master.m3u8"),
+            format!("/main/t/{BOUND}/s.a"),
+            format!("/main/t/{BOUND}/s.a,b/master.m3u8"),
+            format!("/main/t/{BOUND}/s.a/s.b/master.m3u8"),
+            format!("/main/t/{BOUND}/s.a/v1/1.m4s/x"),
+            "/main/t/s.a/master.m3u8".into(),
             format!("/main/t/{BOUND}/v1080/key.00"),
             format!("/main/t/{BOUND}/v1080/key0"),
             format!("/main/t/{BOUND}/v1080/init..mp4"),
@@ -501,7 +543,7 @@ mod tests {
     proptest! {
         /// The law that makes a path its own cache key: one resource, one spelling.
         #[test]
-        fn what_parses_prints_back(path in "/?([a-z.0-9A-F/%-]{0,12}|main|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-fA-F]{8}|v1|[0-9]{1,11}\\.m4s|init(\\.[0-9]{1,3})?\\.mp4|key\\.[0-9]{1,3}|master\\.m3u8)(/([a-z.]{0,4}|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-f]{8}|v1|[0-9]{1,11}\\.m4s|index\\.m3u8|manifest\\.mpd)){0,6}") {
+        fn what_parses_prints_back(path in "/?([a-z.0-9A-F/%-]{0,12}|main|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-fA-F]{8}|v1|s\\.[a-z.]{0,3}|[0-9]{1,11}\\.m4s|init(\\.[0-9]{1,3})?\\.mp4|key\\.[0-9]{1,3}|master\\.m3u8)(/([a-z.]{0,4}|01939c2e-7f00-7abc-8def-0123456789ab\\.[0-9a-f]{8}|v1|s\\.[a-z.]{0,3}|[0-9]{1,11}\\.m4s|index\\.m3u8|manifest\\.mpd)){0,6}") {
             if let Ok(route) = Route::parse(&path) {
                 prop_assert_eq!(route.to_string(), path);
             }

@@ -17,14 +17,15 @@ use http::{HeaderValue, Method, header};
 
 use crate::access::carrier::{self, Carrier};
 use crate::access::child::Parent;
-use crate::access::gate::{Moment, Of, Pass, Visit};
+use crate::access::gate::{KeysOf, Moment, Of, Pass, Visit};
 use crate::access::policy::Enforcer;
 use crate::access::propagate::Along;
-use crate::access::scope::PathScope;
+use crate::access::scope::{PathScope, SessionId};
 use crate::access::tokens::Tokens;
 use crate::bodies::Bodies;
 use crate::cache::ResponseCache;
 use crate::cache_status::CACHE_STATUS;
+use crate::cache_tags::Tags;
 use crate::cdn_loop;
 use crate::coding;
 use crate::delivery::{About, Books, CacheUse, Caller, Delivery};
@@ -38,7 +39,7 @@ use crate::protections::Protections;
 use crate::recent::Recent;
 use crate::representation::{Facts, Representation};
 use crate::respond::{self, Lifetime, Reply, Verdict};
-use crate::route::{Manifest, NotRouted, Resource, Route};
+use crate::route::{Manifest, NotRouted, Resource, Route, SESSION};
 use crate::slices::Slices;
 use crate::store::{Key, Store};
 use crate::title_list;
@@ -110,6 +111,9 @@ impl Service {
         respond::allow_pages(&mut reply.headers, origins, request);
         if let Some(profile) = profile {
             profile.access.seal(&mut reply.headers);
+            if profile.settings.protection.is_of_sessions() {
+                respond::keep_nowhere(&mut reply.headers);
+            }
         }
         reply.headers.insert(&REQUEST_ID, request_id);
         delivery.answered(reply.status);
@@ -172,7 +176,7 @@ impl Service {
                 let reply = self.live(request, &asked, *manifest, now, about).await?;
                 Ok(self.with_session(reply, cookie))
             }
-            Route::Versioned { profile, title, version, rev, resource } => {
+            Route::Versioned { profile, title, version, rev, resource, session: _ } => {
                 about.title = Some(title.clone());
                 about.version = Some(*version);
                 let mut asked = self.asked(request, route, profile, title, moment).await?;
@@ -199,9 +203,10 @@ impl Service {
         let profile = self.profiles.named(name).ok_or(Failure::UnknownProfile)?;
         let (_, path) = carrier::split(request.uri.path());
         let (trust, access, of) = (&self.edge.trust, &profile.access, Of::route(route));
-        let visit = Visit { request, trust, path, profile: name, access, title, of };
+        let keys = KeysOf::route(route, profile.settings.protection.is_of_sessions())?;
+        let visit = Visit { request, trust, path, profile: name, access, title, of, keys };
         let pass = visit.admit(&self.tokens, &self.titles, moment).await?;
-        Ok(Asked { profile_name: name, profile, title, path, pass })
+        Ok(Asked { profile_name: name, profile, title, path, pass, keys })
     }
 
     /// A manifest of the live version; what it refers to is bound to that version.
@@ -221,14 +226,16 @@ impl Service {
         let version = pointer.live.ok_or(Failure::NothingLive)?;
         about.version = Some(version);
         let rev = self.protections.rev(asked.profile, asked.title);
-        let prefix = format!("{version}.{rev}/");
+        let own = asked.session().map(|id| format!("{SESSION}{id}/")).unwrap_or_default();
+        let prefix = format!("{version}.{rev}/{own}");
         if let Some(parent) = &asked.pass.parent {
             let folder = format!("/{}/{}/{prefix}", asked.profile_name, asked.title);
             return self.handed_on(request, parent, &folder, &manifest.to_string());
         }
         // Paths hold no '@', so this is no other resource's key.
         let key = format!("{}@{prefix}", asked.path);
-        if let Some(kept) = self.cache.kept(&key).await {
+        let is_shared = asked.session().is_none();
+        if is_shared && let Some(kept) = self.cache.kept(&key).await {
             about.cache = CacheUse::Hit;
             return self.manifest(request, asked, (&key, manifest.format()), &kept).await;
         }
@@ -239,6 +246,10 @@ impl Service {
         }
         let served = self.served(asked, opened).await?;
         let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
+        if !is_shared {
+            let made = served.manifest(manifest, &prefix);
+            return self.own_manifest(request, asked, manifest.format(), made).await;
+        }
         let make = async move { Ok(served.manifest(manifest, &prefix).tagged(tags)) };
         let (made, used) = self.cache.fill(&key, make).await?;
         about.cache = used;
@@ -247,7 +258,7 @@ impl Service {
 
     /// A version as the asked profile serves it.
     async fn served(&self, asked: &Asked<'_>, opened: Arc<Opened>) -> Result<Served, Failure> {
-        let kept = self.protections.of(asked.profile, &opened).await;
+        let kept = self.protections.of(asked.profile, &opened, asked.session()).await;
         let protection = kept.inspect_err(|failure| failure.report(&self.books.metrics))?;
         Ok(Served { opened, cut: asked.profile.cut(), protection })
     }
@@ -290,7 +301,8 @@ impl Service {
         {
             return self.handed_on(request, parent, folder, file);
         }
-        if let Some(kept) = self.cache.kept(path).await {
+        let is_shared = asked.session().is_none();
+        if is_shared && let Some(kept) = self.cache.kept(path).await {
             about.cache = CacheUse::Hit;
             return self.made(request, asked, resource, &kept).await;
         }
@@ -299,11 +311,17 @@ impl Service {
             return Err(Failure::UnknownVersion);
         }
         let served = self.served(asked, opened).await?;
+        if matches!(resource, Resource::Key(..) | Resource::ClearKey) {
+            return self.keys(request, asked, &served, resource, moment).await;
+        }
+        if !is_shared {
+            let made = self.own(request, asked, served, version, resource).await;
+            return made.inspect_err(|failure| failure.report(&self.books.metrics));
+        }
         let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
         let filling = match resource.clone() {
-            Resource::Key(..) | Resource::ClearKey => {
-                return self.keys(request, asked, &served, resource, moment).await;
-            }
+            // Answered above.
+            Resource::Key(..) | Resource::ClearKey => return Err(Failure::UnknownPath),
             Resource::Manifest(manifest) => {
                 let make = async move { Ok(served.manifest(manifest, "").tagged(tags)) };
                 self.cache.fill(path, make).await
@@ -328,6 +346,52 @@ impl Service {
         let (made, used) = filling?;
         about.cache = used;
         self.made(request, asked, resource, &made).await
+    }
+
+    /// The answer with a resource under the keys of one session, which is made anew each time: the
+    /// response cache is for what viewers share.
+    async fn own(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        served: Served,
+        version: VersionId,
+        resource: &Resource,
+    ) -> Result<Reply, Failure> {
+        let made = match resource {
+            Resource::Manifest(manifest) => served.manifest(*manifest, ""),
+            Resource::TrackFile(track, file) => served.track_file(track, *file)?,
+            Resource::Segment(track, number) => {
+                let planned = Planned::new(served, track, *number, asked.path, Tags::default())?;
+                let verdict = respond::decide(request, &planned.facts)?;
+                if request.is_head() || verdict == Verdict::NotModified {
+                    let (facts, none) = (&planned.facts, Slices::empty());
+                    let lifetime = &respond::KEPT_NOWHERE;
+                    return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
+                }
+                self.media(planned, asked.title.clone(), version).await?
+            }
+            Resource::Key(..) | Resource::ClearKey => return Err(Failure::UnknownPath),
+        };
+        match resource.format() {
+            Some(format) => self.own_manifest(request, asked, format, made).await,
+            None => self.found(request, &made, &respond::KEPT_NOWHERE).await,
+        }
+    }
+
+    /// The answer with a manifest of one session.
+    async fn own_manifest(
+        &self,
+        request: &Request,
+        asked: &Asked<'_>,
+        format: Format,
+        made: Representation,
+    ) -> Result<Reply, Failure> {
+        let made = match asked.along(self.tokens.query_name()) {
+            None => made,
+            Some(along) => make::passing_on(&made, format, along)?,
+        };
+        self.found(request, &made, &respond::KEPT_NOWHERE).await
     }
 
     /// The answer with a resource of a version, which lies under its path in the response cache.
@@ -522,9 +586,20 @@ pub(crate) struct Asked<'a> {
     pub(crate) path: &'a str,
     /// How the request passed.
     pub(crate) pass: Pass<'a>,
+    /// Whose keys it is under.
+    pub(crate) keys: KeysOf<'a>,
 }
 
 impl Asked<'_> {
+    /// The session whose keys it is under, where each has its own.
+    fn session(&self) -> Option<&SessionId> {
+        match self.keys {
+            KeysOf::Everybody => None,
+            KeysOf::Bearer => self.pass.session.as_ref(),
+            KeysOf::Session(id) => Some(id),
+        }
+    }
+
     /// Whether the profile serves a title of this access class at all. If it does not, the answer
     /// is the one that a missing title gets: no edit of a path leads from a profile that protects
     /// a title to one that does not, or tells that the title is there.

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use headwater_config::{Config, Name, Network, Renewal, TitleRule};
 use http::Uri;
 
-use crate::access::gate::Of;
+use crate::access::gate::{KeysOf, Of};
 use crate::access::key::{Key, KeyId};
 use crate::access::policy::{Asked, Only, Policy, Span, Thing};
 use crate::access::refusal::Refusal;
@@ -231,6 +231,9 @@ impl Explain {
         if thing == Thing::Track && policy.asks_for_the_track() {
             return Err("say the track's lines with --height".to_owned());
         }
+        let keys = KeysOf::route(&route, named.settings.protection.is_of_sessions());
+        let keys =
+            keys.map_err(|_| "keys of sessions: not this profile's kind of path".to_owned())?;
         let asked = Asked {
             path,
             profile,
@@ -242,7 +245,12 @@ impl Explain {
             client: self.client,
             country: self.country.as_deref(),
             audience: tokens.audience(),
-            session: self.session.as_deref(),
+            session: match keys {
+                KeysOf::Everybody => self.session.as_deref(),
+                KeysOf::Bearer => policy.session.as_ref().map(SessionId::as_str),
+                KeysOf::Session(id) => Some(id.as_str()),
+            },
+            wants_session: keys != KeysOf::Everybody,
             enforcer,
         };
         let by_cookie = terms.renewal == Renewal::Cookie;

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
             check_delivery(profile, &key, found);
             check_periods(profile, &key, found);
             check_fairplay(profile, &key, found);
+            check_scope(config, profile, &key, found);
         } else if profile.protection != Protection::default() {
             found.warning(
                 key("scheme"),
@@ -207,11 +208,48 @@ fn check_periods(profile: &Profile, key: &dyn Fn(&str) -> String, found: &mut Fi
     }
 }
 
+/// Keys of single sessions: who a viewer is stands in a token, and nothing is shared.
+fn check_scope(
+    config: &Config,
+    profile: &Profile,
+    key: &dyn Fn(&str) -> String,
+    found: &mut Findings,
+) {
+    let protection = &profile.protection;
+    if !protection.is_of_sessions() {
+        return;
+    }
+    if profile.access.enforced_by != EnforcedBy::Origin {
+        found.error(
+            key("key_scope"),
+            "\"session\" with access.enforced_by that is not \"origin\": no token says whose session it is, or a CDN would share what it is".to_owned(),
+            "write access.enforced_by = \"origin\", or key_scope = \"title\"",
+        );
+    }
+    if profile.cdn_cache_control {
+        found.error(
+            key("key_scope"),
+            "\"session\" with cdn_cache_control = true: no cache may keep what is one viewer's"
+                .to_owned(),
+            "write cdn_cache_control = false",
+        );
+    }
+    let provider = protection.keys.as_ref().and_then(|name| config.keys.get(name));
+    if provider.is_some_and(|provider| provider.provider == ProviderKind::Static) {
+        found.error(
+            key("keys"),
+            "a file has no keys for single sessions".to_owned(),
+            "write a provider that is \"derived\" or \"cpix\", or key_scope = \"title\"",
+        );
+    }
+}
+
 /// Players keep a key under its address: what two keys share finds one of them.
 fn check_fairplay(profile: &Profile, key: &dyn Fn(&str) -> String, found: &mut Findings) {
     let Protection { key_period_s, systems, fairplay_uri, .. } = &profile.protection;
+    let never_change = *key_period_s == 0 && !profile.protection.is_of_sessions();
     let is_told = systems.contains(&System::Fairplay);
-    let is_own = fairplay_uri.names_key() || (*key_period_s == 0 && fairplay_uri.names_label());
+    let is_own = fairplay_uri.names_key() || (never_change && fairplay_uri.names_label());
     if is_told && !is_own {
         found.error(
             key("fairplay_uri"),
@@ -400,6 +438,11 @@ mod tests {
                 "FairPlay's keys by title and label",
                 one("scheme = \"cbcs\"\nsystems = [\"widevine\", \"fairplay\"]\nfairplay_uri = \"skd://{title}/{label}\""),
                 "",
+            ),
+            (
+                "keys of sessions nobody asks for",
+                one("scheme = \"cbcs\"\nsystems = [\"widevine\"]\nkey_scope = \"session\""),
+                "error: `profiles.p.protection.key_scope`: \"session\" with access.enforced_by that is not \"origin\": no token says whose session it is, or a CDN would share what it is; write access.enforced_by = \"origin\", or key_scope = \"title\"",
             ),
             (
                 "keys given away under a DRM",

@@ -13,6 +13,7 @@ use super::carrier::Carrier;
 use super::child::Parent;
 use super::policy::{Asked, Enforcer, Policy, Span, Thing};
 use super::refusal::Refusal;
+use super::scope::SessionId;
 use super::session::TokenSum;
 use super::tokens::Tokens;
 use super::{Access, Terms};
@@ -39,6 +40,19 @@ pub struct Visit<'a> {
     pub title: &'a TitleId,
     /// What of it.
     pub of: Of<'a>,
+    /// Whose keys it is under.
+    pub keys: KeysOf<'a>,
+}
+
+/// Whose keys something is under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysOf<'a> {
+    /// All viewers', if anybody's.
+    Everybody,
+    /// Those of whoever's token it is: what is asked for leads to one session's paths.
+    Bearer,
+    /// Those of the session that the path names.
+    Session(&'a SessionId),
 }
 
 /// A time on both clocks.
@@ -70,6 +84,22 @@ pub enum Of<'a> {
     Key(Label),
 }
 
+impl<'a> KeysOf<'a> {
+    /// Whose keys a route is under, in a profile whose keys are single sessions' or not.
+    ///
+    /// # Errors
+    /// Where the path names a session and none has keys of its own, or the other way round.
+    pub fn route(route: &'a Route<'_>, of_sessions: bool) -> Result<Self, Failure> {
+        match (route, of_sessions) {
+            (Route::Versioned { session: Some(id), .. }, true) => Ok(Self::Session(id)),
+            (Route::Versioned { session: Some(_), .. }, false)
+            | (Route::Versioned { session: None, .. }, true) => Err(Failure::UnknownPath),
+            (_, true) => Ok(Self::Bearer),
+            (_, false) => Ok(Self::Everybody),
+        }
+    }
+}
+
 impl<'a> Of<'a> {
     /// What a route asks for.
     pub fn route(route: &'a Route<'_>) -> Self {
@@ -95,6 +125,8 @@ pub struct Pass<'a> {
     pub parent: Option<Parent>,
     /// The cookie that carries the token on.
     pub cookie: Option<HeaderValue>,
+    /// The session that the token belongs to.
+    pub session: Option<SessionId>,
 }
 
 impl<'a> Visit<'a> {
@@ -136,18 +168,19 @@ impl<'a> Visit<'a> {
             .then(|| parent(&policy, self.path, terms, moment.unix_s))
             .flatten();
         let cookie = session.renewal(tokens, terms, moment.unix_s);
-        Ok(Pass { token: Some((token, carrier)), parent, cookie })
+        let session = policy.session.clone();
+        Ok(Pass { token: Some((token, carrier)), parent, cookie, session })
     }
 
     /// What tokens are asked about this request.
-    async fn asked(
-        &self,
-        tokens: &'a Tokens,
+    async fn asked<'b>(
+        &'b self,
+        tokens: &'b Tokens,
         titles: &Arc<Titles>,
-        policy: &Policy,
-        (enforcer, terms): (Enforcer, &'a Terms),
+        policy: &'b Policy,
+        (enforcer, terms): (Enforcer, &'b Terms),
         now: Instant,
-    ) -> Result<Asked<'a>, Failure> {
+    ) -> Result<Asked<'b>, Failure> {
         let client = self.trust.client(self.request);
         // What this service handed out is of the profile that its path names, by its own word.
         let own = terms.hands_out() && tokens.is_own(&policy.key);
@@ -171,7 +204,12 @@ impl<'a> Visit<'a> {
             // A client's own word on where it is counts for nothing.
             country: tokens.country(self.request).filter(|_| client.behind_proxy),
             audience: tokens.audience(),
-            session: tokens.session(self.request),
+            session: match self.keys {
+                KeysOf::Everybody => tokens.session(self.request),
+                KeysOf::Bearer => policy.session.as_ref().map(SessionId::as_str),
+                KeysOf::Session(id) => Some(id.as_str()),
+            },
+            wants_session: self.keys != KeysOf::Everybody,
             enforcer,
         })
     }

@@ -105,6 +105,8 @@ pub struct Asked<'a> {
     pub audience: Option<&'a str>,
     /// The session that the request belongs to.
     pub session: Option<&'a str>,
+    /// Whether only a token of a session will do.
+    pub wants_session: bool,
     /// Who enforces, in this profile.
     pub enforcer: Enforcer,
 }
@@ -184,7 +186,8 @@ impl Policy {
         let is_audience = |audience: &Audience| Some(audience.as_str()) == asked.audience;
         hold(audiences.any(is_audience), Refusal::AudienceRefused)?;
         let same_session = |id: &SessionId| Some(id.as_str()) == asked.session;
-        hold(session.as_ref().is_none_or(same_session), Refusal::SessionRefused)?;
+        let is_known = session.is_some() || !asked.wants_session;
+        hold(is_known && session.as_ref().is_none_or(same_session), Refusal::SessionRefused)?;
         hold(enforcer.is_none_or(|who| who == asked.enforcer), Refusal::EnforcerRefused)
     }
 

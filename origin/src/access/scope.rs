@@ -72,7 +72,7 @@ fn check_path(path: &str) -> Result<(), NotInScope> {
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $allowed:expr, $lengths:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub struct $name(Box<str>);
 
         impl $name {

@@ -5,5 +5,6 @@
 mod cached;
 mod keys;
 mod nodes;
+mod sessions;
 mod tokens;
 mod versions;

@@ -19,4 +19,5 @@ mod protected;
 mod readers;
 mod real;
 mod rules;
+mod signalling;
 mod truth;

@@ -386,6 +386,7 @@ fn a_token_opens_nothing_else() {
         ("another session", Asked { session: Some("s-2"), ..good }, "session_refused"),
         ("a longer session", Asked { session: Some("s-10"), ..good }, "session_refused"),
         ("no session", Asked { session: None, ..good }, "session_refused"),
+        ("its own session's keys", Asked { wants_session: true, ..good }, "ok"),
         ("another enforcer", Asked { enforcer: Enforcer::Cdn, ..good }, "enforcer_refused"),
     ];
     class("replay", table.iter().map(|case| case.2));

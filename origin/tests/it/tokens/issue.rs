@@ -137,6 +137,7 @@ pub fn asked() -> Asked<'static> {
         country: Some("DE"),
         audience: Some("headwater"),
         session: Some("s-1"),
+        wants_session: false,
         enforcer: Enforcer::Origin,
     }
 }
