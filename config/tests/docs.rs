@@ -125,6 +125,7 @@ fn every_key_is_read_by_a_binary() {
         ("access_classes", "admits"),
         ("formats", "offers"),
         ("key_domain", "domain"),
+        ("key_scope", "is_of_sessions"),
     ];
     let unused: Vec<_> = keys
         .iter()

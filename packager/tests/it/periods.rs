@@ -209,6 +209,18 @@ fn a_period_changes_nothing_but_the_key() {
     }
 }
 
+/// No period begins where a track has ended: there would be nothing of it in the Period.
+#[test]
+fn a_period_has_something_of_every_track() {
+    let (rate, gops) = ((24, 1), [48; 6]);
+    let short = audio("a-en", Some("en"), rate, &gops[..3]);
+    let made = make(&[video("v720", 720, rate, &gops, 40), short]);
+    let timeline = Timeline::new(&made.title, 2000, Form::Clear);
+    let of = |s| Periods::new(&made.title, &timeline, s);
+    assert_eq!(of(6).iter().count(), 1);
+    assert_eq!(of(4).iter().map(|period| period.segments.start).collect::<Vec<_>>(), [1, 3]);
+}
+
 /// A day of periods of a minute is 64 of equal length, and the playlist that names keys ahead has
 /// those of the first few.
 #[test]

@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use headwater_tests::hls::Master;
+use headwater_tests::hls::{Master, Media};
 use headwater_tests::origin::Origin;
 use headwater_tests::titles::Rate;
+use headwater_tests::web::Web;
 use headwater_tests::{run, scratch, skip};
 
 use crate::protected::shaka_packager;
@@ -114,6 +115,11 @@ fn header(object: &[u8]) -> String {
     char::decode_utf16(units).map(Result::unwrap).collect()
 }
 
+fn video(web: &Web, path: &str) -> Media {
+    let media = Master::fetch(web, path).all_media(web);
+    media.into_iter().find(|media| media.track().starts_with('v')).unwrap()
+}
+
 fn ours(scheme: &str, folder: &Path) -> (Said, Vec<u8>) {
     let title = Rate::Film.title();
     let file = folder.join("keys.json");
@@ -131,7 +137,7 @@ fn ours(scheme: &str, folder: &Path) -> (Said, Vec<u8>) {
     let mut origin = Origin::launch(&toml, &[]);
     origin.wait_until_ready();
     let web = origin.web();
-    let media = &Master::fetch(web, &format!("/p/{}/master.m3u8", title.id)).all_media(web)[0];
+    let media = video(web, &format!("/p/{}/master.m3u8", title.id));
     let said = Said {
         init: web.body(&media.init_path()),
         mpd: web.text(&format!("/p/{}/manifest.mpd", title.id)),
@@ -140,7 +146,7 @@ fn ours(scheme: &str, folder: &Path) -> (Said, Vec<u8>) {
     let mut clear = Origin::launch(&start, &[]);
     clear.wait_until_ready();
     let web = clear.web();
-    let media = &Master::fetch(web, &format!("/clear/{}/master.m3u8", title.id)).all_media(web)[0];
+    let media = video(web, &format!("/clear/{}/master.m3u8", title.id));
     let segments = media.segment_paths().into_iter().map(|path| web.body(&path));
     (said, [web.body(&media.init_path())].into_iter().chain(segments).flatten().collect())
 }
