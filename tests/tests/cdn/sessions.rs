@@ -78,8 +78,10 @@ impl<'a> Viewer<'a> {
         fs::write(&file, [part("init.mp4"), part("1.m4s")].concat()).unwrap();
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let args = ["-decryption_key", &key, "-i", ffmpeg::path(&file), "-c", "copy"];
-        let sums = ffmpeg::ffmpeg(&[&args[..], &["-f", "framemd5", "-"]].concat());
-        let lines = String::from_utf8(sums).unwrap();
+        // It complains of what it finds under a wrong key, and goes on.
+        let mut ffmpeg = run::command("ffmpeg");
+        ffmpeg.args(["-nostdin", "-v", "quiet"]).args(args).args(["-f", "framemd5", "-"]);
+        let lines = String::from_utf8(run::finish(&mut ffmpeg).stdout).unwrap();
         let sums = lines.lines().filter(|line| !line.starts_with('#'));
         sums.map(|line| line.split(',').nth(5).unwrap().trim().to_owned()).collect()
     }
