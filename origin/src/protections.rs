@@ -22,7 +22,7 @@ use crate::titles::Opened;
 pub struct Protections {
     /// Where keys come from.
     pub ring: KeyRing,
-    made: Cache<(Name, TitleId, VersionId, u64, Option<SessionId>), Arc<Protection>>,
+    made: Cache<Of, Arc<Protection>>,
     /// Of profiles whose titles all have one, which every request for a version asks for.
     revs: BTreeMap<Name, OnceLock<Rev>>,
 }
@@ -85,10 +85,15 @@ impl Protections {
         };
         let title = &opened.title;
         // A version that grows may have other tracks and segments under another `seq`.
-        let (name, id) = (profile.name.clone(), title.id().clone());
-        let key = (name, id, title.version(), title.seq(), session.cloned());
+        let of = Of {
+            profile: profile.name.clone(),
+            title: title.id().clone(),
+            version: title.version(),
+            seq: title.seq(),
+            session: session.cloned(),
+        };
         let make = make(provider, profile, scheme, opened, session);
-        let made = self.made.try_get_with(key, make).await;
+        let made = self.made.try_get_with(of, make).await;
         made.map(Some).map_err(|failure| Failure::clone(&failure))
     }
 
@@ -97,6 +102,16 @@ impl Protections {
         let name = protection.keys.as_ref().filter(|_| protection.is_on())?;
         self.ring.provider(name.as_str())
     }
+}
+
+/// What is protected, and for whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Of {
+    profile: Name,
+    title: TitleId,
+    version: VersionId,
+    seq: u64,
+    session: Option<SessionId>,
 }
 
 async fn make(

@@ -297,7 +297,7 @@ async fn what_a_server_can_do_wrong() {
         ("says much", Mode::Says(huge), Kind::Wrong, 502, "more than 4194304 bytes"),
         ("never ends", Mode::Endless, Kind::Wrong, 502, "more than 4194304 bytes"),
         ("gives other keys", Mode::OtherIds, Kind::Wrong, 502, "the answer has no key"),
-        ("gives one too few", Mode::OneShort, Kind::Wrong, 502, "which was asked for as HD"),
+        ("gives one too few", Mode::OneShort, Kind::Wrong, 502, "which was asked for as label HD"),
         ("breaks off", Mode::BreaksOff, Kind::Unavailable, 503, "the answer broke off"),
     ];
     for (name, mode, kind, status, said) in table {
