@@ -118,6 +118,7 @@ fn asked() -> Asked<'static> {
         country: None,
         audience: None,
         session: None,
+        wants_session: false,
         enforcer: Enforcer::Origin,
     }
 }
