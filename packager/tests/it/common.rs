@@ -207,10 +207,10 @@ pub fn protection_by(
     let periods = Periods::new(title, timeline, key_period_s);
     let key = |of: KeyUse| {
         let n = 1 + Label::ALL.iter().position(|label| *label == of.label).unwrap();
-        let n = u8::try_from(n).unwrap();
+        let (n, period) = (u8::try_from(n).unwrap(), u8::try_from(of.period).unwrap());
         let (mut id, mut key) = ([n; 16], [0xa0 | n; 16]);
-        (id[0], key[0]) = (n + (of.period << 4) as u8, (0xa0 | n) ^ (of.period << 4) as u8);
-        (id[1], key[1]) = (n + (of.period >> 4) as u8, key[1] + (of.period >> 4) as u8);
+        (id[0], key[0]) = (n + (period << 4), (0xa0 | n) ^ (period << 4));
+        (id[1], key[1]) = (n + (period >> 4), key[1] + (period >> 4));
         LabelKey { of, key_id: KeyId(id), key: ContentKey::new(key) }
     };
     let keys: Vec<_> = Protection::uses(title, &periods).into_iter().map(key).collect();
