@@ -2,6 +2,7 @@
 
 mod access;
 mod protection;
+mod recipes;
 mod telemetry;
 
 use std::fmt;
@@ -45,7 +46,7 @@ impl Config {
         access::check(self, &mut found);
         protection::check(self, &mut found);
         self.check_encoder(&mut found);
-        self.check_ladder(&mut found);
+        recipes::check(self, &mut found);
         found.0
     }
 
@@ -265,42 +266,6 @@ impl Config {
                 format!("{} lies among the published titles", self.encoder.work_dir.display()),
                 "put it beside the store's folder, on the same file system",
             );
-        }
-    }
-
-    fn check_ladder(&self, found: &mut Findings) {
-        let mut rungs: Vec<_> = self.encoder.ladder.iter().collect();
-        rungs.sort_by_key(|rung| rung.height);
-        for rung in &rungs {
-            if !rung.height.is_multiple_of(2) {
-                found.error(
-                    "encoder.ladder",
-                    format!("height {} is odd, which 4:2:0 video cannot be", rung.height),
-                    "use an even height",
-                );
-            }
-        }
-        for pair in rungs.windows(2) {
-            let (low, high) = (pair[0], pair[1]);
-            if low.height == high.height {
-                found.error(
-                    "encoder.ladder",
-                    format!(
-                        "two rungs are {} high, and a track is named after its height",
-                        low.height
-                    ),
-                    "remove one",
-                );
-            } else if low.max_bitrate_kbps >= high.max_bitrate_kbps {
-                found.warning(
-                    "encoder.ladder",
-                    format!(
-                        "{} lines may take {} kbit/s, {} lines only {}: players choose by bit rate",
-                        low.height, low.max_bitrate_kbps, high.height, high.max_bitrate_kbps
-                    ),
-                    "let max_bitrate_kbps rise with height",
-                );
-            }
         }
     }
 }

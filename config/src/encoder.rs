@@ -1,8 +1,11 @@
 //! `[encoder]`: the tools, the ladder and the patience of the encoder.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Name;
 
 /// `[encoder]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -27,11 +30,110 @@ pub struct Encoder {
     /// its first output grow, and ffprobe when it writes nothing. Slow presets at large sizes look
     /// ahead for long before their first frame.
     pub stall_s: u32,
+    /// What keeps ffmpeg, which reads uploads, from the rest of the machine.
+    pub sandbox: Sandbox,
     /// Hours that a version surely stays after another took its place, or its title was deleted:
     /// players in mid-title need it, and no manifest may live longer in caches.
     pub version_grace_h: u32,
-    /// Renditions, none above the source's size. What the source cannot fill is left out.
+    /// Renditions of the recipe that is used where no rule names another, none above the source's
+    /// size. What the source cannot fill is left out.
     pub ladder: Vec<Rung>,
+    /// Other recipes by name.
+    pub recipes: BTreeMap<Name, Recipe>,
+    /// Which source gets which recipe: the first rule that fits decides.
+    pub rules: Vec<Rule>,
+}
+
+/// `[encoder.recipes.NAME]`: what is made of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Renditions.
+    pub ladder: Vec<Rung>,
+    /// Whether a sound of six channels or more is also made with six, beside stereo.
+    #[serde(default)]
+    pub surround: bool,
+}
+
+/// `[[encoder.rules]]`: a condition on what a source is. What is left out fits every source.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rule {
+    /// The recipe; empty for the default one, `encoder.ladder`.
+    pub recipe: String,
+    /// Least pixels of the shorter side.
+    pub min_height: Option<u32>,
+    /// Most pixels of the shorter side.
+    pub max_height: Option<u32>,
+    /// Least frames a second.
+    pub min_fps: Option<u32>,
+    /// Most frames a second.
+    pub max_fps: Option<u32>,
+    /// Whether its pictures are HDR, PQ or HLG.
+    pub hdr: Option<bool>,
+    /// The codec of its pictures, as ffmpeg calls it: h264, hevc, prores.
+    pub video_codec: Option<String>,
+    /// The codec of its main sound, as ffmpeg calls it: aac, ac3, eac3, pcm_s16le.
+    pub audio_codec: Option<String>,
+    /// Least channels of its main sound; 0 fits films without sound too.
+    pub min_channels: Option<u32>,
+    /// Least length in seconds.
+    pub min_duration_s: Option<u32>,
+    /// Most length in seconds.
+    pub max_duration_s: Option<u32>,
+}
+
+/// A codec of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoCodec {
+    /// H.264, by x264.
+    #[default]
+    H264,
+    /// H.265, by x265.
+    Hevc,
+    /// AV1, by SVT-AV1.
+    Av1,
+}
+
+impl Encoder {
+    /// The defaults, with one of each thing that there is none of by default.
+    pub(crate) fn every_key() -> Self {
+        let rung = Rung {
+            height: 2160,
+            max_bitrate_kbps: 16_000,
+            crf: 24,
+            codec: VideoCodec::Hevc,
+            hdr: true,
+        };
+        let recipe = Recipe { ladder: vec![rung], surround: true };
+        let rule = Rule {
+            recipe: "main".to_owned(),
+            min_height: Some(1440),
+            max_height: Some(4320),
+            min_fps: Some(1),
+            max_fps: Some(120),
+            hdr: Some(true),
+            video_codec: Some("hevc".to_owned()),
+            audio_codec: Some("eac3".to_owned()),
+            min_channels: Some(6),
+            min_duration_s: Some(60),
+            max_duration_s: Some(36_000),
+        };
+        let main = "main".parse().expect("a name");
+        Self { recipes: BTreeMap::from([(main, recipe)]), rules: vec![rule], ..Self::default() }
+    }
+}
+
+/// Who shuts ffmpeg in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// The encoder: namespaces without a network. Where the machine refuses them, so does it.
+    #[default]
+    Namespaces,
+    /// What surrounds the encoder, a container or a unit without a network.
+    Outer,
 }
 
 /// `[[encoder.ladder]]`: one video rendition.
@@ -42,8 +144,14 @@ pub struct Rung {
     pub height: u32,
     /// The cap in kbit/s (`maxrate`); the buffer is two seconds of it.
     pub max_bitrate_kbps: u32,
-    /// x264's constant rate factor: less is better and larger.
+    /// The encoder's constant rate factor: less is better and larger.
     pub crf: u32,
+    /// How it is coded.
+    #[serde(default)]
+    pub codec: VideoCodec,
+    /// Whether HDR of the source is kept, in HEVC or AV1; it is toned down to SDR otherwise.
+    #[serde(default)]
+    pub hdr: bool,
 }
 
 /// x264's presets, fastest first.
@@ -83,7 +191,13 @@ impl Preset {
 
 impl Default for Encoder {
     fn default() -> Self {
-        let rung = |height, max_bitrate_kbps| Rung { height, max_bitrate_kbps, crf: 23 };
+        let rung = |height, max_bitrate_kbps| Rung {
+            height,
+            max_bitrate_kbps,
+            crf: 23,
+            codec: VideoCodec::H264,
+            hdr: false,
+        };
         Self {
             ffmpeg: PathBuf::from("ffmpeg"),
             ffprobe: PathBuf::from("ffprobe"),
@@ -93,8 +207,11 @@ impl Default for Encoder {
             preset: Preset::default(),
             audio_bitrate_kbps: 128,
             stall_s: 60,
+            sandbox: Sandbox::default(),
             version_grace_h: 24,
             ladder: vec![rung(1080, 6_000), rung(720, 3_500), rung(480, 1_600), rung(360, 900)],
+            recipes: BTreeMap::new(),
+            rules: Vec::new(),
         }
     }
 }

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{Access, EnforcedBy, FieldName, PropagateQuery, Renewal};
 pub use check::{Finding, Severity};
-pub use encoder::{Encoder, Preset, Rung};
+pub use encoder::{Encoder, Preset, Recipe, Rule, Rung, Sandbox, VideoCodec};
 pub use env::{CONFIG_VARIABLE, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use keys::{HeaderSecret, KeyProvider, ProviderKind, SentField};
@@ -99,6 +99,10 @@ impl Config {
     /// default: every key there is.
     pub(crate) fn every_key() -> Self {
         let main = "main".parse().expect("a name");
-        Self { keys: BTreeMap::from([(main, KeyProvider::default())]), ..Self::default() }
+        Self {
+            keys: BTreeMap::from([(main, KeyProvider::default())]),
+            encoder: Encoder::every_key(),
+            ..Self::default()
+        }
     }
 }

@@ -114,6 +114,16 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("encoder.ladder[].height", 144..=4_320),
     ("encoder.ladder[].max_bitrate_kbps", 50..=200_000),
     ("encoder.ladder[].crf", 1..=51),
+    ("encoder.recipes.*.ladder[].height", 144..=4_320),
+    ("encoder.recipes.*.ladder[].max_bitrate_kbps", 50..=200_000),
+    ("encoder.recipes.*.ladder[].crf", 1..=51),
+    ("encoder.rules[].min_height", 1..=8_192),
+    ("encoder.rules[].max_height", 1..=8_192),
+    ("encoder.rules[].min_fps", 1..=1_000),
+    ("encoder.rules[].max_fps", 1..=1_000),
+    ("encoder.rules[].min_channels", 0..=8),
+    ("encoder.rules[].min_duration_s", 0..=172_800),
+    ("encoder.rules[].max_duration_s", 1..=172_800),
 ];
 
 /// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].
@@ -136,6 +146,8 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("origin.tokens.own_keys", 0..=4),
     ("origin.tokens.jwks", 0..=16),
     ("encoder.ladder", 1..=16),
+    ("encoder.recipes.*.ladder", 1..=32),
+    ("encoder.rules", 0..=64),
 ];
 
 /// Entries of a list, and profiles.

@@ -12,7 +12,7 @@ use crate::limits::{LENGTHS, MAX_LIST, RANGES};
 /// Likeness from which a known key is offered in place of an unknown one (1 is the same word).
 const LIKE: f64 = 0.7;
 /// The tables whose keys are the operator's own words.
-const NAMED: &[&str] = &["profiles", "keys"];
+const NAMED: &[&str] = &["profiles", "keys", "encoder.recipes"];
 
 /// A place in the tree of settings: as written, and with names and indices left out.
 #[derive(Debug, Clone, Default)]
@@ -280,12 +280,13 @@ mod tests {
     fn the_example_says_every_range() {
         for (key, range) in RANGES {
             let (table, name) = key.rsplit_once('.').expect("every key lies in a table");
-            let heading = match table.strip_suffix("[]") {
+            let named = table
+                .replace("profiles.*", "profiles.clear")
+                .replace("keys.*", "keys.main")
+                .replace("recipes.*", "recipes.main");
+            let heading = match named.strip_suffix("[]") {
                 Some(list) => format!("#[[{list}]]"),
-                None => {
-                    let table = table.replace("profiles.*", "profiles.clear");
-                    format!("#[{}]", table.replace("keys.*", "keys.main"))
-                }
+                None => format!("#[{named}]"),
             };
             let before = EXAMPLE.find(&heading).expect("the example has each table");
             let prose = match table.ends_with("[]") {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use headwater_config::{self as config, Encoder};
-use headwater_packager::heads::Role;
 use headwater_packager::ids::TitleId;
 
 use crate::audio::PRIMING_FRAMES;
@@ -12,11 +11,13 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::facts::Facts;
 use crate::ffmpeg::{Damage, Log, Tools, command};
+use crate::language;
 use crate::plan::{Plan, raw_name};
 use crate::probe::Probe;
 use crate::remux::{self, Made, Sound};
 use crate::report::{Meter, Report, Stage};
-use crate::source::{self, Selected};
+use crate::source::{self, Said, Selected};
+use crate::text::{self, Sidecar, Text};
 use crate::version::{self, Making, Place, Product, Published, Station};
 
 /// What to encode.
@@ -28,6 +29,10 @@ pub struct Request {
     pub title: TitleId,
     /// Where it is published.
     pub store: config::Store,
+    /// What is said of its sounds.
+    pub said: Vec<Said>,
+    /// Texts beside it.
+    pub sidecars: Vec<Sidecar>,
 }
 
 /// Encodes and publishes. Whatever goes wrong, and when stopped, the title stays as it was and
@@ -39,14 +44,14 @@ pub async fn encode(
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<Published, Error> {
-    let encoding = Encoding { input: &request.input, config };
+    let encoding = Encoding { request, config };
     let place = Place { title: &request.title, store: &request.store };
     version::publish_new(&encoding, place, config, report, cancel).await
 }
 
 /// The making of a version from one film.
 struct Encoding<'a> {
-    input: &'a Path,
+    request: &'a Request,
     config: &'a Encoder,
 }
 
@@ -57,6 +62,7 @@ struct Prepared {
     plan: Arc<Plan>,
     notices: Vec<String>,
     ffmpeg: String,
+    sidecars: Vec<Text>,
 }
 
 impl Making for Encoding<'_> {
@@ -68,12 +74,14 @@ impl Making for Encoding<'_> {
         report: &Arc<dyn Report>,
         cancel: &Cancel,
     ) -> Result<Prepared, Error> {
-        prepare(self.input, tools, self.config, report, cancel).await
+        prepare(self.request, tools, self.config, report, cancel).await
     }
 
     async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
+        station.tools.keeps_hdr(&prepared.plan, station.folder, station.cancel).await?;
         let log = station.run_ffmpeg(&prepared).await?;
         let tracks = station.package(&prepared.plan).await?;
+        let texts = station.texts(&prepared).await?;
         let facts = Facts {
             title: &station.job.title,
             version: station.job.version,
@@ -84,20 +92,55 @@ impl Making for Encoding<'_> {
             folder: station.folder,
             log: &log,
             notices: &prepared.notices,
+            texts: &texts,
         };
         let duration_ms = prepared.plan.grid.duration_ms();
-        Ok(Product { tracks, facts: facts.to_json()?, duration_ms })
+        let facts = facts.to_json()?;
+        Ok(Product { tracks, texts, facts, duration_ms })
     }
 }
 
 async fn prepare(
-    input: &Path,
+    request: &Request,
     tools: &Tools,
     config: &Encoder,
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<Prepared, Error> {
     let meter = Meter::start(report, Stage::Probe);
+    let mut sidecars = Vec::new();
+    for sidecar in &request.sidecars {
+        sidecars.push(sidecar.read(&sidecars)?);
+    }
+    let ffmpeg = tools.version(cancel).await?;
+    let looked = look(&request.input, &request.said, tools, config, cancel).await?;
+    let Looked { probe, selected, plan, notices } = looked;
+    notices.iter().for_each(|notice| report.notice(notice));
+    meter.at(1.0);
+    Ok(Prepared { probe, selected, plan: Arc::new(plan), notices, ffmpeg, sidecars })
+}
+
+/// What is found in a source, and what would be made of it.
+#[derive(Debug)]
+pub struct Looked {
+    /// What ffprobe says.
+    pub probe: Probe,
+    /// The streams that are taken.
+    pub selected: Selected,
+    /// What would be made.
+    pub plan: Plan,
+    /// What the uploader should know.
+    pub notices: Vec<String>,
+}
+
+/// Looks at a source and plans, or refuses it.
+pub async fn look(
+    input: &Path,
+    said: &[Said],
+    tools: &Tools,
+    config: &Encoder,
+    cancel: &Cancel,
+) -> Result<Looked, Error> {
     let unreadable = |e| Error::new(Kind::Usage, format!("{}: {e}", input.display()));
     let input = std::path::absolute(input).map_err(unreadable)?;
     // ffprobe would say the same, in its own words.
@@ -106,18 +149,16 @@ async fn prepare(
         let text = format!("{} is empty; send the whole file", input.display());
         return Err(Error::new(Kind::SourceDamaged, text));
     }
-    let ffmpeg = tools.version(cancel).await?;
     let probe = tools.probe(&input, cancel).await?;
-    let selected = source::select(&probe)?;
+    let selected = source::select(&probe, said)?;
     let (scan, log) = tools.scan(&input, selected.video.index, cancel).await?;
     let (source, more) = source::measure(&probe, &selected, &scan, &log, config.gop_ms)?;
-    let plan = Plan::new(input, source, config);
+    let plan = Plan::new(input, source, config)?;
+    tools.is_able(&plan, cancel).await?;
     let mut notices = selected.notices.clone();
     notices.extend(more);
     notices.push(format!("plan: {}", plan.summary()));
-    notices.iter().for_each(|notice| report.notice(notice));
-    meter.at(1.0);
-    Ok(Prepared { probe, selected, plan: Arc::new(plan), notices, ffmpeg })
+    Ok(Looked { probe, selected, plan, notices })
 }
 
 impl Station<'_> {
@@ -135,12 +176,12 @@ impl Station<'_> {
         if let Some(damage) = log.damage() {
             return Err(self.damaged(prepared, damage, reached_s).await?);
         }
-        let (index, planned) = (plan.source.video.index, plan.grid.frames());
+        let (index, held) = (plan.source.video.index, plan.source.video.held_frames);
         match log.tally(index) {
-            Some(tally) if tally.frames != planned => Err(Error::new(
+            Some(tally) if tally.frames != held => Err(Error::new(
                 Kind::SourceDamaged,
                 format!(
-                    "{}: {} of its {planned} frames could be decoded; ffmpeg says: {}; \
+                    "{}: {} of its {held} frames could be decoded; ffmpeg says: {}; \
                      nothing was published. Send a whole copy of the source",
                     prepared.selected.describe(index),
                     tally.frames,
@@ -161,8 +202,8 @@ impl Station<'_> {
         let selected = &prepared.selected;
         let zero_s = prepared.plan.source.video.start.seconds();
         let streams = damage.stream.map_or_else(|| selected.indexes(), |stream| vec![stream]);
-        let input = &prepared.plan.input;
-        let place = self.tools.locate(input, streams, zero_s + reached_s, self.cancel).await?;
+        let plan = &prepared.plan;
+        let place = self.tools.locate(plan, streams, zero_s + reached_s, self.cancel).await?;
         let (stream, at) = match place {
             Some(place) => (place.stream, format!("at {:.3} s", place.at_s - zero_s)),
             None => {
@@ -178,6 +219,29 @@ impl Station<'_> {
                 damage.said
             ),
         ))
+    }
+
+    /// The source's own texts, and those beside it.
+    async fn texts(&self, prepared: &Prepared) -> Result<Vec<Text>, Error> {
+        let mut texts = prepared.sidecars.clone();
+        let path = |index: u32| self.folder.join(format!("text-{index}.vtt"));
+        let streams = &prepared.selected.texts;
+        let into: Vec<(u32, PathBuf)> = streams.iter().map(|s| (s.index, path(s.index))).collect();
+        if into.is_empty() {
+            return Ok(texts);
+        }
+        self.tools.texts(&prepared.plan.input, &into, self.cancel).await?;
+        for (stream, (_, path)) in streams.iter().zip(into) {
+            let cues = text::of_source(&path, -prepared.plan.source.video.start.ms())?;
+            std::fs::remove_file(&path).map_err(|e| Error::storage(path.display(), e))?;
+            if cues.is_empty() {
+                self.report.notice(&format!("{} has no cue and is left out", stream.describe()));
+                continue;
+            }
+            let language = stream.tags.get("language").and_then(|tag| language::parse(tag));
+            texts.push(text::text(&cues, language.as_ref(), stream.has("forced"), &texts));
+        }
+        Ok(texts)
     }
 
     /// ffmpeg's files to ours, each checked against the plan.
@@ -202,20 +266,27 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
     };
     let mut made = Vec::new();
     for rung in &plan.rungs {
-        made.push(remux::video(folder, &plan.grid, rung, remux::is_avc, cancel, &mut done)?);
+        made.push(remux::video(
+            folder,
+            &plan.grid,
+            rung,
+            |v| remux::is_of(v, rung.codec),
+            cancel,
+            &mut done,
+        )?);
     }
-    if let Some(audio) = &plan.audio {
-        let sound = Sound {
-            track: &audio.track,
-            language: audio.language.as_ref(),
-            role: Role::Main,
-            grid: &audio.grid,
+    for sound in &plan.sounds {
+        let part = Sound {
+            track: &sound.track,
+            language: sound.language.as_ref(),
+            role: sound.role,
+            grid: &sound.grid,
             gap_ticks: 0,
             dropped_frames: PRIMING_FRAMES.into(),
             may_be_longer: false,
         };
-        let expects = |entry: &_| remux::is_our_aac(entry, audio.channels);
-        made.push(remux::sound(folder, sound, expects, cancel, &mut done)?);
+        let expects = |entry: &_| remux::is_our_aac(entry, sound.channels);
+        made.push(remux::sound(folder, part, expects, cancel, &mut done)?);
     }
     for track in plan.tracks() {
         let raw = folder.join(raw_name(track));

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind};
 use crate::ffmpeg::Log;
 use crate::plan::Plan;
 use crate::probe::Probe;
+use crate::text::Text;
 
 /// The name of the object.
 pub const NAME: &str = "facts.json";
@@ -40,27 +41,34 @@ pub struct Facts<'a> {
     pub log: &'a Log,
     /// What the uploader was told.
     pub notices: &'a [String],
+    /// Its texts.
+    pub texts: &'a [Text],
 }
 
 impl Facts<'_> {
     /// The object's bytes. An error for a source of which too much is to be said.
     pub fn to_json(&self) -> Result<Bytes, Error> {
-        let Plan { grid, rungs, audio, source, .. } = self.plan;
+        let Plan { grid, rungs, sounds, source, recipe, .. } = self.plan;
         let rungs: Vec<_> = rungs
             .iter()
             .map(|rung| {
                 json!({
                     "track": rung.track, "width": rung.width, "height": rung.height,
-                    "max_kbps": rung.max_kbps, "crf": rung.crf,
+                    "max_kbps": rung.max_kbps, "crf": rung.crf, "codec": rung.codec,
                 })
             })
             .collect();
-        let audio = audio.as_ref().map(|audio| {
-            json!({
-                "track": audio.track, "channels": audio.channels, "kbps": audio.kbps,
-                "frames": audio.grid.frames(),
+        let sounds: Vec<_> = sounds
+            .iter()
+            .map(|sound| {
+                json!({
+                    "track": sound.track, "stream": sound.stream,
+                    "channels": sound.channels, "kbps": sound.kbps, "frames": sound.grid.frames(),
+                    "language": sound.language.as_ref().map(|l| &l.tag),
+                    "role": sound.role.as_str(),
+                })
             })
-        });
+            .collect();
         let facts = json!({
             "format": 1,
             "title": self.title,
@@ -70,14 +78,18 @@ impl Facts<'_> {
                 "probe": self.probe,
                 "frames": source.video.frames,
                 "peak_kbps": source.video.peak_kbps,
+                "shown": format!("{}x{}", source.video.width, source.video.height),
+                "light": source.video.light.as_str(),
             },
             "recipe": {
+                "name": recipe.name,
                 "rate": grid.rate().to_string(),
                 "frames": grid.frames(),
                 "gop_frames": grid.gop_frames(),
                 "preset": self.plan.preset.as_str(),
                 "rungs": rungs,
-                "audio": audio,
+                "sounds": sounds,
+                "texts": self.texts,
             },
             "tools": {
                 "encoder": concat!("headwater-encoder ", env!("CARGO_PKG_VERSION")),

@@ -1,6 +1,6 @@
 //! What is stored of a title, for people and programs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_packager::heads::Media;
 use headwater_packager::ids::{TitleId, VersionId};
@@ -26,6 +26,8 @@ pub struct Stored {
     pub pointer_damage: Option<Error>,
     /// Every version, the oldest first; `Err` says why its heads cannot be opened.
     pub versions: Vec<(VersionId, Result<Title, Error>)>,
+    /// Texts, by version: WebVTT that is kept with it.
+    pub texts: BTreeMap<VersionId, Vec<String>>,
 }
 
 /// Looks at every version of a title.
@@ -37,12 +39,17 @@ pub async fn inspect(store: &dyn Store, title: &TitleId) -> Result<Stored, Error
         Err(e) => return Err(e),
     };
     let prefix = stored::title_prefix(title);
-    let ids: BTreeSet<VersionId> = store
-        .list(&prefix)
-        .await?
-        .iter()
-        .filter_map(|entry| entry.key.strip_prefix(&prefix)?.split('/').next()?.parse().ok())
-        .collect();
+    let mut texts: BTreeMap<VersionId, Vec<String>> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for entry in store.list(&prefix).await? {
+        let Some(name) = entry.key.strip_prefix(&prefix) else { continue };
+        let (version, object) = name.split_once('/').unwrap_or((name, ""));
+        let Ok(version) = version.parse() else { continue };
+        ids.insert(version);
+        if object.starts_with("t-") && object.ends_with(".vtt") {
+            texts.entry(version).or_default().push(object.to_owned());
+        }
+    }
     let mut versions = Vec::new();
     for version in ids {
         let opened = audit::open(store, title, version).await.and_then(|opened| {
@@ -55,7 +62,7 @@ pub async fn inspect(store: &dyn Store, title: &TitleId) -> Result<Stored, Error
     }
     let is_deleted = pointer.as_ref().is_some_and(|pointer| pointer.deleted);
     let live = pointer.and_then(|pointer| pointer.live);
-    Ok(Stored { title: title.clone(), live, is_deleted, pointer_damage, versions })
+    Ok(Stored { title: title.clone(), live, is_deleted, pointer_damage, versions, texts })
 }
 
 impl Stored {
@@ -77,6 +84,9 @@ impl Stored {
                 Ok(title) => text += &version_text(title),
                 Err(why) => text += &format!("     {why}\n"),
             }
+            for name in self.texts.get(version).into_iter().flatten() {
+                text += &format!("     {name}\n");
+            }
         }
         text
     }
@@ -94,6 +104,7 @@ impl Stored {
                 value["version"] = json!(version);
                 value["live"] = json!(self.live == Some(*version));
                 value["made"] = json!(made_at(*version));
+                value["texts"] = json!(self.texts.get(version).map_or(&[][..], Vec::as_slice));
                 value
             })
             .collect();

@@ -3,7 +3,7 @@
 //! A rung's height is the shorter side of the picture, so a portrait film gets the same quality as
 //! a landscape one. A source below the ladder's top is its own top rung.
 
-use headwater_config::Rung as Wanted;
+use headwater_config::{Rung as Wanted, VideoCodec};
 use headwater_packager::ids::TrackId;
 
 use crate::grid::Rate;
@@ -11,16 +11,31 @@ use crate::grid::Rate;
 /// One rendition to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rung {
-    /// `v` and the shorter side.
+    /// `v` and the shorter side, and the codec where it is not H.264.
     pub track: TrackId,
     /// Pixels, even.
     pub width: u32,
     /// Pixels, even.
     pub height: u32,
-    /// x264's `maxrate`; the buffer is two seconds of it.
+    /// The encoder's `maxrate`; the buffer is two seconds of it.
     pub max_kbps: u32,
-    /// x264's constant rate factor.
+    /// The encoder's constant rate factor.
     pub crf: u32,
+    /// How it is coded.
+    pub codec: VideoCodec,
+    /// Its samples.
+    pub look: Look,
+}
+
+/// What a rung's samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// SDR of 8 bits.
+    Flat,
+    /// SDR of 10 bits.
+    Deep,
+    /// The source's HDR, of 10 bits.
+    Hdr,
 }
 
 /// What of a source decides its ladder.
@@ -34,6 +49,10 @@ pub struct Picture {
     pub rate: Rate,
     /// What AVC would need for the source's busiest GOP, in kbit/s: no rung is let above it.
     pub peak_kbps: u32,
+    /// More than 8 bits a sample.
+    pub is_deep: bool,
+    /// High dynamic range.
+    pub is_hdr: bool,
 }
 
 /// A rung this near in size below a source that is its own top rung is left out, in percent.
@@ -43,9 +62,15 @@ const MEANT_FOR: (u32, u32) = (16, 9);
 /// Least cap in kbit/s, whatever the source has.
 const LEAST_KBPS: u32 = 50;
 
-/// The rungs for `picture`, largest first; `ladder` is not empty.
+/// The rungs for `picture`, codec by codec, the largest of each first; `ladder` is not empty.
 pub fn rungs(picture: Picture, ladder: &[Wanted]) -> Vec<Rung> {
-    let mut wanted: Vec<&Wanted> = ladder.iter().collect();
+    let of = |codec| ladder.iter().filter(move |wanted| wanted.codec == codec).collect();
+    let codecs = [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1];
+    codecs.into_iter().flat_map(|codec| rungs_of(picture, of(codec))).collect()
+}
+
+/// The rungs of one codec.
+fn rungs_of(picture: Picture, mut wanted: Vec<&Wanted>) -> Vec<Rung> {
     wanted.sort_by_key(|rung| std::cmp::Reverse(rung.height));
     wanted.dedup_by_key(|rung| rung.height);
     let short = even(picture.width.min(picture.height));
@@ -61,17 +86,15 @@ pub fn rungs(picture: Picture, ladder: &[Wanted]) -> Vec<Rung> {
         let side = u64::from(lender.height);
         let meant_pixels = side * side * u64::from(w) / u64::from(h);
         let kbps = scaled(lender.max_bitrate_kbps, pixels(picture), meant_pixels);
-        rungs.push(rung(picture, short, kbps, lender.crf));
+        rungs.push(rung(picture, short, kbps, lender));
     }
     rungs.extend(
-        below
-            .iter()
-            .map(|wanted| rung(picture, wanted.height, wanted.max_bitrate_kbps, wanted.crf)),
+        below.iter().map(|wanted| rung(picture, wanted.height, wanted.max_bitrate_kbps, wanted)),
     );
     rungs
 }
 
-fn rung(picture: Picture, short: u32, max_kbps: u32, crf: u32) -> Rung {
+fn rung(picture: Picture, short: u32, max_kbps: u32, like: &Wanted) -> Rung {
     let (source_short, source_long) =
         (picture.width.min(picture.height), picture.width.max(picture.height));
     let short = even(short);
@@ -84,12 +107,24 @@ fn rung(picture: Picture, short: u32, max_kbps: u32, crf: u32) -> Rung {
         if picture.width < picture.height { (short, long) } else { (long, short) };
     let source_share =
         scaled(picture.peak_kbps, u64::from(width) * u64::from(height), pixels(picture));
+    let (suffix, is_new) = match like.codec {
+        VideoCodec::H264 => ("", false),
+        VideoCodec::Hevc => ("-hevc", true),
+        VideoCodec::Av1 => ("-av1", true),
+    };
     Rung {
-        track: format!("v{short}").parse().expect("v and digits"),
+        track: format!("v{short}{suffix}").parse().expect("v, digits and a word"),
         width,
         height,
         max_kbps: max_kbps.min(source_share).max(LEAST_KBPS),
-        crf,
+        crf: like.crf,
+        codec: like.codec,
+        look: match () {
+            () if is_new && like.hdr && picture.is_hdr => Look::Hdr,
+            // Every player of these codecs decodes 10 bits; of H.264 few do.
+            () if is_new && picture.is_deep => Look::Deep,
+            () => Look::Flat,
+        },
     }
 }
 
@@ -125,7 +160,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn picture(width: u32, height: u32, peak_kbps: u32) -> Picture {
-        Picture { width, height, rate: Rate::parse("24").unwrap(), peak_kbps }
+        Picture {
+            width,
+            height,
+            rate: Rate::parse("24").unwrap(),
+            peak_kbps,
+            is_deep: false,
+            is_hdr: false,
+        }
     }
 
     fn shown(rungs: &[Rung]) -> String {
@@ -166,6 +208,27 @@ mod tests {
             let rungs = rungs(picture(width, height, peak), &Encoder::default().ladder);
             assert_eq!(shown(&rungs), wanted, "{width}x{height} {peak}k");
         }
+    }
+
+    #[test]
+    fn codecs_and_depths() {
+        let wanted =
+            |codec, height, hdr| Wanted { height, max_bitrate_kbps: 5000, crf: 23, codec, hdr };
+        let ladder = [
+            wanted(VideoCodec::Av1, 1080, false),
+            wanted(VideoCodec::H264, 1080, false),
+            wanted(VideoCodec::Hevc, 2160, true),
+            wanted(VideoCodec::Hevc, 720, false),
+        ];
+        let hdr = Picture { is_deep: true, is_hdr: true, ..picture(1920, 1080, 9000) };
+        let looks = |picture| {
+            let rungs = rungs(picture, &ladder).into_iter();
+            rungs.map(|r| format!("{} {:?}", r.track, r.look)).collect::<Vec<_>>()
+        };
+        let wanted = ["v1080 Flat", "v1080-hevc Hdr", "v720-hevc Deep", "v1080-av1 Deep"];
+        assert_eq!(looks(hdr), wanted);
+        let flat = ["v1080 Flat", "v1080-hevc Flat", "v720-hevc Flat", "v1080-av1 Flat"];
+        assert_eq!(looks(picture(1920, 1080, 9000)), flat);
     }
 
     proptest! {

@@ -21,14 +21,24 @@ pub const FRAME_SECONDS: u32 = 600;
 pub const PIXELS: u64 = 8192 * 4320;
 /// Shortest side of a source in pixels; x264 and players have trouble below.
 pub const LEAST_SIDE: u32 = 32;
-/// Frames a second; above it a rate would have to be divided.
+/// Frames a second of a title; a faster source gives each second, third, ... of its frames.
 pub const FRAMES_PER_SECOND: u32 = 60;
 /// Numerator of a frame rate. 60000/1001 needs 60,000; what needs more is measuring noise.
 pub const RATE_NUMERATOR: u32 = 1_000_000;
+/// Bytes that boxes may take in a copy of a small file.
+pub const COPY_BYTES: u64 = 64 << 20;
 /// Files of a ladder that is imported.
 pub const LADDER_FILES: usize = 64;
 /// Longest stretch without a key frame that all renditions of an imported ladder share, in seconds.
 pub const FRAGMENT_SECONDS: f64 = 10.0;
+/// Sounds of a title.
+pub const SOURCE_SOUNDS: usize = 16;
+/// Texts of a title.
+pub const TEXTS: usize = 32;
+/// Bytes of a file of subtitles.
+pub const TEXT_BYTES: u64 = 16 << 20;
+/// Cues of a text.
+pub const CUES: usize = 100_000;
 /// Channels of a source's sound.
 pub const CHANNELS: u32 = 8;
 /// Bytes of a moof that ffmpeg writes, of which one holds at most a GOP or two seconds of sound.
@@ -43,6 +53,17 @@ pub const READ_BYTES: u64 = 4 * 1024 * 1024;
 pub const NOTE_BYTES: usize = 1024;
 /// How long ffprobe may think about a source's header.
 pub const PROBE_TIME: Duration = Duration::from_secs(120);
+/// Files that ffmpeg may hold open: its libraries, inputs and one output for each track.
+pub const OPEN_FILES: u32 = 256;
+/// Names in one of ffmpeg's lists.
+pub const LISTED_NAMES: usize = 10_000;
+/// CPU seconds for a source's headers.
+pub const PROBE_CPU_S: u64 = 120;
+/// Address space of an ffprobe.
+pub const PROBE_MEMORY_BYTES: u64 = 4 << 30;
+/// Bytes of a source that are surely taken apart into packets in a CPU second; small packets of
+/// sound are the slowest.
+pub const PACKET_BYTES_PER_CPU_S: u64 = 1_000_000;
 /// Media seconds that are decoded again to find where a damaged source is damaged.
 pub const LOCATE_SECONDS: u32 = 120;
 /// How much of a file may lie behind its last packet before it counts as cut off, in seconds.

@@ -13,8 +13,10 @@ use headwater_encoder::ffmpeg::Tools;
 use headwater_encoder::report::{self, Meter, Report, Stage, print_json, print_line};
 use headwater_encoder::retention::{self, Terms};
 use headwater_encoder::sample::{self, Sample};
+use headwater_encoder::source::Said;
+use headwater_encoder::text::Sidecar;
 use headwater_encoder::version::{self, Published};
-use headwater_encoder::{audit, import, inspect, publish, store};
+use headwater_encoder::{audit, import, inspect, outlook, publish, store};
 use headwater_packager::ids::{TitleId, VersionId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +36,8 @@ Examples:
       new viewers; who is watching goes on with the version they have.
   headwater-encoder encode film.mp4 --title film --json | jq .percent
   headwater-encoder import film_1080.mp4 film_720.mp4 film_360.mp4 --title film
+  headwater-encoder encode film.mkv --title film --audio 2:role=commentary --text film.srt:en
+  headwater-encoder probe film.mp4
   headwater-encoder inspect film
   headwater-encoder verify film
   headwater-encoder delete film
@@ -59,6 +63,8 @@ enum Command {
     Encode(Encode),
     /// Publish a ladder that exists already, progressive or fragmented MP4, without encoding it again
     Import(Import),
+    /// Show what a film is, which recipe it gets and what would be made of it; nothing is written
+    Probe(Probe),
     /// Show what is stored of a title: versions, tracks, sizes, bit rates
     Inspect(Inspect),
     /// Read every stored byte of a title again and compare it with its checksum
@@ -89,6 +95,13 @@ struct Encode {
     /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
     #[arg(long, value_name = "ID")]
     title: TitleId,
+    /// What a sound is, where the film does not say it or says it wrongly: its stream, language and
+    /// role (main, alternate, description, commentary), such as 1:lang=en,role=commentary
+    #[arg(long, value_name = "STREAM:WHAT")]
+    audio: Vec<Said>,
+    /// A file of subtitles, SRT or WebVTT, and its language, such as film.srt:en
+    #[arg(long, value_name = "FILE:LANG")]
+    text: Vec<Sidecar>,
     /// Where to publish: s3://bucket/prefix, file:///absolute/path or a path [default: store.url]
     #[arg(long, value_name = "URL")]
     store: Option<StoreUrl>,
@@ -113,6 +126,17 @@ struct Import {
     /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args)]
+struct Probe {
+    /// The film, a local file
+    input: PathBuf,
+    /// What a sound is, as `encode` takes it
+    #[arg(long, value_name = "STREAM:WHAT")]
+    audio: Vec<Said>,
     #[command(flatten)]
     common: Common,
 }
@@ -190,6 +214,7 @@ impl Command {
         match self {
             Self::Encode(args) => &args.common,
             Self::Import(args) => &args.common,
+            Self::Probe(args) => &args.common,
             Self::Inspect(args) => &args.common,
             Self::Verify(args) => &args.common,
             Self::Delete(args) => &args.common,
@@ -230,6 +255,7 @@ async fn run(command: &Command) -> Result<(), Error> {
     let outcome = match command {
         Command::Encode(args) => encode(args, config, &report, &cancel).await,
         Command::Import(args) => import(args, config, &report, &cancel).await,
+        Command::Probe(args) => probe(args, &config, &cancel).await,
         Command::Inspect(args) => inspect(args, &config).await,
         Command::Verify(args) => verify(args, &config, &report, &cancel).await,
         Command::Delete(args) => delete(args, &config).await,
@@ -284,7 +310,13 @@ async fn encode(
     if let Some(work_dir) = &args.work_dir {
         config.encoder.work_dir.clone_from(work_dir);
     }
-    let request = Request { input: args.input.clone(), title: args.title.clone(), store };
+    let request = Request {
+        input: args.input.clone(),
+        title: args.title.clone(),
+        store,
+        said: args.audio.clone(),
+        sidecars: args.text.clone(),
+    };
     let published = encode::encode(&request, &config.encoder, report, cancel).await?;
     tell(&published, &args.common, "encoded");
     Ok(())
@@ -312,11 +344,15 @@ fn tell(published: &Published, common: &Common, done: &str) {
     if common.json {
         print_json(&result(published));
     } else {
-        let Published { title, version, duration_ms, took_s, tracks } = published;
+        let Published { title, version, duration_ms, took_s, tracks, texts } = published;
         print_line(&format!(
-            "published {title} as {version}: {:.3} s in {} tracks, {done} in {took_s:.1} s",
+            "published {title} as {version}: {:.3} s in {} tracks{}, {done} in {took_s:.1} s",
             std::time::Duration::from_millis(*duration_ms).as_secs_f64(),
-            tracks.len()
+            tracks.len(),
+            match texts.len() {
+                0 => String::new(),
+                texts => format!(" and {texts} texts"),
+            }
         ));
     }
 }
@@ -338,6 +374,7 @@ fn result(published: &Published) -> serde_json::Value {
         "version": published.version,
         "duration_ms": published.duration_ms,
         "tracks": tracks,
+        "texts": published.texts,
         "took_s": published.took_s,
     })
 }
@@ -349,6 +386,17 @@ fn chosen(url: Option<&StoreUrl>, config: &Config) -> config::Store {
         store.url.clone_from(url);
     }
     store
+}
+
+async fn probe(args: &Probe, config: &Config, cancel: &Cancel) -> Result<(), Error> {
+    let tools = Tools::new(&config.encoder)?;
+    let looked = encode::look(&args.input, &args.audio, &tools, &config.encoder, cancel).await?;
+    if args.common.json {
+        print_json(&outlook::to_json(&looked));
+    } else {
+        print_line(outlook::to_text(&looked).trim_end());
+    }
+    Ok(())
 }
 
 async fn inspect(args: &Inspect, config: &Config) -> Result<(), Error> {
@@ -494,7 +542,7 @@ async fn sample(
     cancel: &Cancel,
 ) -> Result<(), Error> {
     let sample = Sample::new(args.seconds, args.width, args.height, &args.rate)?;
-    let tools = Tools::new(&config.encoder);
+    let tools = Tools::new(&config.encoder)?;
     let meter = Meter::start(report, Stage::Encode);
     let frames = sample.frames();
     let mut on_progress = |progress: &headwater_encoder::ffmpeg::Progress| {

@@ -16,7 +16,8 @@ pub const ENTRIES: &str = "format=format_name,duration,size:\
     stream=index,codec_type,codec_name,profile,width,height,closed_captions,pix_fmt,\
     sample_aspect_ratio,field_order,color_range,color_space,color_transfer,color_primaries,\
     r_frame_rate,avg_frame_rate,time_base,nb_frames,sample_rate,channels,channel_layout:\
-    stream_disposition:stream_tags=language:stream_side_data=side_data_type,rotation";
+    stream_disposition:stream_tags=language:stream_side_data=side_data_type,rotation,\
+    dv_profile,dv_bl_signal_compatibility_id";
 
 /// ffprobe's answer to [`ENTRIES`].
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -78,6 +79,8 @@ pub struct Stream {
 pub struct SideData {
     pub side_data_type: String,
     pub rotation: Option<f64>,
+    pub dv_profile: Option<u32>,
+    pub dv_bl_signal_compatibility_id: Option<u32>,
 }
 
 impl Probe {
@@ -120,6 +123,16 @@ impl Stream {
     /// Whether it is sound.
     pub fn is_audio(&self) -> bool {
         self.codec_type.as_deref() == Some("audio")
+    }
+
+    /// Whether it is subtitles, as text or as pictures.
+    pub fn is_subtitle(&self) -> bool {
+        self.codec_type.as_deref() == Some("subtitle")
+    }
+
+    /// Whether its subtitles are words that ffmpeg can write as WebVTT.
+    pub fn is_text(&self) -> bool {
+        matches!(self.codec(), "mov_text" | "subrip" | "srt" | "webvtt" | "ass" | "ssa" | "text")
     }
 
     /// Whether a disposition is set.

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind};
 use crate::facts;
 use crate::remux::Made;
 use crate::store::Store;
+use crate::text::Text;
 
 /// The first and only publication of a finished version's heads.
 const SEQ: u64 = 1;
@@ -74,6 +75,27 @@ pub async fn write(
     cancel.check()?;
     store.put(&stored::object_key(title, version, facts::NAME), facts.clone()).await?;
     store.put(&stored::heads_key(title, version), heads.clone()).await
+}
+
+/// Writes texts, and reads each back.
+pub async fn write_texts(
+    store: &dyn Store,
+    title: &TitleId,
+    version: VersionId,
+    texts: &[Text],
+) -> Result<(), Error> {
+    for text in texts {
+        let key = stored::object_key(title, version, &text.name);
+        let bytes = Bytes::from(text.webvtt.clone());
+        store.put(&key, bytes.clone()).await?;
+        if store.small(&key, bytes.len()).await? != Some(bytes) {
+            return Err(Error::storage(
+                key,
+                "reads back other than it was written; check the disk",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads everything back, each byte against what was written.

@@ -1,8 +1,8 @@
 //! Every packet of a source, read once without decoding: the exact frame count, whether the rate
 //! is constant and which, the busiest GOP, and where the file really ends.
 //!
-//! Fed with ffprobe's lines (`stream_index=0|pts=512|duration=512|size=956|flags=__`); keeps 16
-//! bytes for each video frame, whose number is bounded.
+//! Fed with ffprobe's lines (`stream_index=0|pts=512|dts=0|duration=512|size=956|flags=__`); keeps
+//! 32 bytes for each video frame, whose number is bounded.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ pub struct Scan {
     video_index: u32,
     video: Vec<Packet>,
     video_without_time: u64,
+    video_untimed: Vec<Packet>,
     spans: BTreeMap<u32, Span>,
     coded: BTreeMap<u32, Coded>,
 }
@@ -31,8 +32,12 @@ struct Coded {
 
 #[derive(Clone, Copy, Debug)]
 struct Packet {
+    /// When it is shown; once all are read, of every packet or of none.
     pts: i64,
+    /// When it is decoded.
+    dts: Option<i64>,
     size_bytes: u32,
+    duration: i64,
 }
 
 /// The packets of one stream.
@@ -53,6 +58,7 @@ impl Scan {
             video_index,
             video: Vec::new(),
             video_without_time: 0,
+            video_untimed: Vec::new(),
             spans: BTreeMap::new(),
             coded: BTreeMap::new(),
         }
@@ -65,6 +71,7 @@ impl Scan {
             match field.split_once('=') {
                 Some(("stream_index", value)) => fields.stream = value.parse().ok(),
                 Some(("pts", value)) => fields.pts = value.parse().ok(),
+                Some(("dts", value)) => fields.dts = value.parse().ok(),
                 Some(("duration", value)) => fields.duration = value.parse().ok(),
                 Some(("size", value)) => fields.size_bytes = value.parse().ok(),
                 Some(("flags", value)) => fields.discarded = value.contains('D'),
@@ -83,7 +90,7 @@ impl Scan {
 
     fn packet(&mut self, stream: u32, fields: &Fields) -> Result<(), Error> {
         if stream == self.video_index {
-            if self.video.len() == limits::FRAMES {
+            if self.video.len() + self.video_untimed.len() >= limits::FRAMES {
                 return Err(Error::new(
                     Kind::Refused,
                     format!(
@@ -92,11 +99,16 @@ impl Scan {
                     ),
                 ));
             }
-            match fields.pts {
-                Some(pts) => {
-                    self.video.push(Packet { pts, size_bytes: fields.size_bytes.unwrap_or(0) });
-                }
-                None => self.video_without_time += 1,
+            let packet = |pts| Packet {
+                pts,
+                dts: fields.dts,
+                size_bytes: fields.size_bytes.unwrap_or(0),
+                duration: fields.duration.unwrap_or(0),
+            };
+            match (fields.pts, fields.dts) {
+                (Some(pts), _) => self.video.push(packet(pts)),
+                (None, Some(dts)) => self.video_untimed.push(packet(dts)),
+                (None, None) => self.video_without_time += 1,
             }
         }
         let Some(pts) = fields.pts else { return Ok(()) };
@@ -110,7 +122,28 @@ impl Scan {
     }
 
     /// Orders the frames by time. Call once after the last line.
+    ///
+    /// Some containers (AVI, program streams) say of a frame only when it is decoded. Each then
+    /// stands for one of the frames that are shown, and the first is shown when the first is
+    /// decoded, as players do.
     pub fn finish(&mut self) {
+        if !self.video_untimed.is_empty() {
+            let by_decoding = |packet: Packet| packet.dts.map(|pts| Packet { pts, ..packet });
+            let all = std::mem::take(&mut self.video).into_iter();
+            let untimed = std::mem::take(&mut self.video_untimed);
+            for packet in all.map(by_decoding).chain(untimed.into_iter().map(Some)) {
+                match packet {
+                    Some(packet) => self.video.push(packet),
+                    None => self.video_without_time += 1,
+                }
+            }
+            let ends = self.video.iter().map(|p| (p.pts, p.pts.saturating_add(p.duration)));
+            if let Some((start, end)) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) {
+                let packets = u64::try_from(self.video.len()).expect("a length fits");
+                let span = Span { packets, start_pts: start, end_pts: end };
+                self.spans.insert(self.video_index, span);
+            }
+        }
         self.video.sort_unstable_by_key(|packet| packet.pts);
     }
 
@@ -158,7 +191,10 @@ impl Scan {
     pub fn constant_rate(&self, stream: &Stream) -> Result<Rate, f64> {
         let base = stream.time_base().ok_or(0.0)?;
         let mut irregular = None;
-        for rate in stream.claimed_rates().chain(USUAL_RATES) {
+        // Of time stamps in milliseconds a muxer may work out odd fractions: usual ones come first.
+        let (plain, odd): (Vec<Rate>, Vec<Rate>) =
+            stream.claimed_rates().partition(|rate| matches!(rate.den(), 1 | 2 | 1001));
+        for rate in plain.into_iter().chain(USUAL_RATES).chain(odd) {
             match self.first_off_grid(rate, base) {
                 None => return Ok(rate),
                 Some(at_s) => irregular = irregular.or(Some(at_s)),
@@ -180,9 +216,21 @@ impl Scan {
         off.map(|(_, packet)| seconds(packet.pts.saturating_sub(first), (base_num, base_den)))
     }
 
-    /// Bits a second of the busiest run of `gop_frames` frames, in kbit/s.
-    pub fn peak_kbps(&self, rate: Rate, gop_frames: u32) -> u32 {
-        let gop = usize::try_from(gop_frames).expect("u32 fits").max(1);
+    /// The longest time between two frames, and when it begins, both in seconds.
+    pub fn longest_gap(&self, stream: &Stream) -> Option<(f64, f64)> {
+        let base = stream.time_base()?;
+        let first = self.video.first()?.pts;
+        let gaps = self.video.windows(2).map(|pair| {
+            let at = seconds(pair[0].pts.saturating_sub(first), base);
+            (at, seconds(pair[1].pts.saturating_sub(pair[0].pts), base))
+        });
+        gaps.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// Bits a second of the busiest run of frames as long as `gop_ms`, in kbit/s, for a title of
+    /// `rate`.
+    pub fn peak_kbps(&self, rate: Rate, gop_ms: u32) -> u32 {
+        let gop = usize::try_from(rate.frames_in(gop_ms)).expect("u32 fits").max(1);
         let busiest: u64 = self
             .video
             .chunks(gop)
@@ -237,6 +285,7 @@ const fn rate(num: u32, den: u32) -> Rate {
 struct Fields {
     stream: Option<u32>,
     pts: Option<i64>,
+    dts: Option<i64>,
     duration: Option<i64>,
     size_bytes: Option<u32>,
     discarded: bool,

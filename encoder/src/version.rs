@@ -20,6 +20,7 @@ use crate::remux::Made;
 use crate::report::{Meter, Report, Stage};
 use crate::retention::{self, Terms};
 use crate::store::{self, Store};
+use crate::text::Text;
 use crate::work::{self, Job, Work};
 
 /// How a version's tracks come about.
@@ -58,6 +59,8 @@ pub(crate) struct Station<'a> {
 pub(crate) struct Product {
     /// Its tracks, video first.
     pub tracks: Vec<Made>,
+    /// Its texts.
+    pub texts: Vec<Text>,
     /// `facts.json`.
     pub facts: Bytes,
     /// Length of the picture in milliseconds.
@@ -73,6 +76,8 @@ pub struct Published {
     pub version: VersionId,
     /// Its tracks, video first.
     pub tracks: Vec<Made>,
+    /// Its texts.
+    pub texts: Vec<Text>,
     /// Length of the picture in milliseconds.
     pub duration_ms: u64,
     /// Seconds that it took.
@@ -127,7 +132,8 @@ pub(crate) async fn publish_alone(
     let title = place.title;
     // A pointer that cannot be replaced is told of before the work, not after.
     let before = publish::pointer(store, title).await?;
-    let tools = Tools::new(config);
+    let tools = Tools::new(config)?;
+    report.notice(tools.sandbox.notice());
     let prepared = making.prepare(&tools, report, cancel).await?;
     let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
     let job = Job { title: title.clone(), version, store: absolute(place.store)? };
@@ -161,21 +167,22 @@ pub(crate) async fn publish_alone(
         retire(store, title, displaced, config, report.as_ref()).await;
     }
     report.end();
-    let Product { tracks, duration_ms, .. } = made?;
+    let Product { tracks, texts, duration_ms, .. } = made?;
     let took_s = started.elapsed().as_secs_f64();
-    Ok(Published { title: title.clone(), version, tracks, duration_ms, took_s })
+    Ok(Published { title: title.clone(), version, tracks, texts, duration_ms, took_s })
 }
 
 /// Objects, facts, heads; everything read back; the pointer.
 async fn publish(product: &Product, store: &dyn Store, station: &Station<'_>) -> Result<(), Error> {
     let Station { job, report, cancel, .. } = station;
-    let Product { tracks, facts, .. } = product;
+    let Product { tracks, texts, facts, .. } = product;
     let (title, version) = (&job.title, job.version);
     // Under the lease nobody else changes the pointer.
     let before = publish::pointer(store, title).await?;
     let access_class = before.and_then(|pointer| pointer.access_class);
     let heads = publish::heads(title, version, access_class, tracks)?;
     let meter = Meter::start(report, Stage::Publish);
+    publish::write_texts(store, title, version, texts).await?;
     publish::write(store, title, version, tracks, facts, &heads, cancel).await?;
     meter.at(1.0);
     let meter = Meter::start(report, Stage::Verify);

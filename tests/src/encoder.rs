@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use crate::{binaries, run};
 
@@ -66,7 +67,23 @@ pub fn try_encode(input: &Path, title: &str, store: &Path, ladder: &[Rung]) -> O
 pub fn command(args: &[&str]) -> Command {
     let mut command = run::command(binaries::encoder());
     command.args(args);
+    if !has_namespaces() {
+        command.env("HEADWATER_ENCODER__SANDBOX", "outer");
+    }
     command
+}
+
+/// Whether this machine lets the encoder shut ffmpeg in.
+fn has_namespaces() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let tried = |options: &[&str]| {
+            let args = options.iter().copied().chain(["--net", "--ipc", "true"]);
+            let tried = Command::new("unshare").args(args).stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        };
+        tried(&["--map-root-user"]) || tried(&[])
+    })
 }
 
 /// An empty ladder is the default one.

@@ -12,6 +12,7 @@ use headwater_config::StoreUrl;
 use super::*;
 use crate::cancel;
 use crate::error::Kind;
+use crate::ffmpeg::Sandbox;
 use crate::report::Step;
 use crate::store::{Entry, FileStore, Lease, Store};
 
@@ -125,12 +126,22 @@ fn run(folder: &Path, input: &Path, fault: Fault) -> (Result<Published, Error>, 
         let (canceller, cancel) = cancel::pair();
         let inner = FileStore::new(&folder.join("store")).unwrap();
         let store = Faulty { inner: inner.clone(), fault, canceller };
-        let config = Encoder { work_dir: folder.join("work"), ..Encoder::default() };
+        let mut config = Encoder { work_dir: folder.join("work"), ..Encoder::default() };
+        if Sandbox::new(config.sandbox).is_err() {
+            config.sandbox = headwater_config::Sandbox::Outer;
+        }
         let title: TitleId = "film".parse().unwrap();
         let url = StoreUrl::File(folder.join("store"));
         let at = config::Store { url, ..config::Store::default() };
         let place = Place { title: &title, store: &at };
-        let encoding = Encoding { input, config: &config };
+        let request = Request {
+            input: input.to_owned(),
+            title: title.clone(),
+            store: at.clone(),
+            said: Vec::new(),
+            sidecars: Vec::new(),
+        };
+        let encoding = Encoding { request: &request, config: &config };
         let report: Arc<dyn Report> = Arc::new(Silent);
         let outcome =
             version::publish_alone(&encoding, place, &store, &config, &report, &cancel).await;

@@ -2,15 +2,17 @@
 //! seen to matter; the reason stands beside it.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::audio::SAMPLE_RATE;
-use crate::ladder::Rung;
+use headwater_config::{Preset, VideoCodec};
+
+use super::filters;
+use crate::ladder::{Look, Rung};
 use crate::limits;
 use crate::plan::{self, AudioPlan, Plan};
 use crate::probe;
 use crate::sample::Sample;
-use crate::source::VideoSource;
+use crate::source::Light;
 
 /// Demuxers that may open a source. Playlists (hls, concat, dash) are not among them: one of them
 /// named `film.mp4` would make ffmpeg open other files of this machine.
@@ -46,7 +48,7 @@ pub fn probe(input: &Path) -> Vec<OsString> {
 /// ffprobe: every packet, for [`crate::scan::Scan`].
 pub fn scan(input: &Path) -> Vec<OsString> {
     let mut all = args(&["-v", "level+warning", "-of", "compact=p=0", "-show_entries"]);
-    all.push("packet=stream_index,pts,duration,size,flags".into());
+    all.push("packet=stream_index,pts,dts,duration,size,flags".into());
     all.extend(guarded());
     all.push(file_url(input));
     all
@@ -79,97 +81,107 @@ pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
     all.push("-i".into());
     all.push(file_url(&plan.input));
     all.push("-filter_complex".into());
-    all.push(filters(plan).into());
+    all.push(filters::graph(plan).into());
     for (i, rung) in plan.rungs.iter().enumerate() {
         all.extend(args(&["-map", &format!("[v{i}]")]));
         all.extend(video_output(plan, rung, &threads));
         all.push(file_url(&into.join(plan::raw_name(&rung.track))));
     }
-    if let Some(audio) = &plan.audio {
-        all.extend(args(&["-map", "[sound]"]));
-        all.extend(audio_output(audio));
-        all.push(file_url(&into.join(plan::raw_name(&audio.track))));
+    for (i, sound) in plan.sounds.iter().enumerate() {
+        all.extend(args(&["-map", &format!("[a{i}]")]));
+        all.extend(audio_output(sound));
+        all.push(file_url(&into.join(plan::raw_name(&sound.track))));
     }
     all
 }
 
-/// The graph: frames are numbered, not timed, so that each decoded frame is one output frame; a
-/// frame that fails to decode makes every rung short, which is seen. Each size is made from the
-/// next larger one, which costs less than from the source each time.
-fn filters(plan: &Plan) -> String {
-    let video = &plan.source.video;
-    let (num, den) = (video.rate.num(), video.rate.den());
-    let mut graph = format!("[0:{}]settb={den}/{num},setpts=N,fps={num}/{den},", video.index);
-    let last = plan.rungs.len() - 1;
-    for (i, rung) in plan.rungs.iter().enumerate() {
-        let Rung { width, height, .. } = rung;
-        graph.push_str(&format!("scale={width}:{height}:flags=bicubic"));
-        if i == 0 {
-            graph.push_str(colours(video));
-        }
-        // An even width can be a hair from the source's shape; players would scale for it.
-        graph.push_str(",setsar=1");
-        if i < last {
-            graph.push_str(&format!(",split[v{i}][s{i}];[s{i}]"));
-        } else {
-            graph.push_str(&format!("[v{i}]"));
-        }
+/// ffmpeg: subtitles of the source, each as WebVTT at `into`.
+pub fn texts(input: &Path, into: &[(u32, PathBuf)]) -> Vec<OsString> {
+    let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+warning", "-y"]);
+    all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
+    all.extend(guarded());
+    all.push("-copyts".into());
+    all.push("-i".into());
+    all.push(file_url(input));
+    for (stream, path) in into {
+        all.extend(args(&["-map", &format!("0:{stream}"), "-c:s", "webvtt", "-f", "webvtt"]));
+        all.push(file_url(path));
     }
-    if let Some(audio) = &plan.audio {
-        graph.push(';');
-        graph.push_str(&sound_filters(plan, audio));
-    }
-    graph
-}
-
-/// To limited range and 4:2:0, tagged as what it then is; RGB by the matrix that players assume.
-fn colours(video: &VideoSource) -> &'static str {
-    if video.is_rgb {
-        ":out_range=tv:out_color_matrix=bt709,format=yuv420p,\
-         setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-    } else if video.is_full_range {
-        ":out_range=tv,format=yuv420p"
-    } else {
-        ",format=yuv420p"
-    }
-}
-
-/// Sound on the picture's clock: late starts and holes filled with silence, what lies before or
-/// behind the picture cut. Samples are counted by N alone: N/SR/TB is a fraction that rounds a
-/// sample too low after a minute.
-fn sound_filters(plan: &Plan, audio: &AudioPlan) -> String {
-    let index = plan.source.audio.as_ref().map_or(0, |a| a.index);
-    let start = plan.source.video.start;
-    let (num, den) = start.base;
-    let layout = if audio.channels == 1 { "mono" } else { "stereo" };
-    format!(
-        "[0:{index}]asetpts=PTS-({ticks}*{num}/{den})/TB,\
-         aresample={SAMPLE_RATE}:async=1:min_hard_comp=0.1:first_pts=0,\
-         aformat=sample_fmts=fltp:channel_layouts={layout},apad,\
-         atrim=end_sample={end},asetpts=N[sound]",
-        ticks = start.ticks,
-        end = audio.grid.end_sample(),
-    )
+    all
 }
 
 fn video_output(plan: &Plan, rung: &Rung, threads: &str) -> Vec<OsString> {
     let gop = plan.grid.gop_frames().to_string();
     let timescale = plan.grid.rate().timescale().to_string();
-    let mut all = args(&["-c:v", "libx264", "-threads", threads, "-preset", plan.preset.as_str()]);
-    all.extend(args(&["-profile:v", "high", "-pix_fmt", "yuv420p", "-crf", &rung.crf.to_string()]));
+    let mut all = match rung.codec {
+        VideoCodec::H264 => x264(plan, &gop, threads),
+        VideoCodec::Hevc => x265(plan, rung, &gop, threads),
+        VideoCodec::Av1 => svt_av1(plan, threads),
+    };
+    all.extend(args(&["-pix_fmt", pixel_format(rung.look), "-crf", &rung.crf.to_string()]));
     all.extend(args(&["-maxrate", &format!("{}k", rung.max_kbps)]));
     all.extend(args(&["-bufsize", &format!("{}k", 2 * rung.max_kbps)]));
+    // Closed GOPs of equal length: counted in frames, as seconds slip at 29.97.
+    all.extend(args(&["-g", &gop]));
+    all.extend(args(&["-fps_mode", "passthrough", "-enc_time_base", &format!("1:{timescale}")]));
+    all.extend(args(&["-video_track_timescale", &timescale]));
+    all.extend(container("+cmaf+frag_keyframe"));
+    all
+}
+
+/// The samples that a rung has.
+pub(super) fn pixel_format(look: Look) -> &'static str {
+    match look {
+        Look::Flat => "yuv420p",
+        Look::Deep | Look::Hdr => "yuv420p10le",
+    }
+}
+
+fn x264(plan: &Plan, gop: &str, threads: &str) -> Vec<OsString> {
+    let mut all = args(&["-c:v", "libx264", "-threads", threads, "-preset", plan.preset.as_str()]);
+    all.extend(args(&["-profile:v", "high"]));
     // Captions in the bitstream would belie the manifests, which say that there are none.
     all.extend(args(&["-a53cc", "0"]));
-    // Closed GOPs of equal length: counted in frames, as seconds slip at 29.97.
-    all.extend(args(&["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0", "-bf", "3"]));
+    all.extend(args(&["-keyint_min", gop, "-sc_threshold", "0", "-bf", "3"]));
     all.extend(args(&["-force_key_frames", &format!("expr:not(mod(n,{gop}))")]));
     // vbv-init: the buffer half full at the start, so that a part encoded alone keeps the cap.
     all.push("-x264-params".into());
     all.push("open-gop=0:scenecut=0:stitchable=1:vbv-init=0.5".into());
-    all.extend(args(&["-fps_mode", "passthrough", "-enc_time_base", &format!("1:{timescale}")]));
-    all.extend(args(&["-video_track_timescale", &timescale]));
-    all.extend(container("+cmaf+frag_keyframe"));
+    all
+}
+
+/// hvc1: parameter sets in the sample entry alone, as Apple's players want them.
+fn x265(plan: &Plan, rung: &Rung, gop: &str, threads: &str) -> Vec<OsString> {
+    let mut all = args(&["-c:v", "libx265", "-preset", plan.preset.as_str(), "-tag:v", "hvc1"]);
+    let mut params = format!(
+        "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:vbv-init=0.5:pools={threads}:\
+         info=0:log-level=warning"
+    );
+    if rung.look == Look::Hdr {
+        let transfer =
+            if plan.source.video.light == Light::Hlg { "arib-std-b67" } else { "smpte2084" };
+        params.push_str(&format!(
+            ":colorprim=bt2020:transfer={transfer}:colormatrix=bt2020nc:range=limited"
+        ));
+    }
+    all.push("-x265-params".into());
+    all.push(params.into());
+    all
+}
+
+fn svt_av1(plan: &Plan, threads: &str) -> Vec<OsString> {
+    // From 13, the fastest, to 0.
+    let preset = match plan.preset {
+        Preset::Ultrafast | Preset::Superfast => "12",
+        Preset::Veryfast | Preset::Faster => "10",
+        Preset::Fast | Preset::Medium => "8",
+        Preset::Slow => "6",
+        Preset::Slower => "5",
+        Preset::Veryslow => "4",
+    };
+    let mut all = args(&["-c:v", "libsvtav1", "-preset", preset]);
+    all.push("-svtav1-params".into());
+    all.push(format!("scd=0:lp={threads}").into());
     all
 }
 

@@ -7,9 +7,10 @@ use std::path::Path;
 use headwater_packager::ids::TrackId;
 
 use super::command::{args, file_url, guarded};
-use super::{Log, Tools};
+use super::{Limits, Log, Tools};
 use crate::cancel::Cancel;
 use crate::error::Error;
+use crate::limits;
 use crate::plan;
 
 /// A stream and the track that it becomes.
@@ -66,7 +67,11 @@ impl Tools {
         on_seconds: &mut dyn FnMut(f64),
     ) -> Result<Log, Error> {
         let mut tell = |progress: &super::Progress| on_seconds(progress.out_time_s());
-        let end = self.watch(arguments(input, streams, into), cancel, &mut tell).await?;
+        // Copies take no more bytes than the source, but for their boxes.
+        let packets = Limits::packets(input);
+        let source_bytes = std::fs::metadata(input).map_or(0, |file| file.len());
+        let limits = Limits { file_bytes: 2 * source_bytes + limits::COPY_BYTES, ..packets };
+        let end = self.watch(arguments(input, streams, into), limits, cancel, &mut tell).await?;
         if end.log.damage().is_none() {
             end.success("ffmpeg")?;
         }

@@ -1,9 +1,12 @@
 //! ffmpeg and ffprobe: the only place that builds a command line or runs a child.
 //!
 //! ```text
+//! able      whether this ffmpeg can do what a plan needs
 //! command   plan to arguments, pure
 //! copy      a stream to a file of its own, undecoded
+//! filters   plan to a filter graph, pure
 //! run       a child, watched: silent for too long or cancelled, it is killed
+//! sandbox   what holds a child: no network, no privileges, limits
 //! progress  what ffmpeg writes to -progress
 //! log       what it writes to stderr: damage, tallies, the last lines
 //! locate    where in a damaged source the damage is
@@ -13,18 +16,22 @@
 //! container formats on a list, and dies with this process. Its exit code alone is never believed:
 //! ffmpeg ends with 0 after a source that was cut off.
 
+mod able;
 pub mod command;
 mod copy;
+mod filters;
 pub mod locate;
 pub mod log;
 pub mod progress;
 pub mod run;
+pub mod sandbox;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cancel::Cancel;
+use crate::cost;
 use crate::error::{Error, Kind};
 use crate::limits;
 use crate::plan::Plan;
@@ -35,6 +42,7 @@ use crate::scan::Scan;
 pub use copy::Copied;
 pub use log::{Damage, Log, Tally};
 pub use progress::Progress;
+pub use sandbox::{Limits, Sandbox};
 
 /// The programs and the patience for them.
 #[derive(Clone, Debug)]
@@ -47,22 +55,29 @@ pub struct Tools {
     pub stall: Duration,
     /// Threads for the decoder and for each encoder.
     pub threads: u32,
+    /// What holds every child.
+    pub sandbox: Sandbox,
 }
 
 impl Tools {
-    /// The programs that the configuration names.
-    pub fn new(config: &headwater_config::Encoder) -> Self {
+    /// The programs that the configuration names, or why they cannot be shut in here.
+    pub fn new(config: &headwater_config::Encoder) -> Result<Self, Error> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = match config.threads {
             0 => u32::try_from(cores()).unwrap_or(1),
             threads => threads,
         };
-        Self {
+        Ok(Self {
             ffmpeg: config.ffmpeg.clone(),
             ffprobe: config.ffprobe.clone(),
             stall: Duration::from_secs(config.stall_s.into()),
             threads,
-        }
+            sandbox: Sandbox::new(config.sandbox)?,
+        })
+    }
+
+    fn held(&self, limits: Limits) -> run::Held {
+        run::Held { sandbox: self.sandbox, limits }
     }
 
     /// The first line of `ffmpeg -version`: which build makes the bytes.
@@ -75,8 +90,9 @@ impl Tools {
             Ok(true)
         };
         let args = vec!["-version".into()];
-        let end =
-            run::run(&self.ffmpeg, args, patient(limits::PROBE_TIME, cancel), &mut keep).await?;
+        let held = self.held(Limits::headers());
+        let watch = patient(limits::PROBE_TIME, cancel);
+        let end = run::run(&self.ffmpeg, args, held, watch, &mut keep).await?;
         end.success("ffmpeg -version")?;
         Ok(first)
     }
@@ -107,10 +123,11 @@ impl Tools {
             Ok(true)
         };
         let args = command::probe(input);
-        let end =
-            run::run(&self.ffprobe, args, patient(limits::PROBE_TIME, cancel), &mut keep).await?;
+        let held = self.held(Limits::headers());
+        let watch = patient(limits::PROBE_TIME, cancel);
+        let end = run::run(&self.ffprobe, args, held, watch, &mut keep).await?;
         if !end.status.success() {
-            return Err(unreadable(input, &end.log));
+            return Err(unreadable(input, &end));
         }
         let mut probe = Probe::parse(json.as_bytes())?;
         for stream in &mut probe.streams {
@@ -131,9 +148,11 @@ impl Tools {
         let mut scan = Scan::new(video_index);
         let mut take = |line: &str| scan.line(line).map(|()| true);
         let args = command::scan(input);
-        let end = run::run(&self.ffprobe, args, patient(self.stall, cancel), &mut take).await?;
+        let held = self.held(Limits::packets(input));
+        let watch = patient(self.stall, cancel);
+        let end = run::run(&self.ffprobe, args, held, watch, &mut take).await?;
         if !end.status.success() {
-            return Err(unreadable(input, &end.log));
+            return Err(unreadable(input, &end));
         }
         scan.finish();
         Ok((scan, end.log))
@@ -149,11 +168,24 @@ impl Tools {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Log, Error> {
         let args = command::encode(plan, into, self.threads);
-        let end = self.watch(args, cancel, progress).await?;
+        let limits = cost::encode(plan, self.threads);
+        let end = self.watch(args, limits, cancel, progress).await?;
         if end.log.damage().is_none() {
             end.success("ffmpeg")?;
         }
         Ok(end.log)
+    }
+
+    /// Writes subtitles of `input` as WebVTT, each stream at its path.
+    pub async fn texts(
+        &self,
+        input: &Path,
+        into: &[(u32, PathBuf)],
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::packets(input) };
+        let end = self.watch(command::texts(input, into), limits, cancel, &mut |_| {}).await?;
+        end.success("ffmpeg")
     }
 
     /// Makes a test film.
@@ -164,7 +196,8 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<(), Error> {
-        let end = self.watch(command::sample(sample, into), cancel, progress).await?;
+        let limits = cost::sample(sample);
+        let end = self.watch(command::sample(sample, into), limits, cancel, progress).await?;
         end.success("ffmpeg")
     }
 
@@ -172,7 +205,7 @@ impl Tools {
     /// `reached_s` is how far decoding had come, on the container's clock.
     pub async fn locate(
         &self,
-        input: &Path,
+        plan: &Plan,
         streams: Vec<u32>,
         reached_s: f64,
         cancel: &Cancel,
@@ -182,15 +215,17 @@ impl Tools {
             found.line(line);
             Ok(true)
         };
-        let args = command::locate(input, reached_s);
+        let args = command::locate(&plan.input, reached_s);
+        let held = self.held(cost::locate(plan));
         // Its exit code says nothing new: the source is known to be damaged.
-        run::run(&self.ffprobe, args, patient(self.stall, cancel), &mut take).await?;
+        run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
         Ok(found.first())
     }
 
     async fn watch(
         &self,
         args: Vec<std::ffi::OsString>,
+        limits: Limits,
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<run::End, Error> {
@@ -203,7 +238,7 @@ impl Tools {
             Ok(moved)
         };
         let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
-        run::run(&self.ffmpeg, args, watch, &mut take).await
+        run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await
     }
 }
 
@@ -213,8 +248,18 @@ fn patient(stall: Duration, cancel: &Cancel) -> run::Watch<'_> {
 }
 
 /// Why ffprobe could not read a source, for the one who sent it.
-fn unreadable(input: &Path, log: &Log) -> Error {
-    let name = input.display();
+fn unreadable(input: &Path, end: &run::End) -> Error {
+    let (name, log) = (input.display(), &end.log);
+    if let Some(limit) = end.beyond() {
+        return Error::new(
+            Kind::Refused,
+            format!(
+                "{name} takes more to read than a film of its size: {limit}; convert it to MP4 or \
+                 MKV first. ffprobe says: {}",
+                log.last_lines()
+            ),
+        );
+    }
     if starts_like_mp4(input) {
         return Error::new(
             Kind::SourceDamaged,

@@ -6,6 +6,7 @@
 //! process dies.
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::log::Log;
+use super::sandbox::{Limits, Sandbox};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::limits;
@@ -27,6 +29,8 @@ pub struct End {
     pub status: ExitStatus,
     /// Its stderr.
     pub log: Log,
+    /// What it was allowed.
+    pub limits: Limits,
 }
 
 impl End {
@@ -35,12 +39,42 @@ impl End {
         if self.status.success() {
             return Ok(());
         }
-        Err(Error::tool(format!(
-            "{name} failed ({}); it says: {}",
-            self.status,
-            self.log.last_lines()
-        )))
+        let said = self.log.last_lines();
+        if let Some(limit) = self.beyond() {
+            return Err(Error::tool(format!(
+                "{name} was ended: {limit}, more than its work should take; a source that is made \
+                 to be expensive does that, or a limit that is too low for this machine: report \
+                 it. It says: {said}"
+            )));
+        }
+        Err(Error::tool(format!("{name} failed ({}); it says: {said}", self.status)))
     }
+
+    /// The limit that ended it, in words.
+    pub fn beyond(&self) -> Option<String> {
+        let Limits { cpu_s, file_bytes, memory_bytes } = self.limits;
+        // A shell in between reports a signal as 128 and more.
+        let signal = self.status.signal().or(self.status.code().and_then(|c| c.checked_sub(128)));
+        if signal == Some(Signal::KILL.as_raw()) {
+            // We kill for our own reasons, and those end elsewhere.
+            return Some(format!("it used up its {cpu_s} CPU seconds, or the machine's memory"));
+        }
+        if signal == Some(Signal::XFSZ.as_raw()) {
+            return Some(format!("a file grew beyond its {file_bytes} bytes"));
+        }
+        let lacks = ["Cannot allocate memory", "memory exhausted", "out of memory"];
+        let is_short = self.log.lines().any(|line| lacks.iter().any(|words| line.contains(words)));
+        is_short.then(|| format!("it had {} MiB of memory", memory_bytes >> 20))
+    }
+}
+
+/// What holds a child.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Namespaces and privileges.
+    pub sandbox: Sandbox,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// When to give up on a child.
@@ -62,12 +96,13 @@ pub type OnLine<'a> = &'a mut dyn FnMut(&str) -> Result<bool, Error>;
 pub async fn run(
     program: &Path,
     args: Vec<OsString>,
+    held: Held,
     watch: Watch<'_>,
     on_line: OnLine<'_>,
 ) -> Result<End, Error> {
     let Watch { stall, cancel, .. } = watch;
     cancel.check()?;
-    let mut child = Running::spawn(program, args)?;
+    let mut child = Running::spawn(program, args, &held)?;
     let mut stdout = child.child.stdout.take();
     let mut stderr = child.child.stderr.take();
     let (mut out_lines, mut err_lines) = (Lines::default(), Lines::default());
@@ -106,7 +141,7 @@ pub async fn run(
             if status.code() == Some(NOT_FOUND) {
                 return Err(missing(program));
             }
-            Ok(End { status, log })
+            Ok(End { status, log, limits: held.limits })
         }
         () = cancel.cancelled() => Err(Error::interrupted()),
         () = patience.ends() => Err(hung(program, stall, &log)),
@@ -141,7 +176,7 @@ impl Patience {
     }
 }
 
-/// setpriv's exit code when there is no such program, like a shell's.
+/// prlimit's exit code when there is no such program, like a shell's.
 const NOT_FOUND: i32 = 127;
 
 fn missing(program: &Path) -> Error {
@@ -217,17 +252,19 @@ struct Running {
 }
 
 impl Running {
-    fn spawn(program: &Path, args: Vec<OsString>) -> Result<Self, Error> {
-        // setpriv (util-linux) asks the kernel to kill the child when we die, even by SIGKILL.
-        // It counts the thread that spawns: the binary runs one thread for all async work.
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
+    fn spawn(program: &Path, args: Vec<OsString>, held: &Held) -> Result<Self, Error> {
+        let words = held.sandbox.wrap(&held.limits);
+        let (first, rest) = words.split_first().expect("something holds every child");
+        let child = Command::new(first)
+            .args(rest)
             .arg(program)
             .args(args)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("LC_ALL", "C")
             .env("AV_LOG_FORCE_NOCOLOR", "1")
+            // SVT-AV1 tells its settings on stderr by itself; only errors are wanted.
+            .env("SVT_LOG", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -236,7 +273,7 @@ impl Running {
             .spawn()
             .map_err(|e| {
                 Error::tool(format!(
-                    "setpriv cannot be run ({e}); install util-linux: ffmpeg is started by it"
+                    "{first} cannot be run ({e}); install util-linux: ffmpeg is started by it"
                 ))
             })?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));

@@ -111,7 +111,8 @@ impl Making for Import<'_> {
         let packaged = packaged.map_err(|e| Error::tool(format!("packaging: {e}")))??;
         packaged.notices.iter().for_each(|notice| station.report.notice(notice));
         let facts = facts(&ladder, &packaged, &ffmpeg, station)?;
-        Ok(Product { tracks: packaged.tracks, facts, duration_ms: packaged.duration_ms })
+        let Packaged { tracks, duration_ms, .. } = packaged;
+        Ok(Product { tracks, texts: Vec::new(), facts, duration_ms })
     }
 }
 

@@ -27,7 +27,7 @@ pub use opinion::agrees;
 pub use raw::Raw;
 pub use sound::{Sound, is_our_aac, sound};
 pub use track::TrackWriter;
-pub use video::{is_avc, video};
+pub use video::{is_of, video};
 
 /// A finished track file, not yet in the store.
 #[derive(Clone, Debug)]

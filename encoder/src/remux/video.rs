@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use headwater_config::VideoCodec;
 use headwater_packager::bmff::fragment::Fragment;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video, VideoConfig};
@@ -98,12 +99,15 @@ pub fn video(
     })
 }
 
-/// Whether pictures are AVC.
-pub fn is_avc(video: &Video) -> Result<(), String> {
-    match video.config {
-        VideoConfig::Avc(_) => Ok(()),
-        _ => Err(format!("expected AVC, got {}", video.codecs())),
-    }
+/// Whether pictures are coded as was asked for.
+pub fn is_of(video: &Video, codec: VideoCodec) -> Result<(), String> {
+    let is_it = matches!(
+        (&video.config, codec),
+        (VideoConfig::Avc(_), VideoCodec::H264)
+            | (VideoConfig::Hevc(_), VideoCodec::Hevc)
+            | (VideoConfig::Av1(_), VideoCodec::Av1)
+    );
+    if is_it { Ok(()) } else { Err(format!("expected {codec:?}, got {}", video.codecs())) }
 }
 
 /// The moov against the plan, and a second reader against the moov.

@@ -8,36 +8,45 @@ use headwater_config::Encoder;
 use headwater_encoder::ffmpeg::command;
 use headwater_encoder::grid::Rate;
 use headwater_encoder::plan::Plan;
-use headwater_encoder::source::{AudioSource, Source, Stamp, VideoSource};
+use headwater_encoder::source::{AudioSource, Light, Role, Source, Stamp, Timing, VideoSource};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/goldens/encode-command.txt");
 
 /// A full-range 480p film at 29.97 whose clock starts at 1.4 s, with six channels of German.
-fn plan() -> Plan {
+fn plan(config: &Encoder) -> Plan {
     let source = Source {
         video: VideoSource {
             index: 0,
+            codec: "h264".to_owned(),
             width: 854,
             height: 480,
             rate: Rate::parse("30000/1001").unwrap(),
             frames: 1800,
+            held_frames: 1800,
+            timing: Timing::Numbered { every: 1 },
             start: Stamp { ticks: 126_000, base: (1, 90_000) },
+            is_interlaced: false,
+            light: Light::Sdr,
+            is_deep: false,
             is_rgb: false,
             is_full_range: true,
             peak_kbps: 9000,
         },
-        audio: Some(AudioSource {
+        sounds: vec![AudioSource {
             index: 2,
-            channels: 2,
+            codec: "ac3".to_owned(),
+            channels: 6,
+            sample_rate: 48_000,
             language: headwater_encoder::language::parse("ger"),
-        }),
+            role: Role::Main,
+        }],
     };
-    Plan::new("/films/a: film.mkv".into(), source, &Encoder::default())
+    Plan::new("/films/a: film.mkv".into(), source, config).unwrap()
 }
 
 #[test]
 fn one_process_for_every_rendition_and_the_sound() {
-    let args = command::encode(&plan(), Path::new("/work/version"), 2);
+    let args = command::encode(&plan(&Encoder::default()), Path::new("/work/version"), 2);
     let mut got = String::new();
     for arg in args {
         let arg = arg.into_string().unwrap();
@@ -63,7 +72,7 @@ fn every_reading_is_guarded() {
         command::probe(film),
         command::scan(film),
         command::locate(film, 30.0),
-        command::encode(&plan(), Path::new("/work"), 1),
+        command::encode(&plan(&Encoder::default()), Path::new("/work"), 1),
     ];
     for args in commands {
         let args: Vec<String> = args.into_iter().map(|a| a.into_string().unwrap()).collect();

@@ -168,7 +168,7 @@ fn a_file_shorter_than_its_container_promises() {
     scan.finish();
     let measured = |duration| {
         let probe = Probe::parse(json(duration).as_bytes()).unwrap();
-        let selected = source::select(&probe).unwrap();
+        let selected = source::select(&probe, &[]).unwrap();
         source::measure(&probe, &selected, &scan, &Log::default(), 2000)
     };
     assert_eq!(measured("5.9").unwrap().0.video.frames, 125, "within a second it is no cut");

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use headwater_encoder::ffmpeg::Sandbox;
 use headwater_packager::stored::{self, Pointer};
 use headwater_packager::title::Title;
 use serde_json::Value;
@@ -51,6 +52,9 @@ impl Lab {
             .env("HEADWATER_ENCODER__WORK_DIR", self.path("work"))
             .env("HEADWATER_ENCODER__THREADS", "1")
             .stdin(Stdio::null());
+        if !has_namespaces() {
+            command.env("HEADWATER_ENCODER__SANDBOX", "outer");
+        }
         command
     }
 
@@ -108,6 +112,12 @@ impl Lab {
         assert_eq!(self.stored(), Vec::<String>::new(), "nothing may be published");
         assert_eq!(self.work(), Vec::<String>::new(), "nothing may be left behind");
     }
+}
+
+/// Whether this machine lets the encoder shut ffmpeg in.
+pub fn has_namespaces() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| Sandbox::new(headwater_config::Sandbox::Namespaces).is_ok())
 }
 
 impl From<Output> for Run {

@@ -145,23 +145,74 @@ fn channels() {
     }
 }
 
+/// Every sound becomes a track, with the language and role that the film or the uploader says; the
+/// default one is the main one and stands first.
 #[test]
-fn of_several_sounds_the_default_one_is_taken_and_said() {
+fn several_sounds() {
     let film = sample().to_str().unwrap();
-    let two = films().join("two-sounds.mp4");
-    let two = two.to_str().unwrap();
-    let maps = ["-map", "0:v", "-map", "0:a", "-map", "1:a", "-c", "copy"];
-    let flags =
-        ["-disposition:a:0", "0", "-disposition:a:1", "default", "-metadata:s:a:1", "language=ger"];
-    ffmpeg(&[&["-i", film, "-i", film], &maps[..], &flags[..], &[two]].concat());
+    let four = films().join("four-sounds.mkv");
+    let four = four.to_str().unwrap();
+    let maps = ["-map", "0:v", "-map", "0:a", "-map", "1:a", "-map", "1:a", "-map", "0:a"];
+    let flags = [
+        &["-c", "copy", "-disposition:a:0", "0", "-disposition:a:1", "default"][..],
+        &["-disposition:a:2", "comment", "-disposition:a:3", "visual_impaired"],
+        &["-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=ger"],
+        &["-metadata:s:a:2", "language=ger", "-metadata:s:a:3", "language=eng"],
+    ];
+    ffmpeg(&[&["-i", film, "-i", film], &maps[..], &flags.concat(), &[four]].concat());
     let lab = Lab::new();
-    let run = lab.encode(two.as_ref(), "film");
-    let wanted = "of 2 sound streams this version takes one, stream 2 (audio, aac stereo); \
-                  left out: stream 1 (audio, aac stereo)";
-    assert!(run.notices().contains(&wanted), "{run:?}");
+    let run = lab.encode(four.as_ref(), "film");
     let opened = lab.live("film");
-    let sound = opened.track(&"a-de".parse().unwrap()).unwrap();
-    assert_eq!(sound.language(), Some("de"));
+    let ids: Vec<String> = opened.tracks().iter().map(|t| t.id().to_string()).collect();
+    assert_eq!(ids, ["v180", "a-de", "a-en", "a-de-commentary", "a-en-description"], "{run:?}");
+    let roles: Vec<_> = opened.tracks().iter().map(|track| track.role().as_str()).collect();
+    assert_eq!(roles, ["main", "main", "main", "commentary", "description"]);
+    let languages: Vec<_> = opened.tracks().iter().map(Track::language).collect();
+    assert_eq!(languages, [None, Some("de"), Some("en"), Some("de"), Some("en")]);
+    for id in &ids[1..] {
+        assert_beeps(&lab.live_file("film", &format!("{id}.mp4")), &[0, 1000, 2000, 3000, 4000]);
+    }
+    let said = ["--audio", "1:role=main,lang=fr", "--audio", "2:lang=fr,role=alternate"];
+    let run = lab.run(&[&["encode", four, "--title", "said"], &said[..]].concat());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let ids: Vec<String> = lab.live("said").tracks().iter().map(|t| t.id().to_string()).collect();
+    assert_eq!(ids[1..], ["a-fr", "a-fr-2", "a-de-commentary", "a-en-description"]);
+    let run = lab.run(&["encode", four, "--title", "wrong", "--audio", "0:lang=en"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.error().starts_with("--audio 0: no sound has this number"), "{run:?}");
+}
+
+/// Texts of the film and beside it are kept as WebVTT, on the title's clock.
+#[test]
+fn texts() {
+    let srt = films().join("words.srt");
+    std::fs::write(
+        &srt,
+        "1\n00:00:01,000 --> 00:00:02,000\nOne\n\n2\n00:00:03,500 --> 00:00:04,000\n<i>Two</i>\n",
+    )
+    .unwrap();
+    let film = sample().to_str().unwrap();
+    let both = films().join("texts.mkv");
+    let both = both.to_str().unwrap();
+    let maps =
+        ["-map", "0", "-map", "1", "-map", "1", "-c", "copy", "-c:s:0", "ass", "-c:s:1", "srt"];
+    let more = ["-metadata:s:s:0", "language=eng", "-disposition:s:1", "forced"];
+    let later = ["-copyts", "-output_ts_offset", "7"];
+    let inputs = ["-i", film, "-i", srt.to_str().unwrap()];
+    ffmpeg(&[&inputs[..], &maps, &more, &later, &[both]].concat());
+    let lab = Lab::new();
+    let sidecar = format!("{}:swe", srt.display());
+    let run = lab.run(&["encode", both, "--title", "film", "--text", &sidecar]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for name in ["t-en.vtt", "t-sv.vtt", "t-und-forced.vtt"] {
+        let text = std::fs::read_to_string(lab.live_file("film", name)).unwrap();
+        assert!(
+            text.starts_with("WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nOne\n"),
+            "{name}: {text}"
+        );
+        assert!(text.contains("00:00:03.500 --> 00:00:04.000\n<i>Two</i>\n"), "{name}: {text}");
+        assert!(lab.run(&["inspect", "film"]).out.contains(name), "{name}");
+    }
 }
 
 /// What a file tells of itself may be long; it is neither read nor kept.

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
+use headwater_config::VideoCodec;
 use headwater_encoder::audio::{AudioGrid, Frames, PRIMING_FRAMES};
 use headwater_encoder::cancel::{self, Cancel};
 use headwater_encoder::ffmpeg::{Log, Progress, locate::Locate};
 use headwater_encoder::grid::{Grid, Rate};
 use headwater_encoder::import::{keys, ladder, pictures, sounds};
-use headwater_encoder::ladder::Rung;
+use headwater_encoder::ladder::{Look, Rung};
 use headwater_encoder::plan::raw_name;
 use headwater_encoder::probe::Probe;
 use headwater_encoder::remux::{self as remuxing, Made, Sound};
@@ -27,7 +28,7 @@ pub fn probe(bytes: &[u8]) -> bool {
     let mut parts = text.split("\n%\n");
     let mut next = || parts.next().unwrap_or("");
     let Ok(probe) = Probe::parse(next().as_bytes()) else { return false };
-    let Ok(selected) = source::select(&probe) else { return false };
+    let Ok(selected) = source::select(&probe, &[]) else { return false };
     let mut scan = Scan::new(selected.video.index);
     for line in next().lines() {
         if scan.line(line).is_err() {
@@ -46,7 +47,7 @@ pub fn probe(bytes: &[u8]) -> bool {
     assert!(grid.fragments() > 0);
     assert_eq!(grid.fragment(grid.fragments() - 1).end, video.frames);
     assert!(AudioGrid::new(&grid, Frames::AAC).frames() > 0);
-    assert!(source.audio.is_none_or(|audio| (1..=2).contains(&audio.channels)));
+    assert!(source.sounds.iter().all(|sound| (1..=8).contains(&sound.channels)));
     true
 }
 
@@ -74,10 +75,17 @@ pub fn remux(bytes: &[u8]) -> bool {
     let folder = scratch();
     let grid = Grid::new(Rate::new(25, 1).unwrap(), 25, 400);
     let (_canceller, cancel) = cancel::pair();
-    let rung =
-        Rung { track: "v64".parse().unwrap(), width: 64, height: 64, max_kbps: 100, crf: 30 };
+    let rung = Rung {
+        track: "v64".parse().unwrap(),
+        width: 64,
+        height: 64,
+        max_kbps: 100,
+        crf: 30,
+        codec: VideoCodec::H264,
+        look: Look::Flat,
+    };
     fs::write(folder.join(raw_name(&rung.track)), bytes).unwrap();
-    let is_avc = remuxing::is_avc;
+    let is_avc = |video: &_| remuxing::is_of(video, VideoCodec::H264);
     let video = remuxing::video(&folder, &grid, &rung, is_avc, &cancel, &mut || {}).map(opens);
     let track = "a-und".parse().unwrap();
     fs::write(folder.join(raw_name(&track)), bytes).unwrap();

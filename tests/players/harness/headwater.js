@@ -1,6 +1,6 @@
 // The product under test: the two binaries, a store with a title in it, and an origin that serves it.
 
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -134,11 +134,18 @@ function encoderConfig(ladder) {
   return (folder) =>
     [
       `[store]\nurl = "file://${folder}/store"`,
-      `[encoder]\nwork_dir = "${folder}/work"\naudio_bitrate_kbps = 64\npreset = "superfast"`,
+      `[encoder]\nwork_dir = "${folder}/work"\naudio_bitrate_kbps = 64\npreset = "superfast"\nsandbox = "${sandbox()}"`,
       ...rungs,
     ].join('\n');
 }
 
+/** The encoder's own sandbox, where this machine allows one. */
+function sandbox() {
+  const allows = (/** @type {string[]} */ ...options) => spawnSync('unshare', [...options, '--net', '--ipc', 'true']).status === 0;
+  return allows('--map-root-user') || allows() ? 'namespaces' : 'outer';
+}
+
+/** @param {string[]} args */
 async function encoder(args) {
   try {
     await run(binary('encoder'), args, { maxBuffer: 64 << 20 });

@@ -1,0 +1,114 @@
+//! What an encode may take of the machine: worked out from its plan, because a fixed limit ends
+//! long titles. (600 CPU seconds are six minutes of a 1080p ladder.)
+//!
+//! Five times the CPU that the work was seen to need, twice the bytes that the caps allow. What is
+//! beyond is not this film: a decoder in a loop, a stream made to be expensive.
+
+use headwater_config::{Preset, VideoCodec};
+
+use crate::ffmpeg::Limits;
+use crate::limits;
+use crate::plan::Plan;
+use crate::sample::Sample;
+use crate::source::Light;
+
+/// How much more CPU than was measured: other machines, other footage.
+const CPU_FACTOR: u64 = 5;
+/// How much more than its cap a track may hold.
+const BYTES_FACTOR: u64 = 2;
+/// Nanoseconds of CPU for each pixel that is decoded, converted and scaled once.
+const DECODE_NS: u64 = 25;
+/// The same for mapping its tones.
+const TONES_NS: u64 = 200;
+/// For what a second of sound takes to decode and encode, in milliseconds.
+const SOUND_MS: u64 = 50;
+/// Starting, stopping and very short films, in CPU seconds.
+const START_S: u64 = 60;
+/// Headers and very short films, in bytes.
+const START_BYTES: u64 = 64 << 20;
+/// Address space of a thread: its stack and the arenas that the C library reserves for it.
+const THREAD_BYTES: u64 = 160 << 20;
+/// Address space of the program, its libraries and small buffers.
+const PROGRAM_BYTES: u64 = 4 << 30;
+/// Frames that decoders, filters and look-ahead of one track hold at once.
+const FRAMES_HELD: u64 = 120;
+/// Bytes of a pixel in a decoded frame, at most: three float planes while tones are mapped.
+const PIXEL_BYTES: u64 = 12;
+
+/// Limits of the ffmpeg that carries out `plan` with `threads` threads in each part of it.
+pub fn encode(plan: &Plan, threads: u32) -> Limits {
+    let video = &plan.source.video;
+    let source_pixels = u64::from(video.width) * u64::from(video.height);
+    let frames = video.held_frames.max(plan.grid.frames());
+    let media_s = plan.grid.duration_ms().div_ceil(1000);
+    let decode_ns = match video.light {
+        Light::Sdr => DECODE_NS,
+        _ => DECODE_NS + TONES_NS,
+    };
+    let mut cpu_ns = source_pixels * decode_ns * frames;
+    let mut largest_kbps = 0;
+    let mut held_pixels = source_pixels;
+    for rung in &plan.rungs {
+        let pixels = u64::from(rung.width) * u64::from(rung.height);
+        cpu_ns += pixels * (DECODE_NS + encode_ns(plan.preset, rung.codec)) * plan.grid.frames();
+        largest_kbps = largest_kbps.max(rung.max_kbps);
+        held_pixels += pixels;
+    }
+    let mut tracks = u64::try_from(plan.rungs.len()).expect("a count fits");
+    let mut sound_ms = 0;
+    for sound in &plan.sounds {
+        sound_ms += SOUND_MS * media_s;
+        largest_kbps = largest_kbps.max(sound.kbps);
+        tracks += 1;
+    }
+    Limits {
+        cpu_s: START_S + CPU_FACTOR * (cpu_ns / 1_000_000_000 + sound_ms / 1000),
+        file_bytes: START_BYTES + BYTES_FACTOR * u64::from(largest_kbps) * 125 * media_s,
+        memory_bytes: PROGRAM_BYTES
+            + THREAD_BYTES * u64::from(threads) * (tracks + 2)
+            + held_pixels * PIXEL_BYTES * FRAMES_HELD,
+    }
+}
+
+/// Limits of the ffmpeg that makes a test film.
+pub fn sample(sample: &Sample) -> Limits {
+    let pixels = u64::from(sample.width) * u64::from(sample.height);
+    let ns =
+        pixels * (4 * DECODE_NS + encode_ns(Preset::Veryfast, VideoCodec::H264)) * sample.frames();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Limits {
+        cpu_s: START_S + CPU_FACTOR * (ns / 1_000_000_000),
+        // Nothing caps its rate; a byte a pixel is ten times what it has.
+        file_bytes: START_BYTES + pixels * sample.frames(),
+        memory_bytes: PROGRAM_BYTES
+            + THREAD_BYTES * u64::try_from(cores).unwrap_or(1) * 4
+            + pixels * PIXEL_BYTES * FRAMES_HELD,
+    }
+}
+
+/// Limits of the ffprobe that decodes the neighbourhood of damage again.
+pub fn locate(plan: &Plan) -> Limits {
+    let video = &plan.source.video;
+    let pixels = u64::from(video.width) * u64::from(video.height);
+    let frames = u64::from(video.rate.frames_in(1000)) * u64::from(limits::LOCATE_SECONDS);
+    Limits {
+        cpu_s: START_S + CPU_FACTOR * (pixels * DECODE_NS * frames / 1_000_000_000),
+        ..Limits::headers()
+    }
+}
+
+/// Nanoseconds of CPU for each pixel that is encoded.
+fn encode_ns(preset: Preset, codec: VideoCodec) -> u64 {
+    let x264_ns = match preset {
+        Preset::Ultrafast | Preset::Superfast => 15,
+        Preset::Veryfast | Preset::Faster => 25,
+        Preset::Fast | Preset::Medium => 60,
+        Preset::Slow => 120,
+        Preset::Slower => 250,
+        Preset::Veryslow => 500,
+    };
+    match codec {
+        VideoCodec::H264 => x264_ns,
+        VideoCodec::Hevc | VideoCodec::Av1 => 8 * x264_ns,
+    }
+}

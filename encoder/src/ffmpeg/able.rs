@@ -1,0 +1,152 @@
+//! Whether the ffmpeg at hand can carry out a plan: its encoders and filters by its own lists, and
+//! by a trial whether it keeps what HDR10 says of its master. (5.1 loses that in HEVC, silently.)
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use headwater_config::VideoCodec;
+
+use super::command::{args, file_url, guarded};
+use super::sandbox::Limits;
+use super::{Tools, patient, run};
+use crate::cancel::Cancel;
+use crate::error::Error;
+use crate::ladder::Look;
+use crate::limits;
+use crate::plan::Plan;
+use crate::source::Light;
+
+impl Tools {
+    /// Refuses a plan that needs an encoder or a filter that this ffmpeg lacks.
+    pub async fn is_able(&self, plan: &Plan, cancel: &Cancel) -> Result<(), Error> {
+        let (encoders, filters) = needs(plan);
+        if encoders.is_empty() && filters.is_empty() {
+            return Ok(());
+        }
+        let has_encoders = self.names("-encoders", cancel).await?;
+        let has_filters = self.names("-filters", cancel).await?;
+        let lacks = |name: &&&str| !has_encoders.contains(**name) && !has_filters.contains(**name);
+        match encoders.iter().chain(&filters).find(lacks) {
+            None => Ok(()),
+            Some(name) => Err(Error::tool(format!(
+                "recipe {} needs {name}, which {} has not; name another with `encoder.ffmpeg`, or \
+                 take what needs it out of the recipe",
+                plan.recipe.name,
+                self.ffmpeg.display()
+            ))),
+        }
+    }
+
+    /// Refuses to keep PQ where this ffmpeg would lose how bright the master was. Tried out in
+    /// `folder`.
+    pub async fn keeps_hdr(
+        &self,
+        plan: &Plan,
+        folder: &Path,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        if plan.source.video.light != Light::Pq {
+            return Ok(());
+        }
+        let kept = plan.rungs.iter().filter(|rung| rung.look == Look::Hdr);
+        for codec in kept.map(|rung| rung.codec).collect::<BTreeSet<_>>() {
+            if !self.keeps_master(codec, folder, cancel).await? {
+                let version = self.version(cancel).await?;
+                return Err(Error::tool(format!(
+                    "recipe {} keeps HDR10, but this ffmpeg loses how bright its master was \
+                     (SMPTE ST 2086), and players would guess: {version}. Use a newer one \
+                     (`encoder.ffmpeg`; 7.1 and later keep it), or hdr = false",
+                    plan.recipe.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn keeps_master(
+        &self,
+        codec: VideoCodec,
+        folder: &Path,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
+        let (master, kept) = (folder.join("master.mkv"), folder.join("kept.mkv"));
+        let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::headers() };
+        let encoder = if codec == VideoCodec::Av1 { "libsvtav1" } else { "libx265" };
+        for command in [film(&master), again(&master, encoder, &kept)] {
+            let end = self.watch(command, limits, cancel, &mut |_| {}).await?;
+            end.success("ffmpeg")?;
+        }
+        let mut is_kept = false;
+        let mut look = |line: &str| {
+            is_kept |= line.contains("Mastering display metadata");
+            Ok(true)
+        };
+        let mut said = args(&["-v", "error", "-read_intervals", "%+#1", "-show_frames"]);
+        said.extend(args(&["-show_entries", "frame=side_data_list"]));
+        said.extend(guarded());
+        said.push(file_url(&kept));
+        let held = self.held(Limits::headers());
+        run::run(&self.ffprobe, said, held, patient(limits::PROBE_TIME, cancel), &mut look).await?;
+        for file in [master, kept] {
+            std::fs::remove_file(&file).map_err(|e| Error::storage(file.display(), e))?;
+        }
+        Ok(is_kept)
+    }
+
+    /// The second word of each line of a list of ffmpeg's.
+    async fn names(&self, list: &str, cancel: &Cancel) -> Result<BTreeSet<String>, Error> {
+        let mut names = BTreeSet::new();
+        let mut take = |line: &str| {
+            if names.len() < limits::LISTED_NAMES {
+                names.extend(line.split_whitespace().nth(1).map(str::to_owned));
+            }
+            Ok(true)
+        };
+        let held = self.held(Limits::headers());
+        let watch = patient(limits::PROBE_TIME, cancel);
+        run::run(&self.ffmpeg, args(&["-hide_banner", list]), held, watch, &mut take).await?;
+        Ok(names)
+    }
+}
+
+/// Encoders and filters that not every ffmpeg has.
+fn needs(plan: &Plan) -> (Vec<&'static str>, Vec<&'static str>) {
+    let codecs: BTreeSet<VideoCodec> = plan.rungs.iter().map(|rung| rung.codec).collect();
+    let encoders = codecs.into_iter().filter_map(|codec| match codec {
+        VideoCodec::H264 => None,
+        VideoCodec::Hevc => Some("libx265"),
+        VideoCodec::Av1 => Some("libsvtav1"),
+    });
+    let filters = match plan.source.video.light {
+        Light::Sdr => &[][..],
+        Light::Wide => &["zscale"],
+        Light::Pq | Light::Hlg => &["zscale", "tonemap"],
+    };
+    (encoders.collect(), filters.to_vec())
+}
+
+/// A frame that says how bright its master was.
+fn film(into: &Path) -> Vec<OsString> {
+    let mut all = args(&["-nostdin", "-v", "error", "-y", "-progress", "pipe:1", "-f", "lavfi"]);
+    all.extend(args(&["-i", "color=gray:s=64x64:r=1:d=1", "-pix_fmt", "yuv420p10le"]));
+    all.extend(args(&["-c:v", "libx265", "-x265-params"]));
+    let master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)";
+    all.push(format!("log-level=none:master-display={master}:max-cll=1000,400").into());
+    all.push(file_url(into));
+    all
+}
+
+/// The same frame, coded again as a rung is.
+fn again(from: &Path, encoder: &str, into: &Path) -> Vec<OsString> {
+    let mut all = args(&["-nostdin", "-v", "error", "-y", "-progress", "pipe:1"]);
+    all.extend(guarded());
+    all.push("-i".into());
+    all.push(file_url(from));
+    all.extend(args(&["-pix_fmt", "yuv420p10le", "-c:v", encoder]));
+    if encoder == "libx265" {
+        all.extend(args(&["-x265-params", "log-level=none"]));
+    }
+    all.push(file_url(into));
+    all
+}

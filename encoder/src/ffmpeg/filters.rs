@@ -1,0 +1,160 @@
+//! The filter graph of an encode: from decoded frames and samples to what each encoder gets.
+//!
+//! ```text
+//! picture ─ whole frames ─ on the grid ─┬─ SDR, 8 bits:  largest ─ next ─ ...
+//!                                       ├─ SDR, 10 bits: largest ─ next ─ ...
+//!                                       └─ HDR:          largest ─ next ─ ...
+//! each sound ─ on the picture's clock ─ its channels
+//! ```
+//!
+//! Each size is made from the next larger one, which costs less than from the source each time.
+//! ffmpeg turns pictures upright before the graph, as their headers say.
+
+use super::command::pixel_format;
+use crate::audio::SAMPLE_RATE;
+use crate::ladder::{Look, Rung};
+use crate::plan::{AudioPlan, Plan};
+use crate::source::{Light, Timing, VideoSource};
+
+/// The graph of `plan`. Its outputs are `[v0]`, `[v1]`, ... and `[a0]`, `[a1]`, ...
+pub fn graph(plan: &Plan) -> String {
+    let video = &plan.source.video;
+    let chains = chains(&plan.rungs);
+    let mut graph = format!("[0:{}]{}", video.index, timing(plan));
+    if chains.len() > 1 {
+        let outputs: String = (0..chains.len()).map(|k| format!("[c{k}]")).collect();
+        graph.push_str(&format!(",split={}{outputs}", chains.len()));
+    }
+    for (k, (look, rungs)) in chains.iter().enumerate() {
+        match chains.len() {
+            1 => graph.push(','),
+            _ => graph.push_str(&format!(";[c{k}]")),
+        }
+        graph.push_str(&chain(video, *look, rungs, k));
+    }
+    for (i, sound) in plan.sounds.iter().enumerate() {
+        graph.push(';');
+        graph.push_str(&sound_filters(plan, sound));
+        graph.push_str(&format!("[a{i}]"));
+    }
+    graph
+}
+
+/// Rungs of one look, with their numbers, the largest first.
+fn chains(rungs: &[Rung]) -> Vec<(Look, Vec<(usize, &Rung)>)> {
+    let looks = [Look::Flat, Look::Deep, Look::Hdr];
+    let of = |look: Look| {
+        let mut rungs: Vec<(usize, &Rung)> =
+            rungs.iter().enumerate().filter(|(_, rung)| rung.look == look).collect();
+        rungs.sort_by_key(|(_, rung)| std::cmp::Reverse(rung.width * rung.height));
+        (look, rungs)
+    };
+    looks.into_iter().map(of).filter(|(_, rungs)| !rungs.is_empty()).collect()
+}
+
+/// From decoded frames to those of the grid. Where the rate is constant frames are numbered, not
+/// timed, so that each decoded frame is one of the title; one that fails to decode makes every
+/// rung short, which is seen.
+fn timing(plan: &Plan) -> String {
+    let video = &plan.source.video;
+    let (num, den) = (video.rate.num(), video.rate.den());
+    let whole = if video.is_interlaced {
+        "bwdif=mode=send_frame:parity=auto:deint=interlaced,"
+    } else {
+        ""
+    };
+    let numbered = format!("settb={den}/{num},setpts=N,fps={num}/{den}");
+    match video.timing {
+        Timing::Numbered { every: 1 } => format!("{whole}{numbered}"),
+        Timing::Numbered { every } => format!("{whole}framestep={every},{numbered}"),
+        Timing::Timed => {
+            let start = video.start;
+            let (base_num, base_den) = start.base;
+            // How long the last frame stands is a matter of opinion; the plan has decided.
+            let more = video.rate.frames_in(2000);
+            format!(
+                "{whole}setpts=PTS-({ticks}*{base_num}/{base_den})/TB,\
+                 fps={num}/{den}:round=near:start_time=0,\
+                 tpad=stop={more}:stop_mode=clone,trim=end_frame={frames},{numbered}",
+                ticks = start.ticks,
+                frames = plan.grid.frames(),
+            )
+        }
+    }
+}
+
+/// The rungs of one look, one after the other.
+fn chain(video: &VideoSource, look: Look, rungs: &[(usize, &Rung)], k: usize) -> String {
+    let mut chain = String::new();
+    for (at, (i, rung)) in rungs.iter().enumerate() {
+        chain.push_str(&format!("scale={}:{}:flags=bicubic", rung.width, rung.height));
+        if at == 0 {
+            chain.push_str(&colours(video, look));
+        }
+        // An even width can be a hair from the source's shape; players would scale for it.
+        chain.push_str(",setsar=1");
+        if at + 1 < rungs.len() {
+            chain.push_str(&format!(",split[v{i}][s{k}_{at}];[s{k}_{at}]"));
+        } else {
+            chain.push_str(&format!("[v{i}]"));
+        }
+    }
+    chain
+}
+
+/// To limited range and 4:2:0, tagged as what it then is; RGB by the matrix that players assume.
+fn colours(video: &VideoSource, look: Look) -> String {
+    let format = pixel_format(look);
+    let transfer = match video.light {
+        Light::Pq => "smpte2084",
+        Light::Hlg => "arib-std-b67",
+        Light::Wide => "bt709",
+        Light::Sdr if video.is_rgb => {
+            return format!(
+                ":out_range=tv:out_color_matrix=bt709,format={format},\
+                 setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+            );
+        }
+        Light::Sdr if video.is_full_range => return format!(":out_range=tv,format={format}"),
+        Light::Sdr => return format!(",format={format}"),
+    };
+    if look == Look::Hdr {
+        return format!(
+            ":out_range=tv:out_color_matrix=bt2020,format={format},\
+             setparams=range=tv:colorspace=bt2020nc:color_primaries=bt2020:color_trc={transfer}"
+        );
+    }
+    // All is said of what comes in: tags are often missing or half right.
+    let known = format!("zscale=rin=limited:min=bt2020nc:pin=bt2020:tin={transfer}");
+    let tones = if video.light == Light::Wide {
+        format!("{known}:p=bt709:t=bt709:m=bt709:r=limited")
+    } else {
+        format!(
+            "{known}:t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,\
+             tonemap=tonemap=mobius:desat=0,zscale=t=bt709:m=bt709:r=limited"
+        )
+    };
+    format!(":out_range=tv:out_color_matrix=bt2020,format=yuv420p10le,{tones},format={format}")
+}
+
+/// Sound on the picture's clock: late starts and holes filled with silence, what lies before or
+/// behind the picture cut. Samples are counted by N alone: N/SR/TB is a fraction that rounds a
+/// sample too low after a minute.
+fn sound_filters(plan: &Plan, sound: &AudioPlan) -> String {
+    let start = plan.source.video.start;
+    let (num, den) = start.base;
+    let layout = match sound.channels {
+        1 => "mono",
+        6 => "5.1",
+        _ => "stereo",
+    };
+    format!(
+        "[0:{stream}]asetpts=PTS-({ticks}*{num}/{den})/TB,\
+         aresample={SAMPLE_RATE}:async=1:min_hard_comp=0.1:first_pts=0,\
+         aformat=sample_fmts=fltp:channel_layouts={layout},apad,\
+         atrim=end_sample={end},asetpts=N",
+        stream = sound.stream,
+        ticks = start.ticks,
+        end = sound.grid.end_sample(),
+    )
+}

@@ -1,0 +1,264 @@
+//! What holds ffmpeg and ffprobe, which read what strangers send: no network, no privileges, and
+//! limits that follow from the work, because a fixed one would end long titles.
+//!
+//! ```text
+//! unshare   namespaces: no network, no other's shared memory
+//! setpriv   dies with us, gains no privilege, has none
+//! prlimit   CPU seconds, bytes of memory, of each file, open files, no core
+//! program
+//! ```
+//!
+//! Each replaces itself by the next, so one process is started. These are programs of util-linux:
+//! doing the same between fork and exec takes `unsafe` code. Files are kept from the program by
+//! its arguments alone (local files, formats on a list); a service manager or a container closes
+//! the rest (deploy/).
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use headwater_config::Sandbox as Wanted;
+
+use crate::error::Error;
+use crate::limits;
+
+/// How a child is shut in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Namespaces of its own, made by a user namespace.
+    User,
+    /// Namespaces of its own, made by root.
+    Root,
+    /// What surrounds the encoder is the sandbox.
+    Outer,
+}
+
+/// What one child may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU seconds of all its threads.
+    pub cpu_s: u64,
+    /// Bytes of each file that it writes.
+    pub file_bytes: u64,
+    /// Bytes of address space.
+    pub memory_bytes: u64,
+}
+
+impl Sandbox {
+    /// Tries what this machine allows. Refuses where there are no namespaces, unless the operator
+    /// says that something else shuts the encoder in.
+    pub fn new(wanted: Wanted) -> Result<Self, Error> {
+        Self::first_that(wanted, Self::works)
+    }
+
+    fn first_that(
+        wanted: Wanted,
+        works: impl Fn(Self) -> Result<(), String>,
+    ) -> Result<Self, Error> {
+        if wanted == Wanted::Outer {
+            return Ok(Self::Outer);
+        }
+        // Root of the machine reads every upload; root of a user namespace only what its user may.
+        let by_preference = match rustix::process::geteuid().is_root() {
+            true => [Self::Root, Self::User],
+            false => [Self::User, Self::Root],
+        };
+        let mut said = String::new();
+        for sandbox in by_preference {
+            match works(sandbox) {
+                Ok(()) => return Ok(sandbox),
+                Err(why) => said = why,
+            }
+        }
+        Err(Error::tool(format!(
+            "ffmpeg would read the upload with this machine's network in reach: namespaces are \
+             refused here ({said}). Allow unprivileged user namespaces, or run the encoder in a \
+             container or unit without a network and say `encoder.sandbox = \"outer\"`"
+        )))
+    }
+
+    fn works(self) -> Result<(), String> {
+        let words = self.words();
+        let (program, args) = words.split_first().ok_or("no program")?;
+        let output = Command::new(program)
+            .args(args)
+            .arg("true")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| format!("{program}: {e}; install util-linux"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        }
+    }
+
+    /// What is said to the operator.
+    pub fn notice(self) -> &'static str {
+        match self {
+            Self::User | Self::Root => {
+                "sandbox: ffmpeg has no network (namespace), no privileges and no credentials; CPU, \
+                 memory and files are limited by the plan"
+            }
+            Self::Outer => {
+                "sandbox: NO NAMESPACES (encoder.sandbox = \"outer\"): what surrounds the encoder \
+                 must keep ffmpeg from the network; privileges, CPU, memory and files are limited"
+            }
+        }
+    }
+
+    /// What stands before `program` so that it is held by `limits`.
+    pub fn wrap(self, limits: &Limits) -> Vec<String> {
+        let mut words = self.words();
+        words.push("prlimit".to_owned());
+        words.push(format!("--cpu={0}:{0}", limits.cpu_s));
+        words.push(format!("--fsize={0}:{0}", limits.file_bytes));
+        words.push(format!("--as={0}:{0}", limits.memory_bytes));
+        words.push(format!("--nofile={0}:{0}", limits::OPEN_FILES));
+        words.push("--core=0:0".to_owned());
+        words.push("--".to_owned());
+        words
+    }
+
+    fn words(self) -> Vec<String> {
+        // setpriv asks the kernel to kill the child when we die, even by SIGKILL. It counts the
+        // thread that spawns: the binary runs one thread for all async work.
+        let line = match self {
+            Self::User => {
+                "unshare --map-root-user --net --ipc -- setpriv --pdeathsig KILL \
+                 --no-new-privs --inh-caps=-all --bounding-set=-all --"
+            }
+            // Uploads and work folders may be somebody else's.
+            Self::Root => {
+                "unshare --net --ipc -- setpriv --pdeathsig KILL --no-new-privs --inh-caps=-all \
+                 --bounding-set=-all,+dac_override,+dac_read_search --"
+            }
+            Self::Outer => "setpriv --pdeathsig KILL --no-new-privs --",
+        };
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+impl Limits {
+    /// For reading headers.
+    pub fn headers() -> Self {
+        Self { cpu_s: limits::PROBE_CPU_S, file_bytes: 0, memory_bytes: limits::PROBE_MEMORY_BYTES }
+    }
+
+    /// For reading every packet of `input` without decoding: by its size.
+    pub fn packets(input: &Path) -> Self {
+        let bytes = std::fs::metadata(input).map_or(0, |file| file.len());
+        Self {
+            cpu_s: limits::PROBE_CPU_S + bytes / limits::PACKET_BYTES_PER_CPU_S,
+            ..Self::headers()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel;
+    use crate::ffmpeg::run::{self, Held, Watch};
+    use std::time::Duration;
+
+    fn sandbox() -> Sandbox {
+        Sandbox::new(Wanted::Namespaces).unwrap_or(Sandbox::Outer)
+    }
+
+    /// What a shell says inside, and how it ended.
+    fn inside(sandbox: Sandbox, limits: Limits, script: &str) -> (String, Result<(), Error>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_canceller, cancel) = cancel::pair();
+            let watch =
+                Watch { stall: Duration::from_secs(60), stops_at_damage: false, cancel: &cancel };
+            let mut said = String::new();
+            let mut keep = |line: &str| {
+                said.push_str(line);
+                said.push('\n');
+                Ok(true)
+            };
+            let args = vec!["-c".into(), script.into()];
+            let held = Held { sandbox, limits };
+            let end = run::run("sh".as_ref(), args, held, watch, &mut keep).await.unwrap();
+            (said, end.success("sh"))
+        })
+    }
+
+    fn roomy() -> Limits {
+        Limits { cpu_s: 60, file_bytes: 1 << 20, memory_bytes: 1 << 32 }
+    }
+
+    #[test]
+    fn every_limit_stands() {
+        let (said, end) = inside(sandbox(), roomy(), "ulimit -t -f -v -n -c; ulimit -H -t; exit 0");
+        end.unwrap();
+        let (said_each, _) =
+            inside(sandbox(), roomy(), "for l in t f v n c; do echo $l $(ulimit -H -$l); done");
+        // dash counts files in blocks of 512 bytes, memory in KiB.
+        assert_eq!(said_each, "t 60\nf 2048\nv 4194304\nn 256\nc 0\n", "{said}");
+    }
+
+    #[test]
+    fn who_takes_too_much_is_ended_and_told_of() {
+        let table = [
+            (
+                "CPU",
+                Limits { cpu_s: 1, ..roomy() },
+                "while :; do :; done",
+                "it used up its 1 CPU seconds",
+            ),
+            (
+                "a file",
+                Limits { file_bytes: 4096, ..roomy() },
+                "exec head -c 100000 /dev/zero > \"${TMPDIR:-/tmp}/headwater-limit.$$\"",
+                "a file grew beyond its 4096 bytes",
+            ),
+            (
+                "memory",
+                Limits { memory_bytes: 64 << 20, ..roomy() },
+                "exec head -c 200M /dev/zero | tail -c 190M > /dev/null",
+                "it had 64 MiB of memory",
+            ),
+        ];
+        for (name, limits, script, words) in table {
+            let (_, end) = inside(sandbox(), limits, script);
+            let error = end.expect_err(name).to_string();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_network_no_privileges_no_environment() {
+        let sandbox = sandbox();
+        if sandbox == Sandbox::Outer {
+            println!("skipped: this machine refuses namespaces");
+            return;
+        }
+        let script = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '; \
+                      grep -E 'CapBnd|CapInh|NoNewPrivs' /proc/self/status | tr -d '\\t'; env | sort";
+        let (said, end) = inside(sandbox, roomy(), script);
+        end.unwrap();
+        let caps = match sandbox {
+            // CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
+            Sandbox::Root => "0000000000000006",
+            _ => "0000000000000000",
+        };
+        let head = format!("lo\nCapInh:0000000000000000\nCapBnd:{caps}\nNoNewPrivs:1\n");
+        assert!(said.starts_with(&head), "{said}");
+        let names: Vec<&str> =
+            said[head.len()..].lines().filter_map(|line| line.split('=').next()).collect();
+        let known =
+            ["AV_LOG_FORCE_NOCOLOR", "SVT_LOG", "LC_ALL", "PATH", "PWD", "OLDPWD", "SHLVL", "_"];
+        assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+    }
+
+    #[test]
+    fn without_namespaces_it_refuses_unless_told() {
+        let refused = |_| Err("unshare failed: Operation not permitted".to_owned());
+        let error = Sandbox::first_that(Wanted::Namespaces, refused).unwrap_err().to_string();
+        assert!(error.contains("Operation not permitted"), "{error}");
+        assert!(error.contains("encoder.sandbox = \"outer\""), "{error}");
+        assert_eq!(Sandbox::first_that(Wanted::Outer, refused), Ok(Sandbox::Outer));
+        assert!(Sandbox::Outer.notice().contains("NO NAMESPACES"));
+    }
+}
