@@ -112,7 +112,7 @@ fn refused() -> Vec<Case> {
         damaged("cut", "cut.mp4", "-i {film} -c copy -movflags +faststart {out}", cut_off).refused(4, "cut off").core(),
         damaged("cut-moov", "cut-moov.mp4", "-i {film} -c copy {out}", cut_off).refused(4, "cannot be read to its index"),
         damaged("cut-ts", "cut.mkv", "-i {film} -c copy {out}", cut_off).refused(4, "send"),
-        damaged("bit-flipped", "flipped.mp4", "-i {film} -c copy -movflags +faststart {out}", flipped).refused(4, "Send a whole copy").core(),
+        damaged("bit-flipped", "flipped.mp4", "-i {film} -c copy -movflags +faststart {out}", |bytes| flipped(bytes)).refused(4, "Send a whole copy").core(),
         written("empty", "empty.mp4", b"").refused(4, "is empty"),
         written("zeros", "zeros.mp4", &[0; 50_000]).refused(3, "is not a film"),
         written("words", "words.mp4", b"These are words.\n").refused(3, "is not a film"),
@@ -131,7 +131,7 @@ fn cut_off(bytes: &mut Vec<u8>) {
     bytes.truncate(bytes.len() * 7 / 10);
 }
 
-fn flipped(bytes: &mut Vec<u8>) {
+fn flipped(bytes: &mut [u8]) {
     let at = bytes.len() * 6 / 10;
     bytes[at..at + 3000].iter_mut().for_each(|byte| *byte ^= 0x55);
 }
