@@ -1,5 +1,5 @@
 // AV1 and Opus in every player that takes them: the right picture at the right time, beeps on their second although Opus
-// starts with 312 samples that an edit list hides, a seek, and the end.
+// starts with 312 samples of its encoder's delay, a seek, and the end.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -10,7 +10,7 @@ import { av1Store, CODEC_S, FPS, SAMPLE, startOrigin } from './harness/headwater
 
 const PLAYERS = ['hls.js', 'dash.js', 'shaka-hls', 'shaka-dash', 'video.js', 'native-hls'];
 const wanted = process.env.HEADWATER_TEST_PLAYERS?.split(',') ?? PLAYERS;
-const SLACK_S = 0.005; // a frame of Opus lasts 20 ms, and 6.5 ms of the first are hidden
+const SLACK_S = 0.005; // a frame of Opus lasts 20 ms, the delay 6.5 ms
 const SEEK_S = 9.3;
 
 let origin, browser;

@@ -2,11 +2,13 @@
 //! the ladder's fragments.
 //!
 //! What lies before the picture's start is dropped by whole frames, and hidden by an edit list where
-//! it is less than one. Among it is what encoders put first: 1,024 samples of AAC, 312 of Opus.
+//! it is less than one. Among it is what encoders put first: 1,024 samples of AAC, 256 of AC-3. What
+//! Opus's put first its decoders leave out.
 
 use std::path::Path;
 
 use headwater_packager::bmff::movie::Handler;
+use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
 
 use super::ladder::Sound;
 use crate::audio::{AudioGrid, Frames};
@@ -37,12 +39,13 @@ pub fn cut(
     done: &mut dyn FnMut(),
 ) -> Result<(Made, Vec<String>), Error> {
     let refuse = |what: String| Error::new(Kind::Refused, format!("{}: {what}", sound.name));
-    let Counted { timescale, frame_ticks, gap_ticks } = count(folder, sound).map_err(refuse)?;
+    let Counted { timescale, frame_ticks, gap_ticks, skipped_ticks } =
+        count(folder, sound).map_err(refuse)?;
     let Stamp { ticks: early, base: (num, den) } = sound.early;
     let scaled = i128::from(early) * i128::from(num) * i128::from(timescale);
     let first = (2 * scaled + i128::from(den)).div_euclid(2 * i128::from(den));
     // The gap lies before the first frame instead, which so starts later.
-    let early_ticks = first - i128::from(gap_ticks);
+    let early_ticks = first - i128::from(gap_ticks) - i128::from(skipped_ticks);
     let mut notices = Vec::new();
     let early_ticks = match u64::try_from(early_ticks) {
         Ok(early_ticks) => early_ticks,
@@ -101,6 +104,8 @@ struct Counted {
     /// By how much its first frame is longer than the others. ffmpeg has long written fragmented files
     /// whose sound starts with its encoder's warm-up at 0 and goes on where the picture starts.
     gap_ticks: u32,
+    /// What a decoder leaves out by itself: Opus's PreSkip.
+    skipped_ticks: u32,
 }
 
 fn count(folder: &Path, sound: &Sound) -> Result<Counted, String> {
@@ -125,5 +130,20 @@ fn count(folder: &Path, sound: &Sound) -> Result<Counted, String> {
     if frame_ticks == 0 {
         return Err("its frames have no duration".to_owned());
     }
-    Ok(Counted { timescale, frame_ticks, gap_ticks: first_ticks.saturating_sub(frame_ticks) })
+    let skipped_ticks = skipped_ticks(&raw)?;
+    let gap_ticks = first_ticks.saturating_sub(frame_ticks);
+    Ok(Counted { timescale, frame_ticks, gap_ticks, skipped_ticks })
+}
+
+/// PreSkip in the track's ticks (RFC 7845 4.2); decoders take it from dOps. Chromium (156) and libavformat
+/// (5.1) do so whether an edit list hides the same samples or not: with one, sound comes 6.5 ms early.
+fn skipped_ticks(raw: &Raw) -> Result<u32, String> {
+    let pre_skip = match SampleEntry::parse(&raw.entry).map_err(|e| e.to_string())? {
+        SampleEntry::Audio(Audio { config: AudioConfig::Opus { pre_skip_samples }, .. }) => {
+            u64::from(pre_skip_samples)
+        }
+        _ => 0,
+    };
+    let ticks = (pre_skip * u64::from(raw.header.timescale) + 24_000) / 48_000;
+    u32::try_from(ticks).map_err(|e| e.to_string())
 }
