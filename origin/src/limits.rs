@@ -22,6 +22,10 @@ pub const CPIX_DEPTH: usize = 16;
 pub const CPIX_KEYS: usize = 320;
 /// Characters of a key in it: 16 bytes are 24, beside some white space.
 pub const CPIX_VALUE_BYTES: usize = 64;
+/// Characters of what a key server's answer says of one key to players of one system, in base64.
+pub const CPIX_SIGNAL_BYTES: usize = 32 * 1024;
+/// Characters of a key's URI in it.
+pub const CPIX_URI_BYTES: usize = 1_024;
 /// Requests to one key server at a time; others wait.
 pub const KEY_REQUESTS: usize = 16;
 /// How long a key server that could not be asked is left alone.
@@ -93,6 +97,8 @@ pub const POINTERS: u64 = 100_000;
 pub const LICENCE_KEYS: usize = 64;
 /// Bytes of a licence request: that many ids and what stands around them.
 pub const LICENCE_REQUEST_BYTES: usize = 4096;
+/// Titles of a profile whose `rev` is remembered, where each has its own.
+pub const REVS: usize = 10_000;
 /// Tracks of versions that are kept ready to encrypt, one for each key period: about a kilobyte
 /// each.
 pub const PROTECTED_TRACKS: u64 = 32_768;

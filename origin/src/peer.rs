@@ -67,6 +67,11 @@ pub enum Broken {
 }
 
 impl Peer {
+    /// Whether both speak to the same service as the same client.
+    pub fn is_to_the_same(&self, other: &Self) -> bool {
+        self.url == other.url && self.secrets == other.secrets
+    }
+
     /// Reads what is needed to speak to the service at `url`: the authorities of a file and no
     /// others, or the system's, and the secrets that say who asks.
     pub fn open(

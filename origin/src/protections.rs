@@ -1,7 +1,7 @@
 //! Versions under a profile's keys, ready to encrypt: made when first asked for, then kept.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use headwater_config::{self as config, Config, Name};
 use headwater_packager::ids::{Rev, TitleId, VersionId};
@@ -23,8 +23,8 @@ pub struct Protections {
     /// Where keys come from.
     pub ring: KeyRing,
     made: Cache<Of, Arc<Protection>>,
-    /// Of profiles whose titles all have one, which every request for a version asks for.
-    revs: BTreeMap<Name, OnceLock<Rev>>,
+    /// Of each profile under keys: every request for a version asks for one.
+    revs: BTreeMap<Name, Revs>,
 }
 
 impl Protections {
@@ -46,9 +46,11 @@ impl Protections {
                 key: format!("profiles.{name}.protection.keys"),
                 detail: "a protected profile names one of [keys.<name>]".to_owned(),
             })?;
-            if provider.has_one_identity() {
-                revs.insert(name.clone(), OnceLock::new());
-            }
+            let known = match provider.has_one_identity() {
+                true => Revs::One(OnceLock::new()),
+                false => Revs::Each(RwLock::default()),
+            };
+            revs.insert(name.clone(), known);
         }
         let tracks = |_: &_, made: &Arc<Protection>| {
             u32::try_from(made.tracks().count()).unwrap_or(u32::MAX)
@@ -65,7 +67,8 @@ impl Protections {
             profile.rev(provider.map(|provider| provider.identity(domain, title)))
         };
         match self.revs.get(&profile.name) {
-            Some(known) => *known.get_or_init(work_out),
+            Some(Revs::One(known)) => *known.get_or_init(work_out),
+            Some(Revs::Each(known)) => of_title(known, title, work_out),
             None => work_out(),
         }
     }
@@ -114,6 +117,32 @@ struct Of {
     session: Option<SessionId>,
 }
 
+/// What stands for settings and keys in URLs, once it was worked out.
+enum Revs {
+    /// Of all titles.
+    One(OnceLock<Rev>),
+    /// Of each.
+    Each(RwLock<HashMap<TitleId, Rev>>),
+}
+
+fn of_title(
+    known: &RwLock<HashMap<TitleId, Rev>>,
+    title: &TitleId,
+    work_out: impl Fn() -> Rev,
+) -> Rev {
+    let found = known.read().unwrap_or_else(PoisonError::into_inner).get(title).copied();
+    found.unwrap_or_else(|| {
+        let rev = work_out();
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        // Requests may name titles that are not there.
+        if known.len() >= limits::REVS {
+            known.clear();
+        }
+        known.insert(title.clone(), rev);
+        rev
+    })
+}
+
 async fn make(
     provider: &Arc<dyn Provider>,
     profile: &Profile,
@@ -136,7 +165,7 @@ async fn make(
     let keys: Vec<_> = uses
         .into_iter()
         .zip(keys)
-        .map(|(of, key)| LabelKey { of, key_id: key.id, key: key.key })
+        .map(|(of, key)| LabelKey { of, key_id: key.id, key: key.key, told: key.told })
         .collect();
     let protection = Protection::new(title, scheme, signals(settings), periods, &keys);
     let protection = protection.map_err(|error| {

@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::error::Error;
 use crate::ids::KeyId;
+use crate::limits;
 use crate::protect::Scheme;
 use crate::wire::BoxWriter;
 
@@ -39,6 +41,40 @@ impl SystemId {
 impl fmt::Display for SystemId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&KeyId(self.to_bytes()), f)
+    }
+}
+
+/// What a pssh box that somebody else made holds for its system. It is one whole box, and of that
+/// system.
+///
+/// # Errors
+/// Anything else.
+pub fn pssh_data(system: SystemId, pssh: &[u8]) -> Result<&[u8], Error> {
+    let wrong = |detail: &str| Error::invalid("pssh", detail.to_owned());
+    if pssh.len() > limits::PSSH_BYTES {
+        return Err(wrong("is longer than any system needs"));
+    }
+    let number = |at: usize| {
+        let bytes = pssh.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        bytes.map(u32::from_be_bytes).and_then(|number| usize::try_from(number).ok())
+    };
+    let is_whole = number(0) == Some(pssh.len()) && pssh.get(4..8) == Some(b"pssh".as_slice());
+    let version = pssh.get(8).copied().filter(|version| *version <= 1);
+    let (true, Some(version)) = (is_whole, version) else {
+        return Err(wrong("is not one box of version 0 or 1"));
+    };
+    if pssh.get(12..28) != Some(system.to_bytes().as_slice()) {
+        return Err(wrong("is of another system"));
+    }
+    let ids_bytes = match version {
+        0 => Some(0),
+        _ => number(28).and_then(|count| count.checked_mul(16)?.checked_add(4)),
+    };
+    let at = ids_bytes.and_then(|len| len.checked_add(28)).filter(|at| *at < pssh.len());
+    let data = at.and_then(|at| Some((pssh.get(at + 4..)?, number(at)?)));
+    match data {
+        Some((data, len)) if data.len() == len => Ok(data),
+        _ => Err(wrong("holds less or more than it says")),
     }
 }
 
@@ -134,6 +170,24 @@ fn guid(KeyId(id): KeyId) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_box_of_somebody_else_is_whole_and_of_its_system() {
+        let ids = [KeyId([1; 16]), KeyId([2; 16])];
+        for boxed in [pssh(WIDEVINE, None, b"data"), pssh(WIDEVINE, Some(&ids), b"data")] {
+            assert_eq!(pssh_data(WIDEVINE, &boxed).unwrap(), b"data");
+            assert!(pssh_data(PLAYREADY, &boxed).is_err());
+            for end in 0..boxed.len() {
+                assert!(pssh_data(WIDEVINE, &boxed[..end]).is_err(), "{end}");
+            }
+            assert!(pssh_data(WIDEVINE, &[&boxed[..], b"x"].concat()).is_err());
+            let mut other = boxed.clone();
+            other[8] = 2;
+            assert!(pssh_data(WIDEVINE, &other).is_err(), "a version nobody knows");
+        }
+        let long = pssh(WIDEVINE, None, &vec![0; limits::PSSH_BYTES]);
+        assert!(pssh_data(WIDEVINE, &long).is_err());
+    }
 
     const A: KeyId = KeyId(*b"\x2e\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d\x1d");
     const B: KeyId = KeyId([0x1d; 16]);

@@ -23,6 +23,8 @@ pub const FRAGMENT_BYTES: u32 = 256 * 1024 * 1024;
 pub const TIMESCALE: u32 = 1_000_000_000;
 /// Length of a title: DASH time codes stay below 2^53 at any timescale up to 1 GHz.
 pub const TITLE_SECONDS: u64 = 9_000_000;
+/// Bytes of a pssh box that a key server made: PlayReady's with an address are about 2,000.
+pub const PSSH_BYTES: usize = 16 * 1024;
 /// Key periods of a version: each is a Period of an MPD, with keys of its own for each label.
 pub const KEY_PERIODS: u32 = 64;
 /// Key periods whose keys a multivariant playlist names: players that ask for licences ahead need

@@ -67,6 +67,17 @@ pub struct LabelKey {
     pub key_id: KeyId,
     /// The key.
     pub key: ContentKey,
+    /// What its licence server wants players to be told, in place of what is made here.
+    pub told: Told,
+}
+
+/// What a licence server says of a key; empty where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Whole pssh boxes of Widevine and PlayReady, each found good by [`drm::pssh_data`].
+    pub pssh: Vec<(SystemId, Vec<u8>)>,
+    /// FairPlay's URI: visible ASCII without a quotation mark.
+    pub fairplay_uri: Option<String>,
 }
 
 /// A version under keys.
@@ -76,6 +87,8 @@ pub struct Protection {
     signals: Signals,
     title: String,
     periods: Periods,
+    /// What licence servers say of keys, where they say something.
+    told: Vec<(KeyId, Told)>,
     /// Of each period, in the order of [`Title::tracks`].
     tracks: Vec<Vec<ProtectedTrack>>,
 }
@@ -119,7 +132,9 @@ impl Protection {
             .iter()
             .map(|period| title.tracks().iter().map(|track| under(track, period)).collect())
             .collect::<Result<_, Error>>()?;
-        Ok(Self { scheme, signals, title: title.id().to_string(), periods, tracks })
+        let says = |key: &&LabelKey| key.told != Told::default();
+        let told = keys.iter().filter(says).map(|key| (key.key_id, key.told.clone())).collect();
+        Ok(Self { scheme, signals, title: title.id().to_string(), periods, told, tracks })
     }
 
     /// All that a version needs keys for, each once, in order.
@@ -191,6 +206,11 @@ impl Protection {
         let has_common = self.signals.systems.contains(&System::Common);
         let of_system = |&system: &System| {
             let pssh = match system {
+                System::Widevine | System::PlayReady
+                    if self.told(key_id, system.id()).is_some() =>
+                {
+                    self.told(key_id, system.id())?.to_vec()
+                }
                 System::Widevine => {
                     let data = drm::widevine_data(&[key_id], b"", self.scheme);
                     drm::pssh(drm::WIDEVINE, None, &data)
@@ -208,13 +228,27 @@ impl Protection {
         self.signals.systems.iter().filter_map(of_system).collect()
     }
 
+    /// The box that a licence server gave for a key.
+    fn told(&self, key_id: KeyId, system: SystemId) -> Option<&[u8]> {
+        let (_, told) = self.told.iter().find(|(of, _)| *of == key_id)?;
+        told.pssh.iter().find(|(of, _)| *of == system).map(|(_, pssh)| pssh.as_slice())
+    }
+
     /// PlayReady's object for one key.
     pub fn playready_object(&self, key_id: KeyId) -> Vec<u8> {
+        let told = self.told(key_id, drm::PLAYREADY);
+        if let Some(object) = told.and_then(|pssh| drm::pssh_data(drm::PLAYREADY, pssh).ok()) {
+            return object.to_vec();
+        }
         drm::playready_object(&[key_id], self.signals.playready_la_url.as_deref(), self.scheme)
     }
 
     /// FairPlay's URI for one key.
     pub fn fairplay_uri(&self, label: Label, key_id: KeyId) -> String {
+        let told = self.told.iter().find(|(of, _)| *of == key_id);
+        if let Some(uri) = told.and_then(|(_, told)| told.fairplay_uri.as_ref()) {
+            return uri.clone();
+        }
         self.signals
             .fairplay_uri
             .replace("{kid}", &key_id.to_string())

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use headwater_config::{Name, SecretSource};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::{KeyId, TitleId};
-use headwater_packager::signalling::KeyUse;
+use headwater_packager::signalling::{KeyUse, Told};
 use zeroize::Zeroizing;
 
 use super::hkdf::Prk;
@@ -60,7 +60,7 @@ impl Derived {
         self.prk.expand(&info("key", wanted, of), &mut key[..]);
         let mut id = [0; 16];
         self.prk.expand(&info("kid", wanted, of), &mut id);
-        TrackKey { id: KeyId(id), key: ContentKey::new(*key) }
+        TrackKey { id: KeyId(id), key: ContentKey::new(*key), told: Told::default() }
     }
 }
 

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use headwater_config::{Scheme, System};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::{KeyId, TitleId, VersionId};
-use headwater_packager::signalling::KeyUse;
+use headwater_packager::signalling::{KeyUse, Told};
 
 pub use error::{KeyError, Kind, NotReady};
 pub use ring::KeyRing;
@@ -32,6 +32,8 @@ pub struct TrackKey {
     pub id: KeyId,
     /// What media is encrypted with.
     pub key: ContentKey,
+    /// What players are told of it by its licence server's word.
+    pub told: Told,
 }
 
 /// What keys are wanted for: all that they are bound to but label and period.

@@ -17,7 +17,7 @@ use headwater_config::{Name, SecretSource, TitleRule};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::{KeyId, TitleId};
 use headwater_packager::label::Label;
-use headwater_packager::signalling::KeyUse;
+use headwater_packager::signalling::{KeyUse, Told};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -228,7 +228,7 @@ impl Entry {
         let bytes: Option<Zeroizing<[u8; 16]>> = secret_bytes(key.as_bytes())
             .and_then(|bytes| bytes.as_slice().try_into().ok().map(Zeroizing::new));
         let bytes = bytes.ok_or_else(|| "key: expected 32 hex digits".to_owned())?;
-        let key = TrackKey { id, key: ContentKey::new(*bytes) };
+        let key = TrackKey { id, key: ContentKey::new(*bytes), told: Told::default() };
         Ok((rule, Self { number, labels, period: *period, key }))
     }
 
@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(keys.iter().map(|key| key.id.0[0]).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(
             format!("{:?}", keys[1]),
-            "TrackKey { id: 01010101-0101-0101-0101-010101010101, key: ContentKey(..) }"
+            "TrackKey { id: 01010101-0101-0101-0101-010101010101, key: ContentKey(..), told: Told { pssh: [], fairplay_uri: None } }"
         );
         let error = some.keys(&wanted, &[of(Label::Hd)]).await.unwrap_err();
         assert_eq!(error.kind, Kind::Missing);

@@ -10,7 +10,7 @@ use headwater_packager::ids::{KeyId, VersionId};
 use headwater_packager::label::Label;
 use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
-use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System};
+use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System, Told};
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
 use headwater_packager::wire::BoxWriter;
@@ -211,7 +211,7 @@ pub fn protection_by(
         let (mut id, mut key) = ([n; 16], [0xa0 | n; 16]);
         (id[0], key[0]) = (n + (period << 4), (0xa0 | n) ^ (period << 4));
         (id[1], key[1]) = (n + (period >> 4), key[1] + (period >> 4));
-        LabelKey { of, key_id: KeyId(id), key: ContentKey::new(key) }
+        LabelKey { of, key_id: KeyId(id), key: ContentKey::new(key), told: Told::default() }
     };
     let keys: Vec<_> = Protection::uses(title, &periods).into_iter().map(key).collect();
     let signals = Signals {

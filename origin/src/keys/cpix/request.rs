@@ -26,7 +26,12 @@ pub(super) fn document(asked: &Asked) -> String {
     text.push_str("</cpix:ContentKeyList>\n<cpix:DRMSystemList>\n");
     for (id, _) in keys {
         for system in systems.iter().filter_map(|system| system_id(*system)) {
-            let _ = writeln!(text, "<cpix:DRMSystem kid=\"{id}\" systemId=\"{system}\"/>");
+            let wanted = signals(system);
+            let open = "<cpix:DRMSystem";
+            let _ = writeln!(
+                text,
+                "{open} kid=\"{id}\" systemId=\"{system}\">{wanted}</cpix:DRMSystem>"
+            );
         }
     }
     text.push_str("</cpix:DRMSystemList>\n");
@@ -54,6 +59,15 @@ pub(super) fn document(asked: &Asked) -> String {
     }
     text.push_str("</cpix:ContentKeyUsageRuleList>\n</cpix:CPIX>\n");
     text
+}
+
+/// What is wanted to be said to players: empty elements, which the server fills (SPEKE v2, standard
+/// payload components).
+fn signals(system: drm::SystemId) -> &'static str {
+    match system {
+        drm::FAIRPLAY => "<cpix:HLSSignalingData playlist=\"media\"/>",
+        _ => "<cpix:PSSH/><cpix:ContentProtectionData/><cpix:HLSSignalingData playlist=\"media\"/>",
+    }
 }
 
 /// What SPEKE says a label's tracks look like (encryption contract), in pixels of a picture.

@@ -1,12 +1,14 @@
 //! What a key server answers: the keys of a CPIX document, in clear.
 //!
-//! Only `ContentKeyList` is read; signalling is made from the profile's own settings. Names are
+//! `ContentKeyList` is read, and of `DRMSystemList` what players are told: pssh boxes, and FairPlay's URI. Names are
 //! compared without their prefixes. What is said of a wrong answer repeats nothing of it but ids.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use headwater_packager::drm::{self, SystemId};
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::KeyId;
+use headwater_packager::signalling::Told;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use zeroize::Zeroizing;
@@ -42,7 +44,23 @@ pub fn parse(body: &[u8], scheme: &str) -> Result<Vec<TrackKey>, String> {
     if !document.path.is_empty() || !document.is_cpix {
         return Err("not a whole CPIX document".to_owned());
     }
-    Ok(document.keys)
+    let mut keys = document.keys;
+    for (id, said) in document.said {
+        // What is said of a key that did not come is of no use to anybody.
+        if let Some(key) = keys.iter_mut().find(|key| key.id == id) {
+            match said {
+                Said::Pssh(system, pssh) => key.told.pssh.push((system, pssh)),
+                Said::FairPlay(uri) => key.told.fairplay_uri = Some(uri),
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// What an answer says of a key for players.
+enum Said {
+    Pssh(SystemId, Vec<u8>),
+    FairPlay(String),
 }
 
 /// What was read so far.
@@ -55,10 +73,19 @@ struct Document<'a> {
     id: Option<KeyId>,
     value: Zeroizing<String>,
     keys: Vec<TrackKey>,
+    /// The DRMSystem that is open, where it is one that is asked for.
+    system: Option<SystemId>,
+    /// Whether the open HLSSignalingData is for media playlists.
+    is_media: bool,
+    text: String,
+    said: Vec<(KeyId, Said)>,
 }
 
 const KEY: &[&str] = &["CPIX", "ContentKeyList", "ContentKey"];
 const VALUE: &[&str] = &["CPIX", "ContentKeyList", "ContentKey", "Data", "Secret", "PlainValue"];
+const SYSTEM: &[&str] = &["CPIX", "DRMSystemList", "DRMSystem"];
+const PSSH: &[&str] = &["CPIX", "DRMSystemList", "DRMSystem", "PSSH"];
+const HLS: &[&str] = &["CPIX", "DRMSystemList", "DRMSystem", "HLSSignalingData"];
 const ENCRYPTED: &[&str] =
     &["CPIX", "ContentKeyList", "ContentKey", "Data", "Secret", "EncryptedValue"];
 
@@ -74,6 +101,11 @@ impl Document<'_> {
         self.is_cpix |= self.path == ["CPIX"];
         if self.path == KEY {
             self.id = Some(self.key_id(start)?);
+        } else if self.path == SYSTEM {
+            (self.id, self.system) = drm_system(start)?;
+        } else if self.path == PSSH || self.path == HLS {
+            self.text.clear();
+            self.is_media = attribute(start, "playlist")?.is_none_or(|of| of == "media");
         } else if self.path == VALUE {
             // Room for all of it at once: a text that grows leaves copies behind.
             self.value = Zeroizing::new(String::with_capacity(limits::CPIX_VALUE_BYTES));
@@ -109,10 +141,17 @@ impl Document<'_> {
     }
 
     fn text(&mut self, text: &str) -> Result<(), String> {
+        let text = text.trim();
+        if self.path == PSSH || self.path == HLS {
+            if self.text.len() + text.len() > limits::CPIX_SIGNAL_BYTES {
+                return Err(self.of_system("is longer than any system needs"));
+            }
+            self.text.push_str(text);
+            return Ok(());
+        }
         if self.path != VALUE {
             return Ok(());
         }
-        let text = text.trim();
         if self.value.len() + text.len() > limits::CPIX_VALUE_BYTES {
             return Err(self.of_key("is longer than a key"));
         }
@@ -130,8 +169,11 @@ impl Document<'_> {
             );
             self.add(ContentKey::new(*bytes))?;
         }
-        if self.path == KEY {
-            self.id = None;
+        if (self.path == PSSH || self.path == HLS) && !self.text.is_empty() {
+            self.signal()?;
+        }
+        if self.path == KEY || self.path == SYSTEM {
+            (self.id, self.system) = (None, None);
         }
         self.path.pop();
         Ok(())
@@ -145,14 +187,82 @@ impl Document<'_> {
         if self.keys.len() == limits::CPIX_KEYS {
             return Err(format!("more than {} keys", limits::CPIX_KEYS));
         }
-        self.keys.push(TrackKey { id, key });
+        self.keys.push(TrackKey { id, key, told: Told::default() });
         Ok(())
+    }
+
+    /// What a system's element says, once it was checked. Of what is said for HLS only FairPlay's URI
+    /// is of use: the others' lines hold their pssh.
+    fn signal(&mut self) -> Result<(), String> {
+        let (Some(id), Some(system)) = (self.id, self.system) else { return Ok(()) };
+        let said = if self.path == PSSH && system != drm::FAIRPLAY {
+            let pssh = BASE64.decode(&self.text).map_err(|_| self.of_system("is not base64"))?;
+            drm::pssh_data(system, &pssh).map_err(|error| self.of_system(&error.to_string()))?;
+            Said::Pssh(system, pssh)
+        } else if self.path == HLS && system == drm::FAIRPLAY && self.is_media {
+            let line = BASE64.decode(&self.text).map_err(|_| self.of_system("is not base64"))?;
+            let uri = key_uri(&line).ok_or_else(|| self.of_system("names no URI of a key"))?;
+            Said::FairPlay(uri)
+        } else {
+            return Ok(());
+        };
+        if self.said.len() == limits::CPIX_KEYS * 3 {
+            return Err("more is said of keys than there are systems".to_owned());
+        }
+        self.said.push((id, said));
+        Ok(())
+    }
+
+    fn of_system(&self, what: &str) -> String {
+        let id = self.id.map(|id| id.to_string()).unwrap_or_default();
+        let element = self.path.last().map(String::as_str).unwrap_or_default();
+        format!("{element:.20} of key {id} {what}")
     }
 
     fn of_key(&self, what: &str) -> String {
         let id = self.id.map(|id| id.to_string()).unwrap_or_default();
         format!("the value of key {id} {what}")
     }
+}
+
+/// An attribute's value, where the element has it.
+fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, String> {
+    let bad = || "an element with bad attributes".to_owned();
+    for attribute in start.attributes() {
+        let attribute = attribute.map_err(|_| bad())?;
+        if attribute.key.as_ref() == name {
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            return value.map(|value| Some(value.into_owned())).map_err(|_| bad());
+        }
+    }
+    Ok(None)
+}
+
+/// The key and the system of a DRMSystem; none of a system that was not asked for.
+fn drm_system(start: &BytesStart<'_>) -> Result<(Option<KeyId>, Option<SystemId>), String> {
+    let id = |name: &str| -> Result<Option<KeyId>, String> {
+        let text = attribute(start, name)?;
+        text.map(|text| text.parse().map_err(|_| format!("a {name} that is no UUID"))).transpose()
+    };
+    let known = [drm::WIDEVINE, drm::PLAYREADY, drm::FAIRPLAY];
+    let of = id("systemId")?;
+    let system = of.and_then(|of| known.into_iter().find(|known| known.to_bytes() == of.0));
+    Ok((id("kid")?, system))
+}
+
+/// The URI of an EXT-X-KEY line, or the address alone.
+fn key_uri(line: &[u8]) -> Option<String> {
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let uri = match line.split_once("URI=\"") {
+        Some((_, rest)) => rest.split_once('"')?.0,
+        None => line,
+    };
+    let is_plain = uri.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+    let has_scheme = uri.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()) && !rest.is_empty()
+    });
+    let fits = uri.len() <= limits::CPIX_URI_BYTES;
+    (is_plain && has_scheme && fits).then(|| uri.to_owned())
 }
 
 #[cfg(test)]
@@ -185,6 +295,63 @@ mod tests {
             assert_eq!(keys.len(), 1);
             assert_eq!(keys[0].id.to_string(), "98ee5596-cd3e-a20d-163a-e382420c6eff");
             assert_eq!(keys[0].key.expose()[..], key);
+        }
+    }
+
+    /// A document of one key with this DRMSystem.
+    fn saying(system: SystemId, inside: &str) -> String {
+        let kid = "98ee5596-cd3e-a20d-163a-e382420c6eff";
+        document(KEY).replace(
+            "<cpix:DRMSystemList/>",
+            &format!(
+                "<cpix:DRMSystemList><cpix:DRMSystem kid=\"{kid}\" systemId=\"{system}\">{inside}\
+                 </cpix:DRMSystem></cpix:DRMSystemList>"
+            ),
+        )
+    }
+
+    fn told(text: &str) -> Result<Told, String> {
+        Ok(parse(text.as_bytes(), "cbcs")?.remove(0).told)
+    }
+
+    #[test]
+    fn what_players_are_told_is_taken_where_it_is_right() {
+        let pssh = drm::pssh(drm::WIDEVINE, None, b"made elsewhere");
+        let element = format!("<cpix:PSSH>{}</cpix:PSSH>", BASE64.encode(&pssh));
+        let said = told(&saying(drm::WIDEVINE, &element)).unwrap();
+        assert_eq!(said.pssh, [(drm::WIDEVINE, pssh)]);
+        let line = |text: &str, playlist: &str| {
+            let text = BASE64.encode(text);
+            let open = "<cpix:HLSSignalingData playlist";
+            format!("{open}=\"{playlist}\">{text}</cpix:HLSSignalingData>")
+        };
+        let tag = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://asset/1\",KEYFORMAT=\"x\"";
+        for text in [tag, "skd://asset/1\n"] {
+            let said = told(&saying(drm::FAIRPLAY, &line(text, "media"))).unwrap();
+            assert_eq!(said.fairplay_uri.as_deref(), Some("skd://asset/1"), "{text}");
+            let said = told(&saying(drm::FAIRPLAY, &line(text, "master"))).unwrap();
+            assert_eq!(said, Told::default(), "of another playlist");
+        }
+        // Nothing said, said of a system that nobody asked for, or of what a pssh says already.
+        for inside in ["", "<cpix:PSSH/>", &line(tag, "media")] {
+            assert_eq!(told(&saying(drm::WIDEVINE, inside)).unwrap(), Told::default(), "{inside}");
+        }
+        assert_eq!(told(&saying(drm::COMMON, &element)).unwrap(), Told::default());
+        for (system, inside, wanted) in [
+            (drm::PLAYREADY, element.clone(), "pssh: is of another system"),
+            (drm::WIDEVINE, "<cpix:PSSH>****</cpix:PSSH>".to_owned(), "is not base64"),
+            (drm::WIDEVINE, "<cpix:PSSH>AAAA</cpix:PSSH>".to_owned(), "is not one box"),
+            (
+                drm::WIDEVINE,
+                format!("<cpix:PSSH>{}</cpix:PSSH>", "A".repeat(40_000)),
+                "is longer than any system needs",
+            ),
+            (drm::FAIRPLAY, line("#EXT-X-KEY:METHOD=NONE", "media"), "names no URI"),
+            (drm::FAIRPLAY, line("skd://a b", "media"), "names no URI"),
+            (drm::FAIRPLAY, line("URI=\"skd://a\nb\"", "media"), "names no URI"),
+        ] {
+            let why = told(&saying(system, &inside)).unwrap_err();
+            assert!(why.contains(wanted) && why.contains("98ee5596-"), "{inside}: {why}");
         }
     }
 
