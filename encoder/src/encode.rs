@@ -79,9 +79,10 @@ impl Making for Encoding<'_> {
 
     async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
         station.tools.keeps_hdr(&prepared.plan, station.folder, station.cancel).await?;
+        // The least work first.
+        let texts = station.texts(&prepared).await?;
         let log = station.run_ffmpeg(&prepared).await?;
         let tracks = station.package(&prepared.plan).await?;
-        let texts = station.texts(&prepared).await?;
         let facts = Facts {
             title: &station.job.title,
             version: station.job.version,
@@ -221,23 +222,30 @@ impl Station<'_> {
         ))
     }
 
-    /// The source's own texts, and those beside it.
+    /// The source's own texts, and those beside it. One that cannot be read is left out: the film is
+    /// what was sent for.
     async fn texts(&self, prepared: &Prepared) -> Result<Vec<Text>, Error> {
         let mut texts = prepared.sidecars.clone();
-        let path = |index: u32| self.folder.join(format!("text-{index}.vtt"));
-        let streams = &prepared.selected.texts;
-        let into: Vec<(u32, PathBuf)> = streams.iter().map(|s| (s.index, path(s.index))).collect();
-        if into.is_empty() {
-            return Ok(texts);
-        }
-        self.tools.texts(&prepared.plan.input, &into, self.cancel).await?;
-        for (stream, (_, path)) in streams.iter().zip(into) {
-            let cues = text::of_source(&path, -prepared.plan.source.video.start.ms())?;
-            std::fs::remove_file(&path).map_err(|e| Error::storage(path.display(), e))?;
-            if cues.is_empty() {
-                self.report.notice(&format!("{} has no cue and is left out", stream.describe()));
+        for stream in &prepared.selected.texts {
+            let path = self.folder.join(format!("text-{}.vtt", stream.index));
+            let input = &prepared.plan.input;
+            let log = self.tools.text(input, stream.index, &path, self.cancel).await?;
+            let by_ms = -prepared.plan.source.video.start.ms();
+            let cues = match log.damage() {
+                Some(damage) => Err(damage.said.clone()),
+                None => text::of_source(&path, by_ms),
+            };
+            let _ = std::fs::remove_file(&path);
+            let left_out = match &cues {
+                Ok(cues) if cues.is_empty() => Some("it has no cue"),
+                Ok(_) => None,
+                Err(why) => Some(why.as_str()),
+            };
+            if let Some(why) = left_out {
+                self.report.notice(&format!("{} is left out: {why}", stream.describe()));
                 continue;
             }
+            let cues = cues.unwrap_or_default();
             let language = stream.tags.get("language").and_then(|tag| language::parse(tag));
             texts.push(text::text(&cues, language.as_ref(), stream.has("forced"), &texts));
         }

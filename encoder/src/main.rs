@@ -226,6 +226,10 @@ impl Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = close_to_children() {
+        eprintln!("error: {error}");
+        return ExitCode::from(error.kind().exit_code());
+    }
     headwater_store::install_provider();
     // One thread for all async work: children die with the thread that spawned them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -244,6 +248,13 @@ fn main() -> ExitCode {
             ExitCode::from(error.kind().exit_code())
         }
     }
+}
+
+/// Environment and memory of this process, where a store's credentials may stand, are kept from the
+/// programs that it runs: they read what strangers send, as the same user.
+fn close_to_children() -> Result<(), Error> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|e| Error::storage("this process cannot be closed to others (prctl)", e))
 }
 
 async fn run(command: &Command) -> Result<(), Error> {

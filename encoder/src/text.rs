@@ -191,10 +191,13 @@ fn clock(ms: i64) -> String {
 }
 
 /// A text of the source that was written as WebVTT at `path`, moved by `by_ms`.
-pub fn of_source(path: &Path, by_ms: i64) -> Result<Vec<Cue>, Error> {
-    let bytes = std::fs::read(path).map_err(|e| Error::storage(path.display(), e))?;
-    // A stream without a cue is no fault.
-    Ok(cues(&bytes).map(|cues| shifted(cues, by_ms)).unwrap_or_default())
+/// `Err` says why it is no text that can be kept.
+pub fn of_source(path: &Path, by_ms: i64) -> Result<Vec<Cue>, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("ffmpeg wrote nothing of it ({e})"))?;
+    if bytes.trim_ascii() == b"WEBVTT" || bytes.trim_ascii().is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(shifted(cues(&bytes)?, by_ms))
 }
 
 #[cfg(test)]

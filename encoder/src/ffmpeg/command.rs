@@ -2,7 +2,7 @@
 //! seen to matter; the reason stands beside it.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use headwater_config::{Preset, VideoCodec};
 
@@ -96,17 +96,15 @@ pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
 }
 
 /// ffmpeg: subtitles of the source, each as WebVTT at `into`.
-pub fn texts(input: &Path, into: &[(u32, PathBuf)]) -> Vec<OsString> {
+pub fn text(input: &Path, stream: u32, into: &Path) -> Vec<OsString> {
     let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+warning", "-y"]);
     all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
     all.extend(guarded());
     all.push("-copyts".into());
     all.push("-i".into());
     all.push(file_url(input));
-    for (stream, path) in into {
-        all.extend(args(&["-map", &format!("0:{stream}"), "-c:s", "webvtt", "-f", "webvtt"]));
-        all.push(file_url(path));
-    }
+    all.extend(args(&["-map", &format!("0:{stream}"), "-c:s", "webvtt", "-f", "webvtt"]));
+    all.push(file_url(into));
     all
 }
 

@@ -176,16 +176,21 @@ impl Tools {
         Ok(end.log)
     }
 
-    /// Writes subtitles of `input` as WebVTT, each stream at its path.
-    pub async fn texts(
+    /// Writes a stream of subtitles of `input` as WebVTT to `into`. What goes wrong with it stands in
+    /// the log, and a missing or short file is its sign.
+    pub async fn text(
         &self,
         input: &Path,
-        into: &[(u32, PathBuf)],
+        stream: u32,
+        into: &Path,
         cancel: &Cancel,
-    ) -> Result<(), Error> {
+    ) -> Result<Log, Error> {
         let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::packets(input) };
-        let end = self.watch(command::texts(input, into), limits, cancel, &mut |_| {}).await?;
-        end.success("ffmpeg")
+        let args = command::text(input, stream, into);
+        // Between two cues nothing is written: that it reads on is movement.
+        let (watch, mut moves) = (patient(self.stall, cancel), |_: &str| Ok(true));
+        let end = run::run(&self.ffmpeg, args, self.held(limits), watch, &mut moves).await?;
+        Ok(end.log)
     }
 
     /// Makes a test film.

@@ -94,9 +94,14 @@ impl Sandbox {
     /// What is said to the operator.
     pub fn notice(self) -> &'static str {
         match self {
-            Self::User | Self::Root => {
+            Self::User => {
                 "sandbox: ffmpeg has no network (namespace), no privileges and no credentials; CPU, \
                  memory and files are limited by the plan"
+            }
+            Self::Root => {
+                "sandbox: ffmpeg has no network (namespace) and no credentials; CPU, memory and files \
+                 are limited by the plan. It runs as root, who owns this machine's files: run the \
+                 encoder as a user of its own"
             }
             Self::Outer => {
                 "sandbox: NO NAMESPACES (encoder.sandbox = \"outer\"): what surrounds the encoder \

@@ -127,8 +127,11 @@ fn shared(tracks: &[Keys]) -> Vec<Vec<Key>> {
 /// The key of `other` at the time of `key`, to half a picture of either.
 fn same(of: &Keys, key: Key, other: &Keys) -> Option<Key> {
     let ours = i128::from(key.ticks) * i128::from(other.timescale);
-    let off = |k: &Key| (i128::from(k.ticks) * i128::from(of.timescale) - ours).abs();
-    let nearest = other.keys.iter().min_by_key(|k| off(k)).copied()?;
+    let theirs = |k: &Key| i128::from(k.ticks) * i128::from(of.timescale);
+    let off = |k: &Key| (theirs(k) - ours).abs();
+    let after = other.keys.partition_point(|k| theirs(k) < ours);
+    let around = &other.keys[after.saturating_sub(1)..(after + 1).min(other.keys.len())];
+    let nearest = around.iter().min_by_key(|k| off(k)).copied()?;
     let half = (i128::from(of.frame_ticks) * i128::from(other.timescale))
         .min(i128::from(other.frame_ticks) * i128::from(of.timescale));
     (2 * off(&nearest) < half).then_some(nearest)

@@ -73,6 +73,8 @@ pub struct Sound {
 /// A stream of a file, before tracks are named.
 struct Candidate<'p> {
     file: usize,
+    /// Whether its file has a picture: ladders repeat their sound in such files.
+    is_muxed: bool,
     stream: &'p Stream,
     kbps: u64,
     name: String,
@@ -88,9 +90,13 @@ pub type Looked = (PathBuf, Probe, Scan, Log);
 pub fn choose(files: &[Looked]) -> Result<Ladder, Error> {
     let mut ladder = Ladder::default();
     let (mut pictures, mut sounds) = (Vec::new(), Vec::new());
+    let zeros: Vec<Option<Stamp>> = files
+        .iter()
+        .map(|(path, probe, scan, _)| zero(path, probe, scan))
+        .collect::<Result<_, _>>()?;
     for (file, (path, probe, scan, log)) in files.iter().enumerate() {
         check_whole(path, probe, scan, log)?;
-        let zero = zero(path, probe, scan)?;
+        let zero = zeros[file].unwrap_or_else(|| shared_zero(&zeros));
         for stream in &probe.streams {
             let name = format!("{}, {}", file_name(path), stream.describe());
             let Some(early) = early(stream, scan, zero) else {
@@ -98,7 +104,8 @@ pub fn choose(files: &[Looked]) -> Result<Ladder, Error> {
                 continue;
             };
             let (kbps, packets) = (kbps(stream, scan), scan.coded_packets(stream.index));
-            let candidate = Candidate { file, stream, kbps, name, early, packets };
+            let is_muxed = zeros[file].is_some();
+            let candidate = Candidate { file, is_muxed, stream, kbps, name, early, packets };
             if stream.is_video() {
                 check_picture(&candidate)?;
                 pictures.push(candidate);
@@ -177,21 +184,35 @@ fn check_whole(path: &Path, probe: &Probe, scan: &Scan, log: &Log) -> Result<(),
     Err(Error::new(Kind::SourceDamaged, text))
 }
 
-/// When a file's first picture is shown; 0 where it has none.
-fn zero(path: &Path, probe: &Probe, scan: &Scan) -> Result<Stamp, Error> {
+/// Where files of sound alone count from: where all pictures start, if that is one time.
+fn shared_zero(zeros: &[Option<Stamp>]) -> Stamp {
+    let mut starts = zeros.iter().flatten();
+    let Some(first) = starts.next() else { return Stamp { ticks: 0, base: (1, 1) } };
+    match starts.all(|start| is_same(*start, *first)) {
+        true => *first,
+        false => Stamp { ticks: 0, base: (1, 1) },
+    }
+}
+
+fn is_same(one: Stamp, other: Stamp) -> bool {
+    (one.seconds() - other.seconds()).abs() <= 0.001
+}
+
+/// When a file's first picture is shown; `None` where it has none.
+fn zero(path: &Path, probe: &Probe, scan: &Scan) -> Result<Option<Stamp>, Error> {
     let mut starts = probe.streams.iter().filter(|s| s.is_video()).filter_map(|stream| {
         let ticks = scan.span(stream.index)?.start_pts;
         Some(Stamp { ticks, base: stream.time_base()? })
     });
-    let Some(first) = starts.next() else { return Ok(Stamp { ticks: 0, base: (1, 1) }) };
-    if let Some(other) = starts.find(|start| (start.seconds() - first.seconds()).abs() > 0.001) {
+    let Some(first) = starts.next() else { return Ok(None) };
+    if let Some(other) = starts.find(|start| !is_same(*start, first)) {
         return Err(refusal(
             &file_name(path),
             &format!("its pictures start at {:.3} s and {:.3} s", first.seconds(), other.seconds()),
             "remux each into a file of its own",
         ));
     }
-    Ok(first)
+    Ok(Some(first))
 }
 
 /// How long before `zero` a stream's packets start; `None` of an empty stream.
@@ -279,8 +300,11 @@ fn best_sounds<'c, 'p>(
         (c.stream.codec().to_owned(), language, c.stream.channels, role(c.stream))
     };
     let mut kept: Vec<&Candidate<'_>> = Vec::new();
+    let is_same = |one: &Candidate<'_>, other: &Candidate<'_>| {
+        one.file != other.file && one.is_muxed && other.is_muxed && what(one) == what(other)
+    };
     for sound in sounds {
-        match kept.iter_mut().find(|k| k.file != sound.file && what(k) == what(sound)) {
+        match kept.iter_mut().find(|k| is_same(k, sound)) {
             None => kept.push(sound),
             Some(before) => {
                 let (best, other) =

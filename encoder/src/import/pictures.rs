@@ -76,8 +76,8 @@ pub fn survey(
     }
     let timescale = raw.header.timescale;
     let end_ticks = from_zero(last_ticks).unwrap_or(0) + u64::from(frame_ticks);
-    let rate = rate.or_else(|| Rate::new(timescale, frame_ticks));
-    let rate = rate.ok_or_else(|| refuse("its frame rate cannot be told".to_owned()))?;
+    let rate = measured(frames, end_ticks, timescale, rate)
+        .ok_or_else(|| refuse("its frame rate cannot be told".to_owned()))?;
     let keys = Keys { timescale, frame_ticks: frame_ticks.into(), keys, end_ticks };
     Ok(Rendition { track: track.clone(), entry, keys, frames, zero_ticks, rate })
 }
@@ -181,6 +181,18 @@ pub fn cut(
         rows: file.rows,
         path,
     })
+}
+
+/// The claimed rate where the pictures bear it out to 1 %, or else their average, in thousandths.
+fn measured(frames: u64, end_ticks: u64, timescale: u32, claimed: Option<Rate>) -> Option<Rate> {
+    let thousandths =
+        u128::from(frames) * u128::from(timescale) * 1000 / u128::from(end_ticks.max(1));
+    let average = Rate::new(u32::try_from(thousandths).ok()?, 1000)?;
+    let is_near = |rate: Rate| {
+        let claimed = u128::from(rate.num()) * 1000 / u128::from(rate.den());
+        claimed.abs_diff(thousandths) * 100 <= thousandths
+    };
+    claimed.filter(|rate| is_near(*rate)).or(Some(average))
 }
 
 fn entry(raw: &Raw) -> Result<Video, String> {

@@ -124,6 +124,7 @@ fn ladders() -> Vec<Case> {
     let opus = made("l-opus.mp4", &[&["-vn", "-c:a", "libopus", "-b:a", "64k"]]);
     let ac3 = made("l-ac3.mp4", &[&["-vn", "-c:a", "ac3", "-b:a", "96k"]]);
     let eac3 = made("l-eac3.mp4", &[&["-vn", "-c:a", "eac3", "-b:a", "96k"]]);
+    let other_sound = made("l-sound2.m4a", &[&["-vn", "-c:a", "aac", "-b:a", "64k"]]);
     let wide = made("l-wide.mp4", &[&GOP, &["-vf", "scale=240:180,setsar=4/3", "-an"]]);
     let uneven = made(
         "l-uneven.mp4",
@@ -184,6 +185,12 @@ fn ladders() -> Vec<Case> {
             fragments: 3,
         },
         Case {
+            name: "two sounds in files of their own, which do not say their language",
+            files: vec![progressive[1].clone(), sound.clone(), other_sound],
+            tracks: vec![("v120", 0, "0:v:0"), ("a-und", 1, "0:a:0"), ("a-und-2", 2, "0:a:0")],
+            fragments: 3,
+        },
+        Case {
             name: "pixels that are not square",
             files: vec![wide],
             tracks: vec![("v180", 0, "0:v:0")],
@@ -226,6 +233,13 @@ fn decoders_see_what_they_saw() {
                 assert_eq!(got.len(), wanted.len(), "{at}");
                 let off = got.iter().zip(&wanted).find(|(got, wanted)| got.abs_diff(**wanted) > 1);
                 assert_eq!(off, None, "{at}: shown at {got:?}");
+                let Media::Video { frame_rate: (num, den), .. } = *track.media() else {
+                    panic!("{at}")
+                };
+                let frames = u64::try_from(got.len()).unwrap() * u64::from(track.timescale());
+                let (claimed, held) =
+                    (u64::from(num) * track.duration_ticks(), frames * u64::from(den));
+                assert!(claimed.abs_diff(held) * 100 <= held, "{at}: {num}/{den} frames a second");
             } else {
                 let (got, all) = (packets(&stored, "0:a:0"), packets(source, stream));
                 let from = all.iter().position(|packet| packet == &got[0]).unwrap();
