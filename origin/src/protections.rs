@@ -9,6 +9,7 @@ use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::{LabelKey, Protection, Signals, System};
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 
 use crate::access::scope::SessionId;
 use crate::failure::{Cause, Failure, Part};
@@ -55,7 +56,12 @@ impl Protections {
         let tracks = |_: &_, made: &Arc<Protection>| {
             u32::try_from(made.tracks().count()).unwrap_or(u32::MAX)
         };
-        let made = Cache::builder().max_capacity(limits::PROTECTED_TRACKS).weigher(tracks).build();
+        let made = Cache::builder()
+            .max_capacity(limits::PROTECTED_TRACKS)
+            .weigher(tracks)
+            // The newest comes in always: sessions that ended would else keep out those that begin.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         Ok(Self { ring, made, revs })
     }
 

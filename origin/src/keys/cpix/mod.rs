@@ -19,6 +19,7 @@ use headwater_config::{KeyProvider, Name, Scheme, System};
 use headwater_packager::ids::{KeyId, TitleId};
 use headwater_packager::signalling::KeyUse;
 use moka::future::Cache;
+use moka::policy::EvictionPolicy;
 use sha2::{Digest, Sha256};
 
 use super::{KeyError, Kind, NotReady, Provider, TrackKey, Wanted};
@@ -53,7 +54,11 @@ impl Cpix {
         let same = before.filter(|before| before.client.is_to_the_same(&client));
         let kept = match same {
             Some(before) => before.kept.clone(),
-            None => Cache::new(settings.cache_entries.into()),
+            // The newest is kept always: what was asked for once, long ago, keeps no session out.
+            None => Cache::builder()
+                .max_capacity(settings.cache_entries.into())
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
         };
         Ok(Self { client: Arc::new(client), kept })
     }
