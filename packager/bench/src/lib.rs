@@ -15,7 +15,7 @@ use headwater_packager::ids::KeyId;
 use headwater_packager::label::Label;
 use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
-use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System};
+use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System, Told};
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
 use headwater_packager::{dash, hls, plan};
@@ -98,6 +98,7 @@ fn protection(title: &Title, scheme: Scheme) -> Protection {
             of: KeyUse { period: 0, label },
             key_id: KeyId([n; 16]),
             key: ContentKey::new([0xa0 | n; 16]),
+            told: Told::default(),
         })
         .collect();
     let signals = Signals {
