@@ -146,7 +146,7 @@ fn ladders() -> Vec<Case> {
         Case {
             name: "fragmented, muxed",
             files: vec![muxed("l-f180.mp4", 180, &fragmented), muxed("l-f90.mp4", 90, &fragmented)],
-            tracks: vec![("v180", 0, "0:v:0"), ("v90", 1, "0:v:0")],
+            tracks: vec![("v180", 0, "0:v:0"), ("v90", 1, "0:v:0"), ("a-und", 0, "0:a:0")],
             fragments: 3,
         },
         Case {
