@@ -127,6 +127,8 @@ fn two_viewers_share_no_protected_byte() {
     let again = Viewer::watch(web, title, one.token.clone(), "a-1");
     assert_eq!(again.files, one.files);
     assert_eq!(nginx.cached(), 0, "what is one viewer's is kept by nobody");
+    let kept = origin.metric("headwater_origin_cache_fills_total{outcome=\"kept\"}");
+    assert_eq!(kept, 0.0, "nor by the origin");
 
     // Each has a licence for his own keys alone, and sees nothing with the other's.
     let is_picture = |name: &&String| name.starts_with('v') && name.ends_with("/key");
