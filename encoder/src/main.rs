@@ -67,7 +67,7 @@ enum Command {
     Probe(Probe),
     /// Show what is stored of a title: versions, tracks, sizes, bit rates
     Inspect(Inspect),
-    /// Read every stored byte of a title again and compare it with its checksum
+    /// Read every byte of a title's tracks again and compare it with its checksum
     Verify(Verify),
     /// Delete a title: nobody finds it any more, and its objects go after encoder.version_grace_h
     Delete(Delete),
@@ -88,13 +88,26 @@ struct Common {
     json: bool,
 }
 
+/// What a publication becomes, and where.
+#[derive(Args)]
+struct Target {
+    /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
+    #[arg(long, value_name = "ID")]
+    title: TitleId,
+    /// Where to publish: s3://bucket/prefix, file:///absolute/path or a path [default: store.url]
+    #[arg(long, value_name = "URL")]
+    store: Option<StoreUrl>,
+    /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+}
+
 #[derive(Args)]
 struct Encode {
     /// The film, a local file
     input: PathBuf,
-    /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
-    #[arg(long, value_name = "ID")]
-    title: TitleId,
+    #[command(flatten)]
+    target: Target,
     /// What a sound is, where the film does not say it or says it wrongly: its stream, language and
     /// role (main, alternate, description, commentary), such as 1:lang=en,role=commentary
     #[arg(long, value_name = "STREAM:WHAT")]
@@ -102,12 +115,6 @@ struct Encode {
     /// A file of subtitles, SRT or WebVTT, and its language, such as film.srt:en
     #[arg(long, value_name = "FILE:LANG")]
     text: Vec<Sidecar>,
-    /// Where to publish: s3://bucket/prefix, file:///absolute/path or a path [default: store.url]
-    #[arg(long, value_name = "URL")]
-    store: Option<StoreUrl>,
-    /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
-    #[arg(long, value_name = "DIR")]
-    work_dir: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -117,15 +124,8 @@ struct Import {
     /// The ladder's files: each with a rendition, sounds, or both. Their key frames must align
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
-    /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
-    #[arg(long, value_name = "ID")]
-    title: TitleId,
-    /// Where to publish: s3://bucket/prefix, file:///absolute/path or a path [default: store.url]
-    #[arg(long, value_name = "URL")]
-    store: Option<StoreUrl>,
-    /// Folder for unfinished work, best on the store's file system [default: encoder.work_dir]
-    #[arg(long, value_name = "DIR")]
-    work_dir: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     common: Common,
 }
@@ -311,19 +311,26 @@ fn stop_on_signals(canceller: &Canceller) -> Result<(), Error> {
     Ok(())
 }
 
+impl Target {
+    /// The store; the work folder goes into `config`.
+    fn apply(&self, config: &mut Config) -> config::Store {
+        if let Some(work_dir) = &self.work_dir {
+            config.encoder.work_dir.clone_from(work_dir);
+        }
+        chosen(self.store.as_ref(), config)
+    }
+}
+
 async fn encode(
     args: &Encode,
     mut config: Config,
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<(), Error> {
-    let store = chosen(args.store.as_ref(), &config);
-    if let Some(work_dir) = &args.work_dir {
-        config.encoder.work_dir.clone_from(work_dir);
-    }
+    let store = args.target.apply(&mut config);
     let request = Request {
         input: args.input.clone(),
-        title: args.title.clone(),
+        title: args.target.title.clone(),
         store,
         said: args.audio.clone(),
         sidecars: args.text.clone(),
@@ -339,11 +346,8 @@ async fn import(
     report: &Arc<dyn Report>,
     cancel: &Cancel,
 ) -> Result<(), Error> {
-    let store = chosen(args.store.as_ref(), &config);
-    if let Some(work_dir) = &args.work_dir {
-        config.encoder.work_dir.clone_from(work_dir);
-    }
-    let (inputs, title) = (args.inputs.clone(), args.title.clone());
+    let store = args.target.apply(&mut config);
+    let (inputs, title) = (args.inputs.clone(), args.target.title.clone());
     let request = import::Request { inputs, title, store };
     let published = import::import(&request, &config.encoder, report, cancel).await?;
     tell(&published, &args.common, "imported");

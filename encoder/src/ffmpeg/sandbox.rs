@@ -165,8 +165,17 @@ mod tests {
     use crate::ffmpeg::run::{self, Held, Watch};
     use std::time::Duration;
 
+    /// A machine that refuses namespaces to everybody has none for us; where it allows them, ours must
+    /// stand.
     fn sandbox() -> Sandbox {
-        Sandbox::new(Wanted::Namespaces).unwrap_or(Sandbox::Outer)
+        Sandbox::new(Wanted::Namespaces).unwrap_or_else(|why| {
+            let plain = Command::new("unshare")
+                .args(["--map-root-user", "--net", "--ipc", "true"])
+                .output()
+                .unwrap();
+            assert!(!plain.status.success(), "this machine allows namespaces, and yet: {why}");
+            Sandbox::Outer
+        })
     }
 
     /// What a shell says inside, and how it ended.

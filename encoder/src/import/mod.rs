@@ -22,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_config::{self as config, Encoder};
 use headwater_packager::ids::TitleId;
+use headwater_packager::time;
 use serde_json::json;
 
 use crate::cancel::Cancel;
@@ -206,7 +207,7 @@ fn package(
         tracks.push(made);
         notices.extend(said);
     }
-    let duration_ms = reference.end_ticks * 1000 / u64::from(reference.timescale);
+    let duration_ms = time::millis(reference.end_ticks, reference.timescale);
     Ok(Packaged { tracks, notices, fragments: cuts.len(), duration_ms })
 }
 

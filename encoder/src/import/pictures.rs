@@ -8,7 +8,7 @@ use std::path::Path;
 use headwater_packager::bmff::fragment::{Fragment, Sample};
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video};
-use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
+use headwater_packager::heads::{Media, Role, TrackHead};
 use headwater_packager::ids::TrackId;
 
 use super::keys::{Key, Keys};
@@ -16,6 +16,7 @@ use super::times::{self, Untimely};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::grid::Rate;
+use crate::limits;
 use crate::plan::{object_name, raw_name};
 use crate::remux::{Made, Raw, TrackWriter, agrees};
 
@@ -62,7 +63,7 @@ pub fn survey(
     let (Some(zero_ticks), Some(frame_ticks)) = (zero_ticks, frame_ticks) else {
         return Err(refuse("it has no picture".to_owned()));
     };
-    let from_zero = |ticks: i64| u64::try_from(ticks - zero_ticks).ok();
+    let from_zero = |ticks: i64| u64::try_from(ticks.saturating_sub(zero_ticks)).ok();
     let keys: Vec<Key> = keys
         .into_iter()
         .filter_map(|(ticks, fragment)| Some(Key { ticks: from_zero(ticks)?, fragment }))
@@ -75,7 +76,14 @@ pub fn survey(
         ));
     }
     let timescale = raw.header.timescale;
-    let end_ticks = from_zero(last_ticks).unwrap_or(0) + u64::from(frame_ticks);
+    let end_ticks = from_zero(last_ticks).unwrap_or(0).saturating_add(frame_ticks.into());
+    let length_s = end_ticks / u64::from(timescale);
+    if length_s > limits::SECONDS.into() {
+        let most = limits::SECONDS;
+        return Err(refuse(format!(
+            "it lasts {length_s} s; cut it into parts of at most {most} s"
+        )));
+    }
     let rate = measured(frames, end_ticks, timescale, rate)
         .ok_or_else(|| refuse("its frame rate cannot be told".to_owned()))?;
     let keys = Keys { timescale, frame_ticks: frame_ticks.into(), keys, end_ticks };
@@ -145,7 +153,8 @@ pub fn cut(
         gathered.take(&mut raw, entry, from.fragment..until).map_err(refuse)?;
         let ticks = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
         let (start, end) = (ticks(from.ticks), ticks(to.map_or(keys.end_ticks, |key| key.ticks)));
-        let shown: Vec<i64> = gathered.shown.iter().map(|t| t - rendition.zero_ticks).collect();
+        let shown: Vec<i64> =
+            gathered.shown.iter().map(|t| t.saturating_sub(rendition.zero_ticks)).collect();
         times::set(&mut gathered.samples, &shown, start, end)
             .map_err(|e| refuse(untimely(e, keys.timescale)))?;
         writer.fragment(&gathered.samples, &gathered.payload)?;
@@ -170,12 +179,7 @@ pub fn cut(
             independent: true,
             start_offset_ticks: 0,
             init_bytes: 0,
-            objects: vec![ObjectHead {
-                name: object_name(track),
-                len_bytes: file.len_bytes,
-                media_offset_bytes: file.media_offset_bytes,
-                fragments,
-            }],
+            objects: vec![file.object(object_name(track))],
         },
         init: file.init,
         rows: file.rows,

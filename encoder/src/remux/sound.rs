@@ -6,7 +6,7 @@ use std::path::Path;
 use headwater_packager::bmff::fragment::Sample;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
-use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
+use headwater_packager::heads::{Media, Role, TrackHead};
 use headwater_packager::ids::TrackId;
 
 use super::raw::Raw;
@@ -70,8 +70,12 @@ pub fn sound(
     let dropped = usize::try_from(sound.dropped_frames).expect("less than a source's frames");
     let expected = grid.frames() + sound.dropped_frames;
     let wrong_count = |got: String| unlike(format!("expected {expected} frames, got {got}"));
-    if pending.fill(dropped, &mut raw).map_err(unlike)? {
-        pending.drop_first(dropped);
+    // One by one: they may be hours of sound, and need no place in memory.
+    for _ in 0..dropped {
+        if !pending.fill(1, &mut raw).map_err(unlike)? {
+            break;
+        }
+        pending.drop_first(1);
     }
     for i in 0..usize::try_from(grid.fragments()).expect("u32 fits") {
         cancel.check()?;
@@ -105,12 +109,7 @@ pub fn sound(
             independent: true,
             start_offset_ticks: 0,
             init_bytes: 0,
-            objects: vec![ObjectHead {
-                name: object_name(track),
-                len_bytes: file.len_bytes,
-                media_offset_bytes: file.media_offset_bytes,
-                fragments: grid.fragments(),
-            }],
+            objects: vec![file.object(object_name(track))],
         },
         init: file.init,
         rows: file.rows,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use headwater_packager::bmff::fragment::{self, MDAT_HEADER_BYTES, Sample};
 use headwater_packager::bmff::protection;
-use headwater_packager::heads::{ROW_BYTES, Row};
+use headwater_packager::heads::{ObjectHead, ROW_BYTES, Row};
 use headwater_packager::subsample::Finder;
 
 use super::index;
@@ -39,6 +39,18 @@ pub struct TrackFile {
     pub media_offset_bytes: u64,
     /// Whole file.
     pub len_bytes: u64,
+}
+
+impl TrackFile {
+    /// What heads say of it, as the object `name`.
+    pub fn object(&self, name: String) -> ObjectHead {
+        ObjectHead {
+            name,
+            len_bytes: self.len_bytes,
+            media_offset_bytes: self.media_offset_bytes,
+            fragments: u32::try_from(self.rows.len()).expect("fragments are bounded"),
+        }
+    }
 }
 
 impl TrackWriter {

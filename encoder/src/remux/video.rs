@@ -10,7 +10,7 @@ use headwater_config::VideoCodec;
 use headwater_packager::bmff::fragment::Fragment;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video, VideoConfig};
-use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
+use headwater_packager::heads::{Media, Role, TrackHead};
 
 use super::raw::Raw;
 use super::track::TrackWriter;
@@ -86,12 +86,7 @@ pub fn video(
             // check_fragment: the first picture is shown when decoding starts.
             start_offset_ticks: 0,
             init_bytes: 0,
-            objects: vec![ObjectHead {
-                name: object_name(&rung.track),
-                len_bytes: file.len_bytes,
-                media_offset_bytes: file.media_offset_bytes,
-                fragments: grid.fragments(),
-            }],
+            objects: vec![file.object(object_name(&rung.track))],
         },
         init: file.init,
         rows: file.rows,
