@@ -19,6 +19,7 @@ const BUFFER_S = 4;
 const SEEK_S = 9.3;
 /** A decoder may hold a picture that was not drawn yet. */
 const NEAR_FRAMES = 3;
+const LOOKS = 5;
 const START_MS = 30_000;
 /** The page, the manifest and the first request for a key fit in. */
 const LASTS_S = 8;
@@ -101,9 +102,9 @@ describe('keys', { concurrency: SIDE_BY_SIDE }, () => {
           await viewer.until('the second period', ({ time_s }) => time_s > KEY_PERIOD_S + 0.5, START_MS);
           await shows(viewer);
           // Into the third, and back to where the first key is needed again.
-          await viewer.seek(SEEK_S);
+          await leap(viewer, SEEK_S);
           await shows(viewer);
-          await back(viewer, 1.3);
+          await leap(viewer, 1.3);
           await shows(viewer);
           const { problems, error } = await viewer.state();
           assert.deepEqual({ fatal: problems.filter(({ fatal }) => fatal), error }, { fatal: [], error: null });
@@ -185,25 +186,30 @@ describe('keys', { concurrency: SIDE_BY_SIDE }, () => {
   }
 });
 
-/** The picture on the screen is the one of its time. */
+/** The picture on the screen is the one of its time. A busy machine draws late: it is looked at more than once. */
 async function shows(viewer) {
-  const { time_s, number } = await viewer.look();
-  const wanted = Math.floor(time_s * FPS);
-  assert.ok(number !== null && Math.abs(number - wanted) <= NEAR_FRAMES, `frame ${number} on the screen at ${time_s} s, wanted ${wanted}`);
+  for (let left = LOOKS; ; left--) {
+    const { time_s, number } = await viewer.look();
+    const wanted = Math.floor(time_s * FPS);
+    if (number !== null && Math.abs(number - wanted) <= NEAR_FRAMES) return;
+    assert.ok(left > 1, `frame ${number} on the screen at ${time_s} s, wanted ${wanted}`);
+    await viewer.page.evaluate(() => window.headwater.video.play());
+    await viewer.until('playing on after a look', (state) => state.time_s > time_s + 0.2, START_MS);
+  }
 }
 
 /**
- * Seeks while it plays. Paused, dash.js loses a seek into an earlier Period now and then: it shows nothing, and plays on
+ * Seeks while it plays. Paused, dash.js loses a seek into another Period now and then: it shows nothing, and plays on
  * from where it was.
  */
-async function back(viewer, to_s) {
+async function leap(viewer, to_s) {
   await viewer.page.evaluate(async (target_s) => {
     const { video } = window.headwater;
     await video.play();
     video.currentTime = target_s;
   }, to_s);
   const isThere = ({ seeking, time_s }) => !seeking && time_s > to_s + 0.3 && time_s < to_s + 5;
-  await viewer.until(`playing on after the seek back to ${to_s} s`, isThere, START_MS);
+  await viewer.until(`playing on after the seek to ${to_s} s`, isThere, START_MS);
 }
 
 /** Keys are asked for when the token is over. */

@@ -132,11 +132,11 @@ function switching(player) {
   });
 }
 
-/** A frame's bar code and its time in the stream say the same, up to the one frame that may be drawn later. */
+/** A frame's bar code and its time in the stream say the same. */
 function assertInTime(frames) {
   const unread = frames.filter(({ number }) => number === null);
   assert.ok(unread.length <= frames.length / 100, `${unread.length} of ${frames.length} bar codes could not be read`);
-  const wrong = frames.filter(({ number, media_s }) => number !== null && Math.abs(number - Math.round(media_s * FPS)) > 1);
+  const wrong = frames.filter(({ number, media_s }) => number !== null && number !== Math.round(media_s * FPS));
   assert.deepEqual(wrong.slice(0, 5), [], `${wrong.length} of ${frames.length} frames at a wrong time`);
 }
 

@@ -40,9 +40,25 @@ export function observe() {
     return bits.slice(2, 18).reduce((number, bit) => number * 2 + bit, 0);
   };
 
+  // A busy page is called late, when the element shows a later frame than the one it is called for: a frame taken from it
+  // has its own time.
+  function read(video, called_for_s) {
+    const height = video.videoHeight;
+    let frame;
+    try {
+      frame = new VideoFrame(video);
+    } catch {
+      return { number: null, media_s: called_for_s, height }; // encrypted, or taken away
+    }
+    const number = window.strip_of(frame, frame.displayWidth, frame.displayHeight);
+    const media_s = frame.timestamp / 1e6;
+    frame.close();
+    return { number, media_s, height };
+  }
+
   function follow(video, began_ms) {
     video.requestVideoFrameCallback((now_ms, { mediaTime }) => {
-      frames.push({ number: window.strip_of(video, video.videoWidth, video.videoHeight), at_ms: now_ms - began_ms, media_s: mediaTime, height: video.videoHeight });
+      frames.push({ at_ms: now_ms - began_ms, ...read(video, mediaTime) });
       follow(video, began_ms);
     });
   }
