@@ -50,9 +50,57 @@ pub struct Encoder {
 pub struct Recipe {
     /// Renditions.
     pub ladder: Vec<Rung>,
-    /// Whether a sound of six channels or more is also made with six, beside stereo.
+    /// What is made of each sound.
+    #[serde(default = "Audio::plain")]
+    pub audio: Vec<Audio>,
+    /// Whether a sound of six channels or more is also made with six, beside stereo: in AAC and
+    /// Opus.
     #[serde(default)]
     pub surround: bool,
+}
+
+/// `[[encoder.recipes.NAME.audio]]`: a track that is made of each sound.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audio {
+    /// How it is coded.
+    pub codec: AudioCodec,
+    /// Its bit rate in kbit/s for two channels. Without it AAC has `encoder.audio_bitrate_kbps`,
+    /// Opus three quarters and HE-AAC half of that.
+    #[serde(default)]
+    pub bitrate_kbps: Option<u32>,
+}
+
+/// A codec of sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AudioCodec {
+    /// AAC-LC, by ffmpeg itself.
+    Aac,
+    /// HE-AAC (with SBR), by libfdk-aac.
+    HeAac,
+    /// Opus, by libopus.
+    Opus,
+    /// AC-3 and E-AC-3 of the source as they are; other sounds have nothing to pass through.
+    Dolby,
+}
+
+impl Audio {
+    /// What every recipe makes that says nothing of sound.
+    #[must_use]
+    pub fn plain() -> Vec<Self> {
+        vec![Self { codec: AudioCodec::Aac, bitrate_kbps: None }]
+    }
+
+    /// Its bit rate in kbit/s for two channels, where AAC has `aac_kbps`.
+    #[must_use]
+    pub fn stereo_kbps(&self, aac_kbps: u32) -> u32 {
+        self.bitrate_kbps.unwrap_or(match self.codec {
+            AudioCodec::Aac | AudioCodec::Dolby => aac_kbps,
+            AudioCodec::Opus => aac_kbps * 3 / 4,
+            AudioCodec::HeAac => aac_kbps / 2,
+        })
+    }
 }
 
 /// `[[encoder.rules]]`: a condition on what a source is. What is left out fits every source.
@@ -106,7 +154,11 @@ impl Encoder {
             codec: VideoCodec::Hevc,
             hdr: true,
         };
-        let recipe = Recipe { ladder: vec![rung], surround: true };
+        let audio = [
+            Audio { codec: AudioCodec::Aac, bitrate_kbps: Some(128) },
+            Audio { codec: AudioCodec::Opus, bitrate_kbps: Some(96) },
+        ];
+        let recipe = Recipe { ladder: vec![rung], audio: audio.into(), surround: true };
         let rule = Rule {
             recipe: "main".to_owned(),
             min_height: Some(1440),

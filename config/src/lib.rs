@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::{Access, EnforcedBy, FieldName, PropagateQuery, Renewal};
 pub use check::{Finding, Severity};
-pub use encoder::{Encoder, Preset, Recipe, Rule, Rung, Sandbox, VideoCodec};
+pub use encoder::{Audio, AudioCodec, Encoder, Preset, Recipe, Rule, Rung, Sandbox, VideoCodec};
 pub use env::{CONFIG_VARIABLE, environment};
 pub use error::{ConfigError, Place, Problem};
 pub use keys::{HeaderSecret, KeyProvider, ProviderKind, SentField};

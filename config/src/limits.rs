@@ -117,6 +117,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("encoder.recipes.*.ladder[].height", 144..=4_320),
     ("encoder.recipes.*.ladder[].max_bitrate_kbps", 50..=200_000),
     ("encoder.recipes.*.ladder[].crf", 1..=51),
+    ("encoder.recipes.*.audio[].bitrate_kbps", 16..=512),
     ("encoder.rules[].min_height", 1..=8_192),
     ("encoder.rules[].max_height", 1..=8_192),
     ("encoder.rules[].min_fps", 1..=1_000),
@@ -147,6 +148,7 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("origin.tokens.jwks", 0..=16),
     ("encoder.ladder", 1..=16),
     ("encoder.recipes.*.ladder", 1..=32),
+    ("encoder.recipes.*.audio", 1..=4),
     ("encoder.rules", 0..=64),
 ];
 

@@ -3,16 +3,25 @@
 //! Counted from the title's start each time and never from the fragment before, so the distance
 //! from the video's boundary stays below half a frame at any length.
 
+use headwater_config::AudioCodec;
+
 use crate::grid::Grid;
 
 /// Samples of an AAC-LC frame (ISO/IEC 14496-3 4.5.1.1).
 pub const FRAME_SAMPLES: u32 = 1024;
+/// Samples of an Opus packet: 20 ms (RFC 6716 2.1.4).
+const OPUS_SAMPLES: u32 = 960;
+/// What libopus puts before the first sample, and every decoder leaves out by itself: its PreSkip.
+pub const OPUS_PRE_SKIP: u16 = 312;
 /// Samples a second of all sound that we make.
 pub const SAMPLE_RATE: u32 = 48_000;
 /// Frames that ffmpeg's AAC encoder puts before the first: a warm-up that decodes to silence.
 /// They are dropped, so that sound stands in its place with tfdt 0 and no edit list (docs/rules.md 17).
 /// The price: a decoder starts in the middle, as after a seek, and fades in over the first 21 ms.
 pub const PRIMING_FRAMES: u32 = 1;
+
+/// Frames that HE-AAC is given behind its end, so that none is missing whatever its encoder's delay is.
+const SPARE_FRAMES: u64 = 8;
 
 /// How a sound track counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +32,38 @@ pub struct Frames {
     pub frame_ticks: u32,
     /// Ticks that an edit list hides: what lies before the title's start. Less than a frame.
     pub hidden_ticks: u32,
+    /// Ticks before the first sample that decoders leave out by themselves.
+    pub skipped_ticks: u32,
 }
 
 impl Frames {
     /// AAC-LC as we make it.
-    pub const AAC: Self =
-        Self { timescale: SAMPLE_RATE, frame_ticks: FRAME_SAMPLES, hidden_ticks: 0 };
+    pub const AAC: Self = Self {
+        timescale: SAMPLE_RATE,
+        frame_ticks: FRAME_SAMPLES,
+        hidden_ticks: 0,
+        skipped_ticks: 0,
+    };
+
+    /// Sound as we make it. What an encoder of HE-AAC hides is known when it is through.
+    pub fn made_by(codec: AudioCodec) -> Self {
+        let opus_skip = u32::from(OPUS_PRE_SKIP);
+        match codec {
+            AudioCodec::Aac | AudioCodec::Dolby => Self::AAC,
+            // Two of the core's frames (14496-3 4.6.18): SBR doubles the rate.
+            AudioCodec::HeAac => Self { frame_ticks: 2 * FRAME_SAMPLES, ..Self::AAC },
+            AudioCodec::Opus => {
+                Self { frame_ticks: OPUS_SAMPLES, skipped_ticks: opus_skip, ..Self::AAC }
+            }
+        }
+    }
+
+    /// Frames that lie before `delay` ticks, and how what follows them counts.
+    pub fn behind(self, delay: u64) -> (u64, Self) {
+        let frame = u64::from(self.frame_ticks);
+        let hidden_ticks = u32::try_from(delay % frame).expect("less than a frame");
+        (delay / frame, Self { hidden_ticks, ..self })
+    }
 
     /// The frame that is first heard nearest `ticks` of `timescale` from the title's start; ties go
     /// up.
@@ -50,8 +85,7 @@ pub struct AudioGrid {
 impl AudioGrid {
     /// Cuts sound on the video's grid.
     pub fn new(grid: &Grid, frames: Frames) -> Self {
-        let ends = (0..grid.fragments()).map(|i| grid.ticks(grid.fragment(i).end));
-        Self::cut(ends, grid.rate().timescale(), frames)
+        Self::cut(grid.ends(), grid.rate().timescale(), frames)
     }
 
     /// Cuts sound at `ends`, in ticks of `timescale` from the title's start.
@@ -105,8 +139,18 @@ impl AudioGrid {
 
     /// Ticks of the whole title that are heard: where the sound before encoding has to end.
     pub fn end_sample(&self) -> u64 {
-        let Frames { frame_ticks, hidden_ticks, .. } = self.frames;
-        self.frames() * u64::from(frame_ticks) - u64::from(hidden_ticks)
+        let Frames { frame_ticks, hidden_ticks, skipped_ticks, .. } = self.frames;
+        self.frames() * u64::from(frame_ticks) - u64::from(hidden_ticks) - u64::from(skipped_ticks)
+    }
+
+    /// The same of a codec whose encoder is to be given more than is kept.
+    pub fn end_sample_for(&self, codec: AudioCodec) -> u64 {
+        match codec {
+            AudioCodec::HeAac => {
+                self.end_sample() + SPARE_FRAMES * u64::from(self.frames.frame_ticks)
+            }
+            _ => self.end_sample(),
+        }
     }
 }
 
@@ -133,10 +177,18 @@ mod tests {
         }
     }
 
+    /// libfdk-aac's 5,058 samples of delay: two frames are dropped, 962 samples hidden.
+    #[test]
+    fn a_delay_is_whole_frames_and_a_part_of_one() {
+        let (dropped, rest) = Frames::made_by(AudioCodec::HeAac).behind(5058);
+        assert_eq!((dropped, rest.frame_ticks, rest.hidden_ticks), (2, 2048, 962));
+    }
+
     /// Hidden ticks lie before the start: Opus's 312 samples at 48 kHz, 2 s are 100.33 frames.
     #[test]
     fn hidden_ticks_and_short_tracks() {
-        let opus = Frames { timescale: 48_000, frame_ticks: 960, hidden_ticks: 312 };
+        let opus =
+            Frames { timescale: 48_000, frame_ticks: 960, hidden_ticks: 312, skipped_ticks: 0 };
         let grid = AudioGrid::cut([2, 4, 6], 1, opus);
         assert_eq!(grid.ends, [100, 200, 300]);
         assert_eq!(grid.end_sample(), 300 * 960 - 312);

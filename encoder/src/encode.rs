@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use headwater_config::{self as config, Encoder};
+use headwater_config::{self as config, AudioCodec, Encoder};
 use headwater_packager::ids::TitleId;
 
-use crate::audio::PRIMING_FRAMES;
+use crate::audio::{AudioGrid, Frames, PRIMING_FRAMES};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::facts::Facts;
-use crate::ffmpeg::{Damage, Log, Tools, command};
+use crate::ffmpeg::{Copied, Damage, Log, Tools, command};
+use crate::import::sounds::{self, Ends};
 use crate::language;
-use crate::plan::{Plan, raw_name};
+use crate::plan::{AudioPlan, Passed, Plan, raw_name};
 use crate::probe::Probe;
-use crate::remux::{self, Made, Sound};
+use crate::remux::{self, Made, Raw, Sound};
 use crate::report::{Meter, Report, Stage};
 use crate::source::{self, Said, Selected};
 use crate::text::{self, Sidecar, Text};
@@ -80,9 +81,12 @@ impl Making for Encoding<'_> {
     async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
         station.tools.keeps_hdr(&prepared.plan, station.folder, station.cancel).await?;
         // The least work first.
-        let texts = station.texts(&prepared).await?;
+        let mut notices = prepared.notices.clone();
+        let texts = station.texts(&prepared, &mut notices).await?;
+        let passed = station.passed(&prepared.plan, &mut notices).await?;
         let log = station.run_ffmpeg(&prepared).await?;
-        let tracks = station.package(&prepared.plan).await?;
+        let mut tracks = station.package(&prepared.plan).await?;
+        tracks.extend(passed);
         let facts = Facts {
             title: &station.job.title,
             version: station.job.version,
@@ -92,7 +96,7 @@ impl Making for Encoding<'_> {
             args: &command::encode(&prepared.plan, station.folder, station.tools.threads),
             folder: station.folder,
             log: &log,
-            notices: &prepared.notices,
+            notices: &notices,
             texts: &texts,
         };
         let duration_ms = prepared.plan.grid.duration_ms();
@@ -158,6 +162,7 @@ pub async fn look(
     tools.is_able(&plan, cancel).await?;
     let mut notices = selected.notices.clone();
     notices.extend(more);
+    notices.extend(plan.notices.iter().cloned());
     notices.push(format!("plan: {}", plan.summary()));
     Ok(Looked { probe, selected, plan, notices })
 }
@@ -224,7 +229,11 @@ impl Station<'_> {
 
     /// The source's own texts, and those beside it. One that cannot be read is left out: the film is
     /// what was sent for.
-    async fn texts(&self, prepared: &Prepared) -> Result<Vec<Text>, Error> {
+    async fn texts(
+        &self,
+        prepared: &Prepared,
+        notices: &mut Vec<String>,
+    ) -> Result<Vec<Text>, Error> {
         let mut texts = prepared.sidecars.clone();
         for stream in &prepared.selected.texts {
             let path = self.folder.join(format!("text-{}.vtt", stream.index));
@@ -242,7 +251,7 @@ impl Station<'_> {
                 Err(why) => Some(why.as_str()),
             };
             if let Some(why) = left_out {
-                self.report.notice(&format!("{} is left out: {why}", stream.describe()));
+                self.tell(format!("{} is left out: {why}", stream.describe()), notices);
                 continue;
             }
             let cues = cues.unwrap_or_default();
@@ -250,6 +259,64 @@ impl Station<'_> {
             texts.push(text::text(&cues, language.as_ref(), stream.has("forced"), &texts));
         }
         Ok(texts)
+    }
+
+    fn tell(&self, notice: String, notices: &mut Vec<String>) {
+        self.report.notice(&notice);
+        notices.push(notice);
+    }
+
+    /// Sounds whose frames are taken as they are. One that cannot be had so is encoded all the same,
+    /// and told of.
+    async fn passed(
+        &self,
+        plan: &Arc<Plan>,
+        notices: &mut Vec<String>,
+    ) -> Result<Vec<Made>, Error> {
+        let mut made = Vec::new();
+        for passed in &plan.passed {
+            let Passed { stream, sound } = passed;
+            match self.pass(plan, passed).await {
+                Ok((track, said)) => {
+                    made.push(track);
+                    said.into_iter().for_each(|said| self.tell(said, notices));
+                }
+                Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Storage) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let name = &sound.name;
+                    self.tell(
+                        format!("{name} is not passed through (stream {stream}): {error}"),
+                        notices,
+                    );
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    async fn pass(&self, plan: &Arc<Plan>, passed: &Passed) -> Result<(Made, Vec<String>), Error> {
+        let track = passed.sound.track.clone();
+        let copied = Copied { index: passed.stream, track, is_video: false, is_hevc: false };
+        let raw = self.folder.join(raw_name(&copied.track));
+        let copied = std::slice::from_ref(&copied);
+        let log =
+            self.tools.copy(&plan.input, copied, self.folder, self.cancel, &mut |_| {}).await?;
+        if let Some(damage) = log.damage() {
+            return Err(Error::new(Kind::SourceDamaged, damage.said.clone()));
+        }
+        let (plan, folder) = (Arc::clone(plan), self.folder.to_owned());
+        let (sound, cancel) = (passed.sound.clone(), self.cancel.clone());
+        let work = move || {
+            let ticks: Vec<u64> = plan.grid.ends().collect();
+            let ends = Ends { ticks: &ticks, timescale: plan.grid.rate().timescale() };
+            sounds::cut(&folder, &sound, ends, &cancel, &mut || {})
+        };
+        let cut = tokio::task::spawn_blocking(work).await;
+        let cut = cut.map_err(|e| Error::tool(format!("packaging: {e}")))??;
+        std::fs::remove_file(&raw).map_err(|e| Error::storage(raw.display(), e))?;
+        Ok(cut)
     }
 
     /// ffmpeg's files to ours, each checked against the plan.
@@ -284,16 +351,17 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
         )?);
     }
     for sound in &plan.sounds {
+        let (grid, dropped_frames) = placed(plan, sound, folder)?;
         let part = Sound {
             track: &sound.track,
             language: sound.language.as_ref(),
             role: sound.role,
-            grid: &sound.grid,
+            grid: &grid,
             gap_ticks: 0,
-            dropped_frames: PRIMING_FRAMES.into(),
-            may_be_longer: false,
+            dropped_frames,
+            may_be_longer: sound.codec == AudioCodec::HeAac,
         };
-        let expects = |entry: &_| remux::is_our_aac(entry, sound.channels);
+        let expects = |entry: &_| remux::is_ours(entry, sound.codec, sound.channels);
         made.push(remux::sound(folder, part, expects, cancel, &mut done)?);
     }
     for track in plan.tracks() {
@@ -301,6 +369,23 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
         std::fs::remove_file(&raw).map_err(|e| Error::storage(raw.display(), e))?;
     }
     Ok(made)
+}
+
+/// Where a sound is cut, and how many of its encoder's frames stand before the first that is kept.
+fn placed(plan: &Plan, sound: &AudioPlan, folder: &Path) -> Result<(AudioGrid, u64), Error> {
+    match sound.codec {
+        AudioCodec::Aac | AudioCodec::Dolby => Ok((sound.grid.clone(), PRIMING_FRAMES.into())),
+        AudioCodec::Opus => Ok((sound.grid.clone(), 0)),
+        AudioCodec::HeAac => {
+            // ffmpeg says it in an edit list; none says that there is no delay.
+            let raw = Raw::open_shifted(&folder.join(raw_name(&sound.track)));
+            let raw = raw.map_err(|e| Error::tool(format!("{}: {e}", sound.track)))?;
+            let delay = raw.header.edit_media_time.unwrap_or(0).unsigned_abs();
+            let counts = Frames::made_by(sound.codec);
+            let (dropped, hidden) = counts.behind(delay);
+            Ok((AudioGrid::new(&plan.grid, hidden), dropped))
+        }
+    }
 }
 
 #[cfg(test)]

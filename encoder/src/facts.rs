@@ -48,7 +48,7 @@ pub struct Facts<'a> {
 impl Facts<'_> {
     /// The object's bytes. An error for a source of which too much is to be said.
     pub fn to_json(&self) -> Result<Bytes, Error> {
-        let Plan { grid, rungs, sounds, source, recipe, .. } = self.plan;
+        let Plan { grid, rungs, sounds, passed, source, recipe, .. } = self.plan;
         let rungs: Vec<_> = rungs
             .iter()
             .map(|rung| {
@@ -62,12 +62,16 @@ impl Facts<'_> {
             .iter()
             .map(|sound| {
                 json!({
-                    "track": sound.track, "stream": sound.stream,
+                    "track": sound.track, "stream": sound.stream, "codec": sound.codec,
                     "channels": sound.channels, "kbps": sound.kbps, "frames": sound.grid.frames(),
                     "language": sound.language.as_ref().map(|l| &l.tag),
                     "role": sound.role.as_str(),
                 })
             })
+            .collect();
+        let passed: Vec<_> = passed
+            .iter()
+            .map(|passed| json!({"track": passed.sound.track, "stream": passed.stream}))
             .collect();
         let facts = json!({
             "format": 1,
@@ -89,6 +93,7 @@ impl Facts<'_> {
                 "preset": self.plan.preset.as_str(),
                 "rungs": rungs,
                 "sounds": sounds,
+                "passed": passed,
                 "texts": self.texts,
             },
             "tools": {

@@ -143,6 +143,11 @@ impl Grid {
         start..(start + u64::from(self.gop_frames)).min(self.frames)
     }
 
+    /// Where each fragment ends, in ticks.
+    pub fn ends(&self) -> impl Iterator<Item = u64> {
+        (0..self.fragments()).map(|i| self.ticks(self.fragment(i).end))
+    }
+
     /// Where frame `frame` starts, in ticks of the video's timescale.
     pub fn ticks(&self, frame: u64) -> u64 {
         frame * u64::from(self.rate.frame_ticks())

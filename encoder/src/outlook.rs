@@ -34,6 +34,9 @@ pub fn to_text(looked: &Looked) -> String {
     for sound in &plan.sounds {
         text += &format!("  {}\n", AudioPlan::in_words(sound));
     }
+    for passed in &plan.passed {
+        text += &format!("  {}\n", passed.in_words());
+    }
     for notice in &looked.notices {
         text += &format!("note: {notice}\n");
     }
@@ -67,11 +70,14 @@ pub fn to_json(looked: &Looked) -> Value {
     let tracks: Vec<Value> = (plan.sounds.iter())
         .map(|sound| {
             json!({
-                "track": sound.track, "stream": sound.stream,
+                "track": sound.track, "stream": sound.stream, "codec": sound.codec,
                 "channels": sound.channels, "kbps": sound.kbps, "role": sound.role.as_str(),
                 "language": sound.language.as_ref().map(|l| &l.tag),
             })
         })
+        .collect();
+    let passed: Vec<Value> = (plan.passed.iter())
+        .map(|passed| json!({"track": passed.sound.track, "stream": passed.stream}))
         .collect();
     json!({
         "event": "result",
@@ -85,6 +91,7 @@ pub fn to_json(looked: &Looked) -> Value {
         "recipe": {"name": recipe.name, "rule": recipe.rule},
         "rungs": rungs,
         "sounds": tracks,
+        "passed": passed,
         "notices": looked.notices,
     })
 }

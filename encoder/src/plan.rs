@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use headwater_config::{Encoder, Preset, VideoCodec};
+use headwater_config::{Audio, AudioCodec, Encoder, Preset, VideoCodec};
 use headwater_packager::ids::TrackId;
 
 use crate::audio::{AudioGrid, Frames};
 use crate::error::Error;
 use crate::grid::Grid;
+use crate::import::ladder::Sound;
 use crate::ladder::{self, Look, Picture, Rung};
 use crate::language::Language;
 use crate::probe::channels_in_words;
 use crate::recipe::{self, Recipe};
-use crate::source::{AudioSource, Role, Source};
+use crate::source::{AudioSource, Coded, Role, Source};
 
 /// The plan of one version.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,10 @@ pub struct Plan {
     pub rungs: Vec<Rung>,
     /// The tracks of sound, those of the main sound first.
     pub sounds: Vec<AudioPlan>,
+    /// Sounds that are passed through beside them.
+    pub passed: Vec<Passed>,
+    /// What the uploader should know of it.
+    pub notices: Vec<String>,
     /// The encoders' trade of time against bits.
     pub preset: Preset,
 }
@@ -40,6 +45,8 @@ pub struct AudioPlan {
     pub track: TrackId,
     /// The source's stream.
     pub stream: u32,
+    /// How it is coded.
+    pub codec: AudioCodec,
     /// One, two or six.
     pub channels: u32,
     /// Its bit rate in kbit/s.
@@ -50,6 +57,15 @@ pub struct AudioPlan {
     pub role: Role,
     /// Where fragments start.
     pub grid: AudioGrid,
+}
+
+/// A sound whose frames become a track as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The source's stream.
+    pub stream: u32,
+    /// Its track, and how it lies against the picture.
+    pub sound: Sound,
 }
 
 impl Plan {
@@ -68,10 +84,13 @@ impl Plan {
         };
         let rungs = ladder::rungs(picture, &recipe.ladder);
         let sounds = sounds(&source, &recipe, &grid, config);
-        Ok(Self { rungs, sounds, grid, recipe, preset: config.preset, input, source })
+        let mut notices = Vec::new();
+        let passed = passed(&source, &recipe, &mut notices);
+        let preset = config.preset;
+        Ok(Self { rungs, sounds, passed, notices, grid, recipe, preset, input, source })
     }
 
-    /// Every track, video first.
+    /// Every track that is encoded, video first.
     pub fn tracks(&self) -> impl Iterator<Item = &TrackId> {
         let sounds = self.sounds.iter().map(|sound| &sound.track);
         self.rungs.iter().map(|rung| &rung.track).chain(sounds)
@@ -80,7 +99,8 @@ impl Plan {
     /// A line for people.
     pub fn summary(&self) -> String {
         let rungs: Vec<String> = self.rungs.iter().map(Rung::in_words).collect();
-        let sounds: Vec<String> = self.sounds.iter().map(AudioPlan::in_words).collect();
+        let made = self.sounds.iter().map(AudioPlan::in_words);
+        let sounds: Vec<String> = made.chain(self.passed.iter().map(Passed::in_words)).collect();
         let sound = if sounds.is_empty() { "no sound".to_owned() } else { sounds.join(", ") };
         format!(
             "recipe {}: {} frames at {} a second in {} fragments of {}: {}; {sound}",
@@ -115,33 +135,94 @@ impl AudioPlan {
     /// A few words for people.
     pub fn in_words(&self) -> String {
         let channels = channels_in_words(self.channels);
-        format!("{} AAC {channels} {} kbit/s", self.track, self.kbps)
+        let codec = match self.codec {
+            AudioCodec::Aac | AudioCodec::Dolby => "AAC",
+            AudioCodec::HeAac => "HE-AAC",
+            AudioCodec::Opus => "Opus",
+        };
+        format!("{} {codec} {channels} {} kbit/s", self.track, self.kbps)
     }
 }
 
-/// Every track of sound, a sound's stereo before its six channels.
+impl Passed {
+    /// A few words for people.
+    pub fn in_words(&self) -> String {
+        format!("{} passed through", self.sound.track)
+    }
+}
+
+/// Every track of sound that is encoded: of each sound codec by codec, stereo before six channels.
 fn sounds(source: &Source, recipe: &Recipe, grid: &Grid, config: &Encoder) -> Vec<AudioPlan> {
     let mut sounds: Vec<AudioPlan> = Vec::new();
     for sound in &source.sounds {
-        let base = base_id(sound, source);
-        let mut add = |channels: u32, suffix: &str| {
-            sounds.push(AudioPlan {
-                track: format!("{base}{suffix}").parse().expect("letters, digits and dashes"),
-                stream: sound.index,
-                channels,
-                // The configured rate is for two channels.
-                kbps: (config.audio_bitrate_kbps * channels).div_ceil(2),
-                language: sound.language.clone(),
-                role: sound.role,
-                grid: AudioGrid::new(grid, Frames::AAC),
-            });
-        };
-        add(sound.channels.min(2), "");
-        if recipe.surround && sound.channels >= 6 {
-            add(6, "-6ch");
+        for audio in recipe.audio.iter().filter(|audio| audio.codec != AudioCodec::Dolby) {
+            let base = format!("{}{}", base_id(sound, source), suffix(audio.codec));
+            let mut add = |channels: u32, suffix: &str| {
+                sounds.push(AudioPlan {
+                    track: format!("{base}{suffix}").parse().expect("letters, digits and dashes"),
+                    stream: sound.index,
+                    codec: audio.codec,
+                    channels,
+                    kbps: kbps(audio, channels, config),
+                    language: sound.language.clone(),
+                    role: sound.role,
+                    grid: AudioGrid::new(grid, Frames::made_by(audio.codec)),
+                });
+            };
+            add(sound.channels.min(2), "");
+            let has_six = matches!(audio.codec, AudioCodec::Aac | AudioCodec::Opus);
+            if recipe.surround && sound.channels >= 6 && has_six {
+                add(6, "-6ch");
+            }
         }
     }
     sounds
+}
+
+/// The configured rate is for two channels.
+fn kbps(audio: &Audio, channels: u32, config: &Encoder) -> u32 {
+    (audio.stereo_kbps(config.audio_bitrate_kbps) * channels).div_ceil(2)
+}
+
+/// What a codec adds to a track's name.
+fn suffix(codec: AudioCodec) -> &'static str {
+    match codec {
+        AudioCodec::Aac | AudioCodec::Dolby => "",
+        AudioCodec::HeAac => "-he",
+        AudioCodec::Opus => "-opus",
+    }
+}
+
+/// Sounds that are passed through, as far as the recipe wants that. Nothing can be put between their
+/// frames: one that starts late or has holes is left out and told of.
+fn passed(source: &Source, recipe: &Recipe, notices: &mut Vec<String>) -> Vec<Passed> {
+    let wants = recipe.audio.iter().any(|audio| audio.codec == AudioCodec::Dolby);
+    let is_dolby = |sound: &&AudioSource| matches!(sound.codec.as_str(), "ac3" | "eac3");
+    let mut passed = Vec::new();
+    for sound in source.sounds.iter().filter(is_dolby).filter(|_| wants) {
+        let name = format!("stream {} ({})", sound.index, sound.codec);
+        let Some(Coded { early, packets, missing_ms }) = sound.coded else { continue };
+        let frame_ms = 1_536_000u64.div_ceil(u64::from(sound.sample_rate.max(1)));
+        let late_ms = u64::try_from(-early.ms()).unwrap_or(0);
+        let why = match () {
+            () if late_ms > frame_ms => format!("it starts {late_ms} ms after the picture"),
+            () if missing_ms > frame_ms => format!("{missing_ms} ms are missing in it"),
+            () => {
+                let track = format!("{}-{}", base_id(sound, source), sound.codec);
+                let track = track.parse().expect("letters, digits and dashes");
+                let (language, role) = (sound.language.clone(), sound.role);
+                let stream = sound.index;
+                let sound = Sound { track, name, language, role, early, packets };
+                passed.push(Passed { stream, sound });
+                continue;
+            }
+        };
+        notices.push(format!(
+            "{name} is not passed through: {why}, and its frames leave no room for silence; it is encoded \
+             all the same"
+        ));
+    }
+    passed
 }
 
 /// `a-en`, `a-en-commentary`, and numbers from 2 on where that does not tell two sounds apart.

@@ -1,6 +1,6 @@
 //! Which recipe a source gets: the first rule that fits what was found decides.
 
-use headwater_config::{Encoder, Rule, Rung};
+use headwater_config::{Audio, Encoder, Rule, Rung};
 
 use crate::error::{Error, Kind};
 use crate::source::Source;
@@ -14,6 +14,8 @@ pub struct Recipe {
     pub rule: Option<usize>,
     /// Renditions that are wanted.
     pub ladder: Vec<Rung>,
+    /// What is made of each sound.
+    pub audio: Vec<Audio>,
     /// Whether six channels are kept beside stereo.
     pub surround: bool,
 }
@@ -30,6 +32,7 @@ pub fn choose(source: &Source, config: &Encoder) -> Result<Recipe, Error> {
             name: DEFAULT.to_owned(),
             rule,
             ladder: config.ladder.clone(),
+            audio: Audio::plain(),
             surround: false,
         });
     }
@@ -41,6 +44,7 @@ pub fn choose(source: &Source, config: &Encoder) -> Result<Recipe, Error> {
         name: name.to_owned(),
         rule,
         ladder: recipe.ladder.clone(),
+        audio: recipe.audio.clone(),
         surround: recipe.surround,
     })
 }
@@ -99,6 +103,7 @@ mod tests {
                 sample_rate: 48_000,
                 language: None,
                 role: Role::Main,
+                coded: None,
             }],
         }
     }
@@ -134,6 +139,7 @@ mod tests {
         let mut config = Encoder::default();
         let recipe = |rungs: usize| headwater_config::Recipe {
             ladder: config.ladder[..rungs].to_vec(),
+            audio: Audio::plain(),
             surround: false,
         };
         let recipes = [("one", recipe(1)), ("two", recipe(2))];

@@ -10,6 +10,7 @@ use crate::error::{Error, Kind};
 use crate::grid::Rate;
 use crate::limits;
 use crate::probe::{Probe, Stream};
+use crate::source::Stamp;
 
 /// What the packets of one source tell.
 #[derive(Debug)]
@@ -289,6 +290,19 @@ struct Fields {
     duration: Option<i64>,
     size_bytes: Option<u32>,
     discarded: bool,
+}
+
+/// How long before `zero` a stream's packets start; `None` of an empty stream.
+pub fn early(stream: &Stream, scan: &Scan, zero: Stamp) -> Option<Stamp> {
+    let base = stream.time_base()?;
+    // In the stream's ticks: zero's ticks * its base / ours.
+    let (above, below) = (
+        i128::from(zero.ticks) * i128::from(zero.base.0) * i128::from(base.1),
+        i128::from(zero.base.1) * i128::from(base.0),
+    );
+    let zero = i64::try_from((2 * above + below).div_euclid(2 * below)).ok()?;
+    let ticks = zero.saturating_sub(scan.coded_start(stream.index)?);
+    Some(Stamp { ticks, base })
 }
 
 /// Ticks of a time base in seconds, for messages and slack comparisons only.

@@ -1,7 +1,7 @@
 //! Ladders, recipes and the rules that choose among them.
 
 use super::Findings;
-use crate::{Config, Rule, Rung, VideoCodec};
+use crate::{Audio, AudioCodec, Config, Rule, Rung, VideoCodec};
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let encoder = &config.encoder;
@@ -9,6 +9,7 @@ pub(super) fn check(config: &Config, found: &mut Findings) {
     for (name, recipe) in &encoder.recipes {
         let key = format!("encoder.recipes.{name}");
         check_ladder(&format!("{key}.ladder"), &recipe.ladder, found);
+        check_audio(&format!("{key}.audio"), &recipe.audio, found);
         if !encoder.rules.iter().any(|rule| rule.recipe == name.to_string()) {
             found.warning(
                 key,
@@ -104,16 +105,56 @@ fn check_ladder(key: &str, ladder: &[Rung], found: &mut Findings) {
     }
 }
 
+fn check_audio(key: &str, audio: &[Audio], found: &mut Findings) {
+    for (i, one) in audio.iter().enumerate() {
+        if audio[..i].iter().any(|other| other.codec == one.codec) {
+            found.error(
+                key,
+                "one codec stands in it twice, and a track is named after its codec".to_owned(),
+                "remove one",
+            );
+        }
+        if one.codec == AudioCodec::Dolby && one.bitrate_kbps.is_some() {
+            found.error(
+                key,
+                "bitrate_kbps of codec \"dolby\", which is passed through as it is".to_owned(),
+                "remove it",
+            );
+        }
+    }
+    if audio.iter().any(|one| one.codec == AudioCodec::HeAac && one.bitrate_kbps > Some(128)) {
+        found.error(
+            key,
+            "codec \"he-aac\" of more than 128 kbit/s, which its encoder refuses".to_owned(),
+            "use codec = \"aac\", which is better there",
+        );
+    }
+    if audio.iter().all(|one| one.codec == AudioCodec::Dolby) {
+        found.error(
+            key,
+            "nothing but codec \"dolby\": other sounds would be lost, and browsers play none of it"
+                .to_owned(),
+            "add codec = \"aac\"",
+        );
+    } else if !audio.iter().any(|one| matches!(one.codec, AudioCodec::Aac | AudioCodec::HeAac)) {
+        found.warning(
+            key,
+            "no AAC: Apple's players before Safari 17 play no Opus in MP4".to_owned(),
+            "add codec = \"aac\"",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::{Config, Recipe, Rule, VideoCodec};
+    use crate::{Audio, AudioCodec, Config, Recipe, Rule, VideoCodec};
 
     fn config() -> Config {
         let mut config = Config::default();
         let mut ladder = config.encoder.ladder.clone();
         ladder.iter_mut().for_each(|rung| rung.codec = VideoCodec::Hevc);
         ladder.extend(config.encoder.ladder.clone());
-        let recipe = Recipe { ladder, surround: true };
+        let recipe = Recipe { ladder, audio: Audio::plain(), surround: true };
         config.encoder.recipes.insert("big".parse().unwrap(), recipe);
         config.encoder.rules = vec![
             Rule { recipe: "big".to_owned(), min_height: Some(1080), ..Rule::default() },
@@ -126,7 +167,7 @@ mod tests {
     fn what_contradicts_itself() {
         assert_eq!(config().check(), []);
         type Break = fn(&mut Config);
-        let table: [(Break, &str, &str); 6] = [
+        let table: [(Break, &str, &str); 11] = [
             (
                 |c| c.encoder.rules[0].recipe = "huge".to_owned(),
                 "encoder.rules[0].recipe",
@@ -141,6 +182,31 @@ mod tests {
                 "encoder.recipes.big.ladder",
                 "two rungs are 1080 high",
             ),
+            (
+                |c| first(c).audio.extend(Audio::plain()),
+                "encoder.recipes.big.audio",
+                "one codec stands in it twice",
+            ),
+            (
+                |c| first(c).audio.push(audio(AudioCodec::Dolby, Some(448))),
+                "encoder.recipes.big.audio",
+                "passed through as it is",
+            ),
+            (
+                |c| first(c).audio.push(audio(AudioCodec::HeAac, Some(160))),
+                "encoder.recipes.big.audio",
+                "of more than 128 kbit/s",
+            ),
+            (
+                |c| first(c).audio = vec![audio(AudioCodec::Dolby, None)],
+                "encoder.recipes.big.audio",
+                "other sounds would be lost",
+            ),
+            (
+                |c| first(c).audio = vec![audio(AudioCodec::Opus, None)],
+                "encoder.recipes.big.audio",
+                "no AAC",
+            ),
         ];
         for (break_it, key, words) in table {
             let mut config = config();
@@ -149,6 +215,10 @@ mod tests {
             let is_there = found.iter().any(|f| f.key == key && f.message.contains(words));
             assert!(is_there, "{key} {words}: {found:?}");
         }
+    }
+
+    fn audio(codec: AudioCodec, bitrate_kbps: Option<u32>) -> Audio {
+        Audio { codec, bitrate_kbps }
     }
 
     fn first(config: &mut Config) -> &mut Recipe {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 
-use headwater_config::VideoCodec;
+use headwater_config::{AudioCodec, VideoCodec};
 
 use super::command::{args, file_url, guarded};
 use super::sandbox::Limits;
@@ -123,7 +123,13 @@ fn needs(plan: &Plan) -> (Vec<&'static str>, Vec<&'static str>) {
         Light::Wide => &["zscale"],
         Light::Pq | Light::Hlg => &["zscale", "tonemap"],
     };
-    (encoders.collect(), filters.to_vec())
+    let codecs: BTreeSet<AudioCodec> = plan.sounds.iter().map(|sound| sound.codec).collect();
+    let of_sound = codecs.into_iter().filter_map(|codec| match codec {
+        AudioCodec::Aac | AudioCodec::Dolby => None,
+        AudioCodec::HeAac => Some("libfdk_aac"),
+        AudioCodec::Opus => Some("libopus"),
+    });
+    (encoders.chain(of_sound).collect(), filters.to_vec())
 }
 
 /// A frame that says how bright its master was.

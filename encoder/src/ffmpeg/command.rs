@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use headwater_config::{Preset, VideoCodec};
+use headwater_config::{AudioCodec, Preset, VideoCodec};
 
 use super::filters;
 use crate::ladder::{Look, Rung};
@@ -184,9 +184,17 @@ fn svt_av1(plan: &Plan, threads: &str) -> Vec<OsString> {
 }
 
 fn audio_output(audio: &AudioPlan) -> Vec<OsString> {
-    let mut all = args(&["-c:a", "aac", "-profile:a", "aac_low"]);
+    let mut all = match audio.codec {
+        AudioCodec::Aac | AudioCodec::Dolby => args(&["-c:a", "aac", "-profile:a", "aac_low"]),
+        AudioCodec::HeAac => args(&["-c:a", "libfdk_aac", "-profile:a", "aac_he"]),
+        AudioCodec::Opus => args(&["-c:a", "libopus", "-application", "audio"]),
+    };
     all.extend(args(&["-b:a", &format!("{}k", audio.kbps)]));
-    all.extend(container("+cmaf"));
+    all.extend(match audio.codec {
+        // An edit list tells by how much its encoder is late: not the same in each release.
+        AudioCodec::HeAac => container_with("+cmaf+delay_moov", "1"),
+        _ => container("+cmaf"),
+    });
     all.extend(args(&["-frag_duration", "2000000"]));
     all
 }
@@ -194,8 +202,12 @@ fn audio_output(audio: &AudioPlan) -> Vec<OsString> {
 /// Fragmented MP4 that starts at zero: cmaf implies negative composition offsets, so that no edit
 /// list is needed.
 fn container(movflags: &str) -> Vec<OsString> {
+    container_with(movflags, "0")
+}
+
+fn container_with(movflags: &str, use_editlist: &str) -> Vec<OsString> {
     let mut all = args(&["-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact"]);
-    all.extend(args(&["-f", "mp4", "-movflags", movflags, "-use_editlist", "0"]));
+    all.extend(args(&["-f", "mp4", "-movflags", movflags, "-use_editlist", use_editlist]));
     all
 }
 

@@ -10,6 +10,8 @@
 //! Each size is made from the next larger one, which costs less than from the source each time.
 //! ffmpeg turns pictures upright before the graph, as their headers say.
 
+use headwater_config::AudioCodec;
+
 use super::command::pixel_format;
 use crate::audio::SAMPLE_RATE;
 use crate::ladder::{Look, Rung};
@@ -148,13 +150,18 @@ fn sound_filters(plan: &Plan, sound: &AudioPlan) -> String {
         6 => "5.1",
         _ => "stereo",
     };
+    let format = match sound.codec {
+        AudioCodec::Aac | AudioCodec::Dolby => "fltp",
+        AudioCodec::HeAac => "s16",
+        AudioCodec::Opus => "flt",
+    };
     format!(
         "[0:{stream}]asetpts=PTS-({ticks}*{num}/{den})/TB,\
          aresample={SAMPLE_RATE}:async=1:min_hard_comp=0.1:first_pts=0,\
-         aformat=sample_fmts=fltp:channel_layouts={layout},apad,\
+         aformat=sample_fmts={format}:channel_layouts={layout},apad,\
          atrim=end_sample={end},asetpts=N",
         stream = sound.stream,
         ticks = start.ticks,
-        end = sound.grid.end_sample(),
+        end = sound.grid.end_sample_for(sound.codec),
     )
 }

@@ -13,7 +13,7 @@ use crate::grid::Rate;
 use crate::language::{self, Language};
 use crate::limits;
 use crate::probe::{Probe, Stream};
-use crate::scan::Scan;
+use crate::scan::{Scan, early};
 use crate::source::Stamp;
 
 /// A file of the ladder.
@@ -213,19 +213,6 @@ fn zero(path: &Path, probe: &Probe, scan: &Scan) -> Result<Option<Stamp>, Error>
         ));
     }
     Ok(Some(first))
-}
-
-/// How long before `zero` a stream's packets start; `None` of an empty stream.
-fn early(stream: &Stream, scan: &Scan, zero: Stamp) -> Option<Stamp> {
-    let base = stream.time_base()?;
-    // In the stream's ticks: zero's ticks * its base / ours.
-    let (above, below) = (
-        i128::from(zero.ticks) * i128::from(zero.base.0) * i128::from(base.1),
-        i128::from(zero.base.1) * i128::from(base.0),
-    );
-    let zero = i64::try_from((2 * above + below).div_euclid(2 * below)).ok()?;
-    let ticks = zero.saturating_sub(scan.coded_start(stream.index)?);
-    Some(Stamp { ticks, base })
 }
 
 /// For choosing between streams, in kbit/s.

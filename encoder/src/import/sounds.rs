@@ -72,7 +72,7 @@ pub fn cut(
     let hidden_ticks =
         u32::try_from(early_ticks % u64::from(frame_ticks)).expect("less than a frame");
     let left = sound.packets.saturating_sub(dropped_frames);
-    let counts = Frames { timescale, frame_ticks, hidden_ticks };
+    let counts = Frames { timescale, frame_ticks, hidden_ticks, skipped_ticks: 0 };
     let whole = AudioGrid::cut(ends.ticks.iter().copied(), ends.timescale, counts);
     let missing = whole.frames().saturating_sub(left);
     let grid = whole.at_most(left);

@@ -25,7 +25,7 @@ use crate::error::Error;
 
 pub use opinion::agrees;
 pub use raw::Raw;
-pub use sound::{Sound, is_our_aac, sound};
+pub use sound::{Sound, is_our_aac, is_ours, sound};
 pub use track::TrackWriter;
 pub use video::{is_of, video};
 

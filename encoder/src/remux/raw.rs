@@ -23,8 +23,17 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Opens a file and reads its moov.
+    /// Opens a file that starts at zero and reads its moov.
     pub fn open(path: &Path) -> Result<Self, String> {
+        let raw = Self::open_shifted(path)?;
+        match raw.header.edit_media_time {
+            None => Ok(raw),
+            Some(media_time) => Err(format!("expected no edit list, got one from {media_time}")),
+        }
+    }
+
+    /// Opens a file, whether an edit list shifts it or not, and reads its moov.
+    pub fn open_shifted(path: &Path) -> Result<Self, String> {
         let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut input = BufReader::with_capacity(1 << 20, file);
         let mut start = Vec::new();
@@ -91,9 +100,6 @@ fn one_track(moov: &[u8]) -> Result<(TrackHeader, Vec<u8>), String> {
     let (Some(mut track), None) = (tracks.pop(), tracks.pop()) else {
         return Err("expected one track in the moov".to_owned());
     };
-    if let Some(media_time) = track.edit_media_time {
-        return Err(format!("expected no edit list, got one from {media_time}"));
-    }
     // One description for all samples: what is claimed of the first holds for the last.
     let (Some(entry), None) = (track.sample_entries.pop(), track.sample_entries.pop()) else {
         return Err("expected one sample entry".to_owned());

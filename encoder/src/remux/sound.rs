@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use headwater_config::AudioCodec;
 use headwater_packager::bmff::fragment::Sample;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
@@ -12,7 +13,7 @@ use headwater_packager::ids::TrackId;
 use super::raw::Raw;
 use super::track::TrackWriter;
 use super::{Made, opinion, unlike_plan};
-use crate::audio::{AudioGrid, Frames, SAMPLE_RATE};
+use crate::audio::{AudioGrid, Frames, OPUS_PRE_SKIP, SAMPLE_RATE};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::language::Language;
@@ -22,6 +23,8 @@ use crate::plan::{object_name, raw_name};
 const SYNC: u32 = 0x0200_0000;
 /// audioObjectType of AAC-LC.
 const AAC_LC: u8 = 2;
+/// audioObjectType of HE-AAC.
+const SBR: u8 = 5;
 
 /// A sound track to make from a file that ffmpeg wrote.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +56,11 @@ pub fn sound(
 ) -> Result<Made, Error> {
     let Sound { track, language, grid, .. } = sound;
     let unlike = |what: String| unlike_plan(track, what);
-    let mut raw = Raw::open(&folder.join(raw_name(track))).map_err(unlike)?;
+    let mut raw = Raw::open_shifted(&folder.join(raw_name(track))).map_err(unlike)?;
     let entry = check_header(&raw, grid.counts()).map_err(unlike)?;
+    check_edit(&raw, sound).map_err(unlike)?;
     expects(&entry).map_err(unlike)?;
-    let Frames { timescale, frame_ticks, hidden_ticks } = grid.counts();
+    let Frames { timescale, frame_ticks, hidden_ticks, .. } = grid.counts();
     let init = write_init(&Init {
         timescale,
         media: InitMedia::Audio,
@@ -119,12 +123,31 @@ pub fn sound(
 
 /// Whether sound is AAC-LC as we make it, with so many channels.
 pub fn is_our_aac(audio: &Audio, channels: u32) -> Result<(), String> {
-    let wanted = Audio {
-        sample_rate: SAMPLE_RATE,
-        channels: u16::try_from(channels).unwrap_or(u16::MAX),
-        config: AudioConfig::Aac { object_type: AAC_LC },
+    is_ours(audio, AudioCodec::Aac, channels)
+}
+
+/// Whether sound is coded as we have it coded, with so many channels.
+pub fn is_ours(audio: &Audio, codec: AudioCodec, channels: u32) -> Result<(), String> {
+    let config = match codec {
+        AudioCodec::Aac | AudioCodec::Dolby => AudioConfig::Aac { object_type: AAC_LC },
+        AudioCodec::HeAac => AudioConfig::Aac { object_type: SBR },
+        AudioCodec::Opus => AudioConfig::Opus { pre_skip_samples: OPUS_PRE_SKIP },
     };
+    let channels = u16::try_from(channels).unwrap_or(u16::MAX);
+    let wanted = Audio { sample_rate: SAMPLE_RATE, channels, config };
     if *audio == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, got {audio:?}")) }
+}
+
+/// What an edit list hides is what the caller leaves out: whole frames, and a part of one.
+fn check_edit(raw: &Raw, sound: Sound<'_>) -> Result<(), String> {
+    let Frames { frame_ticks, hidden_ticks, .. } = sound.grid.counts();
+    let left_out = sound.dropped_frames * u64::from(frame_ticks) + u64::from(hidden_ticks);
+    match raw.header.edit_media_time {
+        Some(ticks) if u64::try_from(ticks) != Ok(left_out) => {
+            Err(format!("expected an edit list from {left_out} or none, got one from {ticks}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_header(raw: &Raw, counts: Frames) -> Result<Audio, String> {

@@ -92,6 +92,19 @@ pub struct AudioSource {
     pub language: Option<Language>,
     /// What it is for.
     pub role: Role,
+    /// How its frames lie in the file.
+    pub coded: Option<Coded>,
+}
+
+/// How the coded frames of a sound lie in the file: what passing them through asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coded {
+    /// How long before the picture the first one starts; negative after it.
+    pub early: Stamp,
+    /// How many.
+    pub packets: u64,
+    /// How much longer they take than they last: holes, in milliseconds.
+    pub missing_ms: u64,
 }
 
 /// A point of time as a container writes it.
@@ -250,6 +263,7 @@ pub fn measure(
             sample_rate: stream.sample_rate.as_deref().and_then(|r| r.parse().ok()).unwrap_or(0),
             language: language.clone(),
             role: *role,
+            coded: coded(video, span, stream, scan),
         });
     }
     // The main one may have been the empty one.
@@ -358,6 +372,21 @@ fn misfit(
         done.push(format!("ends {:.3} s after the picture: its end is cut", -short_s));
     }
     (!done.is_empty()).then(|| format!("{} {}", audio.describe(), done.join(", and ")))
+}
+
+/// How a sound's frames lie against the picture; frames of AC-3 and E-AC-3 have 1,536 samples (ETSI TS
+/// 102 366 4.1, E.1.1).
+fn coded(video: &Stream, picture: Span, sound: &Stream, scan: &Scan) -> Option<Coded> {
+    let zero = Stamp { ticks: picture.start_pts, base: video.time_base()? };
+    let (span, base) = (scan.span(sound.index)?, sound.time_base()?);
+    let rate: u64 = sound.sample_rate.as_deref()?.parse().ok().filter(|&rate| rate > 0)?;
+    let lasts_ms = span.packets.checked_mul(1_536_000)? / rate;
+    let takes_ms = Stamp { ticks: span.end_pts.saturating_sub(span.start_pts), base }.ms();
+    Some(Coded {
+        early: scan::early(sound, scan, zero)?,
+        packets: scan.coded_packets(sound.index),
+        missing_ms: u64::try_from(takes_ms).unwrap_or(0).saturating_sub(lasts_ms),
+    })
 }
 
 /// What AVC may use for what another codec says in `kbps`: twice as much where that codec is of a

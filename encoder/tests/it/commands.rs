@@ -39,6 +39,7 @@ fn plan(config: &Encoder) -> Plan {
             sample_rate: 48_000,
             language: headwater_encoder::language::parse("ger"),
             role: Role::Main,
+            coded: None,
         }],
     };
     Plan::new("/films/a: film.mkv".into(), source, config).unwrap()

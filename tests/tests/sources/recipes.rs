@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use headwater_tests::beeps::{self, FRAME, RATE};
 use headwater_tests::origin::Origin;
 use headwater_tests::titles::Title;
 use headwater_tests::{barcode, encoder, ffmpeg, run, scratch};
@@ -14,6 +16,7 @@ preset = "ultrafast"
 threads = 1
 [encoder.recipes.all]
 surround = true
+audio = [{ codec = "aac" }, { codec = "opus", bitrate_kbps = 64 }, { codec = "dolby" }]
 ladder = [
     { height = 180, max_bitrate_kbps = 400, crf = 30 },
     { height = 180, max_bitrate_kbps = 400, crf = 30, codec = "hevc", hdr = true },
@@ -79,10 +82,24 @@ fn every_codec_of_a_recipe() {
     let title = Title::open(source, (24, 1), lab.store(), "film");
     let tracks: Vec<String> =
         title.heads.tracks().iter().map(|t| format!("{} {}", t.id(), &t.codecs()[..4])).collect();
-    let wanted = ["v180 avc1", "v180-hevc hvc1", "v144-av1 av01", "a-und mp4a", "a-und-6ch mp4a"];
+    let wanted = [
+        "v180 avc1",
+        "v180-hevc hvc1",
+        "v144-av1 av01",
+        "a-und mp4a",
+        "a-und-6ch mp4a",
+        "a-und-opus opus",
+        "a-und-opus-6ch opus",
+        "a-und-ac3 ac-3",
+    ];
     assert_eq!(tracks, wanted);
     let origin = Origin::start(&lab.store());
     let (master, mpd) = (origin.web().url(&title.master()), origin.web().url(&title.mpd()));
+    let (_, sounds) = title.tracks();
+    for i in 0..sounds.len() {
+        beeps_every_second(&master, &format!("0:a:{i}"));
+        beeps_every_second(&mpd, &format!("0:a:{i}"));
+    }
     for id in title.tracks().0 {
         let file = title.track_file(&id);
         shows_the_film(ffmpeg::path(&file), "0:v:0");
@@ -91,6 +108,20 @@ fn every_codec_of_a_recipe() {
         shows_the_film(&master, stream);
         shows_the_film(&mpd, stream);
     }
+}
+
+/// Sound of every codec begins and ends with the picture, and each beep is in its place to 5 ms.
+fn beeps_every_second(input: &str, stream: &str) {
+    let samples = beeps::samples(input, stream);
+    let off = samples.len().abs_diff(4 * RATE);
+    assert!(off <= 1536, "{input} {stream}: {} samples", samples.len());
+    let onsets = beeps::onsets(&samples);
+    let is_near =
+        |(k, at): (usize, &usize)| at.abs_diff(k * RATE) <= if k == 0 { FRAME } else { 240 };
+    assert!(
+        onsets.len() == 4 && onsets.iter().enumerate().all(is_near),
+        "{input} {stream}: beeps at {onsets:?}"
+    );
 }
 
 fn shows_the_film(input: &str, stream: &str) {
@@ -102,6 +133,35 @@ fn shows_the_film(input: &str, stream: &str) {
 const HDR: &str = "-i {film} -an -vf scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le \
                    -c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params log-level=error \
                    -color_primaries bt2020 -colorspace bt2020nc";
+
+/// What a recipe asks of sound and this ffmpeg or this source has not.
+#[test]
+fn sound_that_cannot_be_had() {
+    let lab = Lab::new();
+    let late = lab.source(
+        "late.mkv",
+        "-i {film} -itsoffset 0.7 -i {film} -map 0:v -map 1:a -c:v copy -c:a ac3 {out}",
+    );
+    let (code, said) = lab.run(&["encode", "--title", "late"], &late);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("is not passed through: it starts 69"), "{said}");
+    let title = Title::open(late, (24, 1), lab.store(), "late");
+    assert_eq!(title.tracks().1, ["a-und", "a-und-opus"]);
+    let encoders = run::succeed(Command::new("ffmpeg").args(["-hide_banner", "-encoders"]));
+    if String::from_utf8_lossy(&encoders).contains("libfdk_aac") {
+        return;
+    }
+    let text = fs::read_to_string(lab.folder.path().join("headwater.toml")).unwrap();
+    let text = text.replace("codec = \"opus\"", "codec = \"he-aac\"");
+    fs::write(lab.folder.path().join("headwater.toml"), text).unwrap();
+    let film = lab.source("film.mkv", "-i {film} -c copy {out}");
+    let (code, said) = lab.run(&["encode", "--title", "he"], &film);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(
+        said.contains("recipe all needs libfdk_aac, which ffmpeg has not; name another"),
+        "{said}"
+    );
+}
 
 /// HLG stays in the HEVC rung and is toned down in the others.
 #[test]

@@ -7,7 +7,9 @@ pub fn all() -> Vec<Case> {
     [containers(), times(), pictures(), sounds(), refused()].into_iter().flatten().collect()
 }
 
-/// Containers and codecs, and what else lies in them.
+/// Containers and codecs, and what else lies in them. Some lose or shift sound when the source is made: decoders
+/// of WMA drop the first 43 ms, ffmpeg writes Matroska's picture 7 ms behind Opus, and MPEG-TS cannot hide
+/// the 21 ms that an AAC encoder puts first.
 fn containers() -> Vec<Case> {
     vec![
         made("moov-at-end", "moov-at-end.mp4", "-i {film} -c copy {out}"),
@@ -24,11 +26,11 @@ fn containers() -> Vec<Case> {
         made("avi-b-frames", "avi-b.avi", "-i {film} -c:v libx264 -preset ultrafast -bf 2 -c:a pcm_s16le {out}"),
         made("mxf", "mxf.mxf", "-i {film25} -c:v mpeg2video -q:v 3 -c:a pcm_s16le {out}").frames(from(0, 1, 100)).rate(25, 1).core(),
         made("flv", "flv.flv", "-i {film} -c copy {out}"),
-        made("wmv", "wmv.wmv", "-i {film} -c:v wmv2 -q:v 3 -c:a wmav2 {out}"),
+        made("wmv", "wmv.wmv", "-i {film} -c:v wmv2 -q:v 3 -c:a wmav2 {out}").beeps(&[43, 1000, 2000, 3000]),
         made("ogv", "ogv.ogv", "-i {film} -c:v libtheora -q:v 8 -c:a libvorbis {out}"),
         made("mjpeg", "mjpeg.mov", "-i {film} -c:v mjpeg -q:v 2 -pix_fmt yuvj420p -c:a pcm_s24le {out}"),
         made("hevc", "hevc.mp4", "-i {film} -c:v libx265 -preset ultrafast -x265-params log-level=error -tag:v hvc1 -c:a copy {out}"),
-        made("av1", "av1.mkv", "-i {film} -c:v libsvtav1 -preset 12 -crf 30 -c:a libopus {out}").beeps(&[0, 1000, 2000, 3000]),
+        made("av1", "av1.mkv", "-i {film} -c:v libsvtav1 -preset 12 -crf 30 -c:a libopus {out}").beeps(&[0, 993, 1993, 2993]),
         made("cover", "cover.mp4", "-i {film} -frames:v 1 {dir}/cover.png ; -i {film} -i {dir}/cover.png -map 0 -map 1 -c copy -disposition:v:1 attached_pic {out}").core(),
         made("timecode", "timecode.mov", "-i {film} -c copy -timecode 01:00:00:00 {out}"),
         made("subtitles", "subtitles.mkv", "-i {film} -c copy -attach {film} -metadata:s:t mimetype=application/octet-stream {out}"),
@@ -72,7 +74,7 @@ fn pictures() -> Vec<Case> {
         made("anamorphic", "anamorphic.mp4", "-i {film} -vf scale=240:180,setsar=4/3 -c:v libx264 -preset ultrafast -c:a copy {out}").says(&["is shown as 320x180"]).core(),
         made("pal-16-15", "pal.mkv", "-i {film} -vf scale=300:180,setsar=16/15 -c:v libx264 -preset ultrafast -c:a copy {out}"),
         made("ntsc-8-9", "ntsc.mp4", "-i {film} -vf scale=360:180,setsar=8/9 -c:v libx264 -preset ultrafast -c:a copy {out}"),
-        made("rotated-anamorphic", "rotated-anamorphic.mp4", "-i {film} -vf scale=320:136,setsar=1,transpose=clock,setsar=4/3 -c:v libx264 -preset ultrafast -c:a copy {dir}/turned.mp4 ; -i {dir}/turned.mp4 -c copy -metadata:s:v rotate=90 {out}").rungs(&[(320, 182), (254, 144)]),
+        made("rotated-anamorphic", "rotated-anamorphic.mp4", "-i {film} -vf scale=320:136,setsar=1,transpose=clock,setsar=4/3 -c:v libx264 -preset ultrafast -c:a copy {dir}/turned.mp4 ; -i {dir}/turned.mp4 -c copy -metadata:s:v rotate=90 {out}").rungs(&[(320, 180), (254, 144)]),
         made("full-range", "full.mp4", "-i {film} -vf scale=out_range=pc -pix_fmt yuvj420p -color_range pc -c:v libx264 -preset ultrafast -c:a copy {out}"),
         made("ten-bit", "ten.mp4", "-i {film} -pix_fmt yuv420p10le -c:v libx264 -preset ultrafast -c:a copy {out}").core(),
         made("ten-bit-422", "ten422.mov", "-i {film} -c:v prores_ks -profile:v 2 -pix_fmt yuv422p10le -c:a pcm_s16le {out}"),
@@ -85,7 +87,7 @@ fn pictures() -> Vec<Case> {
         made("interlaced-anamorphic-six", "pair2.ts", "-i {film25} -vf scale=240:180,setsar=4/3,setfield=tff -flags +ildct+ilme -c:v mpeg2video -q:v 3 -top 1 -c:a ac3 -ac 6 -b:a 384k {out}").frames(from(0, 1, 100)).rate(25, 1),
         made("hdr-portrait-late", "pair3.mkv", "-i {tall} -itsoffset 0.7 -i {tall} -map 0:v -map 1:a -vf scale=out_color_matrix=bt2020:out_range=tv,format=yuv420p10le -c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -c:a copy -color_primaries bt2020 -color_trc arib-std-b67 -colorspace bt2020nc -x265-params log-level=error {out}").rungs(TALL).beeps(&[700, 1700, 2700, 3700]).tags(BT709),
         made("odd-ten-bit-later", "pair4.mkv", "-i {film} -vf scale=321:181,setsar=1 -pix_fmt yuv420p10le -c:v ffv1 -c:a copy -copyts -output_ts_offset 5 {out}"),
-        made("open-gop-ts-early", "pair5.ts", "-itsoffset 0.7 -i {film} -i {film} -map 0:v -map 1:a -c:a copy -c:v libx264 -preset veryfast -x264-params open-gop=1:keyint=30:min-keyint=30:bframes=3:b-adapt=0 {out}").beeps(&[300, 1300, 2300]),
+        made("open-gop-ts-early", "pair5.ts", "-itsoffset 0.7 -i {film} -i {film} -map 0:v -map 1:a -c:a copy -c:v libx264 -preset veryfast -x264-params open-gop=1:keyint=30:min-keyint=30:bframes=3:b-adapt=0 {out}").beeps(&[291, 1291, 2291]),
     ]
 }
 
