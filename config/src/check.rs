@@ -2,6 +2,7 @@
 
 mod access;
 mod protection;
+mod queue;
 mod recipes;
 mod telemetry;
 
@@ -47,6 +48,7 @@ impl Config {
         protection::check(self, &mut found);
         self.check_encoder(&mut found);
         recipes::check(self, &mut found);
+        queue::check(self, &mut found);
         found.0
     }
 
@@ -324,6 +326,42 @@ mod tests {
             config.store.url = url.parse().expect("an address");
         }
         let table: &[(&str, Change, &str)] = &[
+            (
+                "beats that are too rare",
+                |c| c.encoder.queue.beat_s = 16,
+                "error: `encoder.queue.beat_s`: 16 is more than half of lease_s = 30; a worker whose one word is lost would lose its task: make lease_s the larger one",
+            ),
+            (
+                "a cap below the pause",
+                |c| c.encoder.queue.retry_s = 301,
+                "error: `encoder.queue.retry_s`: 301 is more than retry_cap_s = 300; make retry_cap_s the larger one",
+            ),
+            (
+                "chunks shorter than a fragment",
+                |c| c.encoder.queue.chunk_ms = 1_000,
+                "warning: `encoder.queue.chunk_ms`: 1000 is less than gop_ms = 2000; a chunk is one group of pictures then; longer chunks cost less",
+            ),
+            (
+                "a folder of inputs that leads elsewhere",
+                |c| c.encoder.api.inputs = vec!["/srv/../etc".into()],
+                "error: `encoder.api.inputs`: /srv/../etc is no absolute path; write the whole path of the folder, without `..`",
+            ),
+            (
+                "two keys of one name",
+                |c| {
+                    let key = crate::queue::ApiKey::example();
+                    c.encoder.api.keys = vec![key.clone(), key];
+                },
+                "error: `encoder.api.keys`: two keys are called uploads; give each a name of its own",
+            ),
+            (
+                "keys in clear text",
+                |c| {
+                    c.encoder.api.keys = vec![crate::queue::ApiKey::example()];
+                    c.encoder.api.listen = "0.0.0.0:8090".parse().expect("an address");
+                },
+                "warning: `encoder.api.listen`: 0.0.0.0:8090 speaks without TLS to other machines; listen on 127.0.0.1 behind a proxy that has TLS",
+            ),
             (
                 "an endpoint for a folder",
                 |c| c.store.s3.endpoint = "http://127.0.0.1:9000".parse().expect("an address"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::Name;
+use crate::queue::{ApiKey, JobApi, Queue};
 
 /// `[encoder]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -42,6 +43,10 @@ pub struct Encoder {
     pub recipes: BTreeMap<Name, Recipe>,
     /// Which source gets which recipe: the first rule that fits decides.
     pub rules: Vec<Rule>,
+    /// Jobs that wait, and how they are worked on.
+    pub queue: Queue,
+    /// The job API.
+    pub api: JobApi,
 }
 
 /// `[encoder.recipes.NAME]`: what is made of a source.
@@ -173,7 +178,13 @@ impl Encoder {
             max_duration_s: Some(36_000),
         };
         let main = "main".parse().expect("a name");
-        Self { recipes: BTreeMap::from([(main, recipe)]), rules: vec![rule], ..Self::default() }
+        let api = JobApi { keys: vec![ApiKey::example()], ..JobApi::default() };
+        Self {
+            recipes: BTreeMap::from([(main, recipe)]),
+            rules: vec![rule],
+            api,
+            ..Self::default()
+        }
     }
 }
 
@@ -264,6 +275,8 @@ impl Default for Encoder {
             ladder: vec![rung(1080, 6_000), rung(720, 3_500), rung(480, 1_600), rung(360, 900)],
             recipes: BTreeMap::new(),
             rules: Vec::new(),
+            queue: Queue::default(),
+            api: JobApi::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ mod network;
 mod origin;
 mod profile;
 mod protection;
+mod queue;
 mod s3;
 mod schema;
 mod secret;
@@ -49,6 +50,7 @@ pub use origin::{
 };
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
 pub use protection::{KeyScope, Protection, Scheme, System};
+pub use queue::{ApiKey, ApiScope, JobApi, Queue};
 pub use s3::{Bucket, Endpoint, Region, S3};
 pub use secret::SecretSource;
 pub use store::{Store, StoreUrl};

@@ -125,6 +125,19 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("encoder.rules[].min_channels", 0..=8),
     ("encoder.rules[].min_duration_s", 0..=172_800),
     ("encoder.rules[].max_duration_s", 1..=172_800),
+    ("encoder.queue.connections", 1..=64),
+    ("encoder.queue.parallel", 0..=1_024),
+    ("encoder.queue.chunk_ms", 1_000..=300_000),
+    ("encoder.queue.lease_s", 2..=3_600),
+    ("encoder.queue.beat_s", 1..=600),
+    ("encoder.queue.poll_ms", 50..=60_000),
+    ("encoder.queue.failures", 1..=100),
+    ("encoder.queue.retry_s", 1..=3_600),
+    ("encoder.queue.retry_cap_s", 1..=86_400),
+    ("encoder.queue.age_s", 60..=2_592_000),
+    ("encoder.queue.keep_days", 1..=3_650),
+    ("encoder.queue.min_disk_mib", 0..=1_048_576),
+    ("encoder.queue.min_memory_mib", 0..=1_048_576),
 ];
 
 /// Allowed lengths of lists; a list that is not here is bounded by [`MAX_LIST`].
@@ -150,6 +163,10 @@ pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("encoder.recipes.*.ladder", 1..=32),
     ("encoder.recipes.*.audio", 1..=4),
     ("encoder.rules", 0..=64),
+    // Each request is compared with all of them.
+    ("encoder.api.keys", 0..=64),
+    ("encoder.api.keys[].scopes", 0..=3),
+    ("encoder.api.inputs", 0..=64),
 ];
 
 /// Entries of a list, and profiles.

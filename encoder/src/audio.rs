@@ -4,6 +4,7 @@
 //! from the video's boundary stays below half a frame at any length.
 
 use headwater_config::AudioCodec;
+use serde::{Deserialize, Serialize};
 
 use crate::grid::Grid;
 
@@ -24,7 +25,7 @@ pub const PRIMING_FRAMES: u32 = 1;
 const SPARE_FRAMES: u64 = 8;
 
 /// How a sound track counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frames {
     /// Ticks a second.
     pub timescale: u32,
@@ -76,7 +77,7 @@ impl Frames {
 }
 
 /// The last frame of each fragment plus one, counted from the track's first frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioGrid {
     frames: Frames,
     ends: Vec<u64>,

@@ -57,13 +57,13 @@ struct Encoding<'a> {
 }
 
 /// A source that was looked at, and what is to be made of it.
-struct Prepared {
-    probe: Probe,
-    selected: Selected,
-    plan: Arc<Plan>,
-    notices: Vec<String>,
-    ffmpeg: String,
-    sidecars: Vec<Text>,
+pub(crate) struct Prepared {
+    pub(crate) probe: Probe,
+    pub(crate) selected: Selected,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) notices: Vec<String>,
+    pub(crate) ffmpeg: String,
+    pub(crate) sidecars: Vec<Text>,
 }
 
 impl Making for Encoding<'_> {
@@ -105,7 +105,8 @@ impl Making for Encoding<'_> {
     }
 }
 
-async fn prepare(
+/// Looks at what is to be encoded, and plans.
+pub(crate) async fn prepare(
     request: &Request,
     tools: &Tools,
     config: &Encoder,
@@ -229,7 +230,7 @@ impl Station<'_> {
 
     /// The source's own texts, and those beside it. One that cannot be read is left out: the film is
     /// what was sent for.
-    async fn texts(
+    pub(crate) async fn texts(
         &self,
         prepared: &Prepared,
         notices: &mut Vec<String>,
@@ -296,7 +297,11 @@ impl Station<'_> {
         Ok(made)
     }
 
-    async fn pass(&self, plan: &Arc<Plan>, passed: &Passed) -> Result<(Made, Vec<String>), Error> {
+    pub(crate) async fn pass(
+        &self,
+        plan: &Arc<Plan>,
+        passed: &Passed,
+    ) -> Result<(Made, Vec<String>), Error> {
         let track = passed.sound.track.clone();
         let copied = Copied { index: passed.stream, track, is_video: false, is_hevc: false };
         let raw = self.folder.join(raw_name(&copied.track));
@@ -372,7 +377,11 @@ fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result
 }
 
 /// Where a sound is cut, and how many of its encoder's frames stand before the first that is kept.
-fn placed(plan: &Plan, sound: &AudioPlan, folder: &Path) -> Result<(AudioGrid, u64), Error> {
+pub(crate) fn placed(
+    plan: &Plan,
+    sound: &AudioPlan,
+    folder: &Path,
+) -> Result<(AudioGrid, u64), Error> {
     match sound.codec {
         AudioCodec::Aac | AudioCodec::Dolby => Ok((sound.grid.clone(), PRIMING_FRAMES.into())),
         AudioCodec::Opus => Ok((sound.grid.clone(), 0)),

@@ -15,6 +15,8 @@ pub enum Kind {
     Tool,
     /// Store or work folder cannot be read or written.
     Storage,
+    /// Somebody else writes the title at this moment.
+    Taken,
     /// Stored bytes are not what they were when they were published.
     StoredDamage,
     /// No such title, version or track in the store.
@@ -32,7 +34,7 @@ impl Kind {
             Self::Refused => 3,
             Self::SourceDamaged => 4,
             Self::Tool => 5,
-            Self::Storage => 6,
+            Self::Storage | Self::Taken => 6,
             // As a shell reports a program that Ctrl-C ended.
             Self::Interrupted => 130,
         }
@@ -45,7 +47,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::SourceDamaged => "source_damaged",
             Self::Tool => "tool",
-            Self::Storage => "storage",
+            Self::Storage | Self::Taken => "storage",
             Self::StoredDamage => "stored_damage",
             Self::NotFound => "not_found",
             Self::Interrupted => "interrupted",

@@ -7,9 +7,10 @@ use std::fmt;
 use std::ops::Range;
 
 use headwater_packager::time;
+use serde::{Deserialize, Serialize};
 
 /// Frames per second as a fraction in lowest terms, whose ticks fit in 32 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     num: u32,
     den: u32,
@@ -103,7 +104,7 @@ const fn common_divisor(mut a: u32, mut b: u32) -> u32 {
 }
 
 /// The frames of a title, cut into fragments of one GOP each; the last may be shorter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     rate: Rate,
     gop_frames: u32,
@@ -146,6 +147,14 @@ impl Grid {
     /// Where each fragment ends, in ticks.
     pub fn ends(&self) -> impl Iterator<Item = u64> {
         (0..self.fragments()).map(|i| self.ticks(self.fragment(i).end))
+    }
+
+    /// Some fragments of it, as a grid of their own that starts at zero.
+    #[must_use]
+    pub fn part(&self, fragments: &Range<u32>) -> Self {
+        let first = self.fragment(fragments.start).start;
+        let end = fragments.end.checked_sub(1).map_or(first, |last| self.fragment(last).end);
+        Self { frames: end - first, ..*self }
     }
 
     /// Where frame `frame` starts, in ticks of the video's timescale.

@@ -5,11 +5,12 @@
 
 use headwater_config::{Rung as Wanted, VideoCodec};
 use headwater_packager::ids::TrackId;
+use serde::{Deserialize, Serialize};
 
 use crate::grid::Rate;
 
 /// One rendition to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rung {
     /// `v` and the shorter side, and the codec where it is not H.264.
     pub track: TrackId,
@@ -28,7 +29,7 @@ pub struct Rung {
 }
 
 /// What a rung's samples are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Look {
     /// SDR of 8 bits.
     Flat,

@@ -1,8 +1,10 @@
 //! Languages: the three letters that containers carry (ISO 639-2) to BCP 47 tags (RFC 5646 2.2.1:
 //! the shortest code there is) and to mdhd's terminological code.
 
+use serde::{Deserialize, Serialize};
+
 /// A language that a track declares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Language {
     /// BCP 47: `en`, `pt`, `yue`.
     pub tag: String,

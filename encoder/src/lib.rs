@@ -7,6 +7,9 @@
 //!  is in it frame   refused   ladder  process    bytes    store      byte     point
 //! ```
 //!
+//! In the background the same is done by many: `queue` holds jobs and tasks, `job` says what they may
+//! become, a `worker` does them chunk by chunk.
+//!
 //! `encode` is that path to a version's tracks, `version` its frame from the lease to the commit; each
 //! other module is one station of it. A version is
 //! seen by nobody before `title.json` names it, and `title.json` is replaced last: whatever stops
@@ -46,5 +49,6 @@ pub mod store;
 pub mod text;
 pub mod version;
 pub mod work;
+pub mod worker;
 
 pub use error::{Error, Kind};

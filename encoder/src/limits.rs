@@ -96,6 +96,8 @@ pub const RACES: u32 = 6;
 pub const BATCH_ROWS: usize = 200;
 /// Bytes of a request's body to the job API.
 pub const API_BODY_BYTES: usize = 64 * 1024;
+/// How long a client may take for it.
+pub const API_BODY_TIME: Duration = Duration::from_secs(10);
 /// Header fields of a request to it.
 pub const API_HEADERS: usize = 64;
 /// How long a client may take for them.
@@ -118,3 +120,17 @@ pub const EVENTS_AHEAD: usize = 16;
 pub const EVENTS_LOOK: Duration = Duration::from_secs(1);
 /// After so many looks without an event a client is sent a comment.
 pub const EVENTS_QUIET: u32 = 15;
+/// Bytes of a job's plan: what was found of its source, grids of all its sounds, its texts.
+pub const PLAN_BYTES: usize = 64 << 20;
+/// Plans that a worker keeps.
+pub const KNOWN_PLANS: usize = 16;
+/// How often a worker sweeps what dead ones left.
+pub const LEFTOVERS_LOOK: Duration = Duration::from_secs(600);
+/// How long the tasks of a worker that is stopped may take to be given back.
+pub const STOP_TIME: Duration = Duration::from_secs(8);
+/// How long work that is given up may take to clean up.
+pub const ABORT_TIME: Duration = Duration::from_secs(4);
+/// How long a worker waits when somebody else writes a title.
+pub const TAKEN_PAUSE: Duration = Duration::from_secs(2);
+/// Pause before a database that does not answer is asked again.
+pub const DATABASE_PAUSE: Duration = Duration::from_millis(500);

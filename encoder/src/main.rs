@@ -1,5 +1,7 @@
 //! `headwater-encoder`: the command line. Exit codes are in `--help` and in [`Kind::exit_code`].
 
+mod cli;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +44,11 @@ Examples:
   headwater-encoder verify film
   headwater-encoder delete film
   headwater-encoder sweep
+  headwater-encoder serve
+      Takes jobs and works on them, chunk by chunk on all cores; whatever is killed goes on where it
+      was when it is started again.
+  headwater-encoder submit film.mp4 --title film --priority launch --deadline 2h
+  headwater-encoder jobs --watch
   headwater-encoder sample test.mp4 --seconds 60
 
 Exit codes:
@@ -63,6 +70,19 @@ enum Command {
     Encode(Encode),
     /// Publish a ladder that exists already, progressive or fragmented MP4, without encoding it again
     Import(Import),
+    /// Take jobs by the job API and work on them, on this machine alone
+    Serve(cli::service::Serve),
+    /// Work on jobs of a queue that others share
+    #[command(name = "worker")]
+    Work(cli::service::Work),
+    /// Put a film into the queue
+    Submit(cli::jobs::Submit),
+    /// Show the queue: what waits, what is worked on, how long it will take
+    Jobs(cli::jobs::Jobs),
+    /// Call a job off
+    Cancel(cli::jobs::Cancel),
+    /// Try a job again that failed, from what is done
+    Retry(cli::jobs::Retry),
     /// Show what a film is, which recipe it gets and what would be made of it; nothing is written
     Probe(Probe),
     /// Show what is stored of a title: versions, tracks, sizes, bit rates
@@ -214,6 +234,12 @@ impl Command {
         match self {
             Self::Encode(args) => &args.common,
             Self::Import(args) => &args.common,
+            Self::Serve(args) => &args.common,
+            Self::Work(args) => &args.common,
+            Self::Submit(args) => &args.common,
+            Self::Jobs(args) => &args.common,
+            Self::Cancel(args) => &args.common,
+            Self::Retry(args) => &args.common,
             Self::Probe(args) => &args.common,
             Self::Inspect(args) => &args.common,
             Self::Verify(args) => &args.common,
@@ -266,6 +292,12 @@ async fn run(command: &Command) -> Result<(), Error> {
     let outcome = match command {
         Command::Encode(args) => encode(args, config, &report, &cancel).await,
         Command::Import(args) => import(args, config, &report, &cancel).await,
+        Command::Serve(args) => cli::service::serve(args, config, &cancel).await,
+        Command::Work(args) => cli::service::work(args, config, &cancel).await,
+        Command::Submit(args) => cli::jobs::submit(args, &config).await,
+        Command::Jobs(args) => cli::jobs::jobs(args, &config, &cancel).await,
+        Command::Cancel(args) => cli::jobs::cancel(args, &config).await,
+        Command::Retry(args) => cli::jobs::retry(args, &config).await,
         Command::Probe(args) => probe(args, &config, &cancel).await,
         Command::Inspect(args) => inspect(args, &config).await,
         Command::Verify(args) => verify(args, &config, &report, &cancel).await,

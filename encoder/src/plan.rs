@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use headwater_config::{Audio, AudioCodec, Encoder, Preset, VideoCodec};
 use headwater_packager::ids::TrackId;
+use serde::{Deserialize, Serialize};
 
 use crate::audio::{AudioGrid, Frames};
 use crate::error::Error;
@@ -16,7 +17,7 @@ use crate::recipe::{self, Recipe};
 use crate::source::{AudioSource, Coded, Role, Source};
 
 /// The plan of one version.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The source, an absolute path.
     pub input: PathBuf,
@@ -39,7 +40,7 @@ pub struct Plan {
 }
 
 /// A track of sound.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioPlan {
     /// `a-`, the language (`und` where it is unknown), and what tells it from others.
     pub track: TrackId,
@@ -60,7 +61,7 @@ pub struct AudioPlan {
 }
 
 /// A sound whose frames become a track as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passed {
     /// The source's stream.
     pub stream: u32,

@@ -1,12 +1,13 @@
 //! Which recipe a source gets: the first rule that fits what was found decides.
 
 use headwater_config::{Audio, Encoder, Rule, Rung};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
 use crate::source::Source;
 
 /// What is to be made of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipe {
     /// Its name; `default` is `encoder.ladder`.
     pub name: String,

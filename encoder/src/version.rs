@@ -199,7 +199,7 @@ async fn publish(product: &Product, store: &dyn Store, station: &Station<'_>) ->
 
 /// After a publication: the version before begins its grace, and those at its end are removed.
 /// What fails here is tried again by the next encode of the title, or by `sweep`.
-async fn retire(
+pub(crate) async fn retire(
     store: &dyn Store,
     title: &TitleId,
     displaced: Option<VersionId>,

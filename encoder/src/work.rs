@@ -45,17 +45,33 @@ pub struct Job {
 impl Work {
     /// Makes the folder for `job` in `root`.
     pub fn create(root: &Path, job: &Job) -> Result<Self, Error> {
+        Self::locked(root, job.version, |folder| {
+            fs::write(folder.join("job.json"), serde_json::to_vec(job)?)
+        })
+    }
+
+    fn locked(
+        root: &Path,
+        name: VersionId,
+        fill: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Self, Error> {
         let root = std::path::absolute(root).map_err(|e| Error::storage(root.display(), e))?;
-        let folder = root.join(job.version.to_string());
+        let folder = root.join(name.to_string());
         let made = || -> io::Result<Self> {
             let _root_lock = lock_root(&root)?;
             fs::create_dir(&folder)?;
             let lock = File::create(folder.join("lock"))?;
             rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-            fs::write(folder.join("job.json"), serde_json::to_vec(job)?)?;
+            fill(&folder)?;
             Ok(Self { folder: folder.clone(), _lock: lock })
         };
         made().map_err(|e| Error::storage(format!("work folder {}", folder.display()), e))
+    }
+
+    /// Makes a folder for one attempt at a task, which answers for nothing in a store.
+    pub fn scratch(root: &Path) -> Result<Self, Error> {
+        let name = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
+        Self::locked(root, name, |_| Ok(()))
     }
 
     /// Where to write.

@@ -44,7 +44,7 @@ async fn follow(
     let mut quiet = 0;
     loop {
         // Read before the story: what ended it is told by then.
-        let Ok(view) = queue.job(job).await else { return };
+        let Ok(state) = queue.state(job).await else { return };
         let Ok(story) = queue.story(job, after).await else { return };
         for told in &story {
             after = told.entry;
@@ -55,7 +55,7 @@ async fn follow(
             }
         }
         let is_more = story.len() >= limits::PAGE_ENTRIES as usize;
-        if !is_more && !view.job.state.is_open() {
+        if !is_more && !state.is_open() {
             return;
         }
         quiet = if story.is_empty() { quiet + 1 } else { 0 };

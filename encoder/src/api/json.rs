@@ -9,7 +9,7 @@ use crate::job::{Fault, Lane, Priority, Publication, Submission, Task};
 use crate::queue::{Depth, JobView, Page, Told};
 
 /// A job.
-pub(super) fn job(view: &JobView) -> Value {
+pub fn job(view: &JobView) -> Value {
     let (job, tally) = (&view.job, &view.tally);
     json!({
         "id": job.version,
@@ -42,7 +42,7 @@ pub(super) fn list(views: &[JobView], page: &Page) -> Value {
 }
 
 /// A task.
-pub(super) fn task(task: &Task) -> Value {
+pub fn task(task: &Task) -> Value {
     json!({
         "kind": task.key.kind.as_str(),
         "index": task.key.index,
@@ -76,7 +76,7 @@ pub(super) fn depth(depth: &Depth, now_ms: i64) -> Value {
 }
 
 /// An entry of a story.
-pub(super) fn told(told: &Told) -> Value {
+pub fn told(told: &Told) -> Value {
     json!({ "at_ms": told.at_ms, "what": told.what, "text": told.text })
 }
 

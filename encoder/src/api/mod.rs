@@ -12,7 +12,7 @@
 mod body;
 mod events;
 mod failure;
-mod json;
+pub mod json;
 mod keys;
 mod metrics;
 mod openapi;
@@ -22,6 +22,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,14 +45,20 @@ use route::Route;
 pub struct Api {
     queue: Arc<dyn Queue>,
     keys: ApiKeys,
+    inputs: Vec<PathBuf>,
     now_ms: fn() -> i64,
 }
 
 impl Api {
-    /// An API over `queue` for whoever has one of `keys`, on a clock that gives milliseconds since
-    /// 1970.
-    pub fn new(queue: Arc<dyn Queue>, keys: ApiKeys, now_ms: fn() -> i64) -> Self {
-        Self { queue, keys, now_ms }
+    /// An API over `queue` for whoever has one of `keys`, which takes files in the folders `inputs`, on
+    /// a clock that gives milliseconds since 1970.
+    pub fn new(
+        queue: Arc<dyn Queue>,
+        keys: ApiKeys,
+        inputs: Vec<PathBuf>,
+        now_ms: fn() -> i64,
+    ) -> Self {
+        Self { queue, keys, inputs, now_ms }
     }
 
     /// Answers a request.
@@ -90,6 +97,7 @@ impl Api {
                 let asked = object(request).await?;
                 let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
                 let submission = json::submission(&asked, version)?;
+                self.admit_input(&submission.input)?;
                 self.queue.submit(&submission, now_ms).await?;
                 let mut response = self.shown(StatusCode::CREATED, version).await?;
                 let place = HeaderValue::try_from(format!("/v1/jobs/{version}"));
@@ -128,6 +136,20 @@ impl Api {
         }
     }
 
+    /// Refuses a source outside the folders that requests may name. A key opens the queue, not the
+    /// machine.
+    fn admit_input(&self, input: &str) -> Result<(), Failure> {
+        let path = Path::new(input);
+        let is_plain =
+            path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        if is_plain && self.inputs.iter().any(|folder| path.starts_with(folder)) {
+            return Ok(());
+        }
+        Err(Failure::bad_request(
+            "input: name a file by its absolute path, in one of the folders of encoder.api.inputs",
+        ))
+    }
+
     async fn shown(
         &self,
         status: StatusCode,
@@ -153,7 +175,12 @@ where
         ));
     }
     let body = Limited::new(request.into_body(), limits::API_BODY_BYTES).collect();
-    let body = body.await.map_err(|e| match e.is::<http_body_util::LengthLimitError>() {
+    let late = |_| {
+        let detail = format!("the body took longer than {} s", limits::API_BODY_TIME.as_secs());
+        Failure::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
+    };
+    let body = tokio::time::timeout(limits::API_BODY_TIME, body).await.map_err(late)?;
+    let body = body.map_err(|e| match e.is::<http_body_util::LengthLimitError>() {
         true => Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",

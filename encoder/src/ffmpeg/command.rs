@@ -70,14 +70,7 @@ pub fn locate(input: &Path, reached_s: f64) -> Vec<OsString> {
 /// ffmpeg: one decode, every rung and the sound, as fragmented MP4 in `into`.
 pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
     let threads = threads.to_string();
-    // verbose has the tally of decoded frames; the progress comes on standard output.
-    let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose", "-y"]);
-    all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
-    // Scaling is one after the other: more threads there cost CPU and gain nothing.
-    all.extend(args(&["-filter_complex_threads", "1", "-threads", &threads]));
-    all.extend(guarded());
-    // Time stamps as they stand in the file: the filters make the picture's first one zero.
-    all.push("-copyts".into());
+    let mut all = begin(&threads);
     all.push("-i".into());
     all.push(file_url(&plan.input));
     all.push("-filter_complex".into());
@@ -95,6 +88,19 @@ pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
     all
 }
 
+/// How every encoding begins, up to its input.
+pub(super) fn begin(threads: &str) -> Vec<OsString> {
+    // verbose has the tally of decoded frames; the progress comes on standard output.
+    let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose", "-y"]);
+    all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
+    // Scaling is one after the other: more threads there cost CPU and gain nothing.
+    all.extend(args(&["-filter_complex_threads", "1", "-threads", threads]));
+    all.extend(guarded());
+    // Time stamps as they stand in the file: the filters make the picture's first one zero.
+    all.push("-copyts".into());
+    all
+}
+
 /// ffmpeg: subtitles of the source, each as WebVTT at `into`.
 pub fn text(input: &Path, stream: u32, into: &Path) -> Vec<OsString> {
     let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+warning", "-y"]);
@@ -108,7 +114,7 @@ pub fn text(input: &Path, stream: u32, into: &Path) -> Vec<OsString> {
     all
 }
 
-fn video_output(plan: &Plan, rung: &Rung, threads: &str) -> Vec<OsString> {
+pub(super) fn video_output(plan: &Plan, rung: &Rung, threads: &str) -> Vec<OsString> {
     let gop = plan.grid.gop_frames().to_string();
     let timescale = plan.grid.rate().timescale().to_string();
     let mut all = match rung.codec {
@@ -183,7 +189,7 @@ fn svt_av1(plan: &Plan, threads: &str) -> Vec<OsString> {
     all
 }
 
-fn audio_output(audio: &AudioPlan) -> Vec<OsString> {
+pub(super) fn audio_output(audio: &AudioPlan) -> Vec<OsString> {
     let mut all = match audio.codec {
         AudioCodec::Aac | AudioCodec::Dolby => args(&["-c:a", "aac", "-profile:a", "aac_low"]),
         AudioCodec::HeAac => args(&["-c:a", "libfdk_aac", "-profile:a", "aac_he"]),

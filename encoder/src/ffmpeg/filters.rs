@@ -20,9 +20,18 @@ use crate::source::{Light, Timing, VideoSource};
 
 /// The graph of `plan`. Its outputs are `[v0]`, `[v1]`, ... and `[a0]`, `[a1]`, ...
 pub fn graph(plan: &Plan) -> String {
+    let mut graph = pictures(plan, &timing(plan));
+    for (i, sound) in plan.sounds.iter().enumerate() {
+        graph.push_str(&format!(";{}[a{i}]", sound_filters(plan, sound)));
+    }
+    graph
+}
+
+/// The part of it that makes pictures, out of the frames that `timing` takes: `[v0]`, `[v1]`, ...
+pub(super) fn pictures(plan: &Plan, timing: &str) -> String {
     let video = &plan.source.video;
     let chains = chains(&plan.rungs);
-    let mut graph = format!("[0:{}]{}", video.index, timing(plan));
+    let mut graph = format!("[0:{}]{timing}", video.index);
     if chains.len() > 1 {
         let outputs: String = (0..chains.len()).map(|k| format!("[c{k}]")).collect();
         graph.push_str(&format!(",split={}{outputs}", chains.len()));
@@ -33,11 +42,6 @@ pub fn graph(plan: &Plan) -> String {
             _ => graph.push_str(&format!(";[c{k}]")),
         }
         graph.push_str(&chain(video, *look, rungs, k));
-    }
-    for (i, sound) in plan.sounds.iter().enumerate() {
-        graph.push(';');
-        graph.push_str(&sound_filters(plan, sound));
-        graph.push_str(&format!("[a{i}]"));
     }
     graph
 }
@@ -142,7 +146,7 @@ fn colours(video: &VideoSource, look: Look) -> String {
 /// Sound on the picture's clock: late starts and holes filled with silence, what lies before or
 /// behind the picture cut. Samples are counted by N alone: N/SR/TB is a fraction that rounds a
 /// sample too low after a minute.
-fn sound_filters(plan: &Plan, sound: &AudioPlan) -> String {
+pub(super) fn sound_filters(plan: &Plan, sound: &AudioPlan) -> String {
     let start = plan.source.video.start;
     let (num, den) = start.base;
     let layout = match sound.channels {

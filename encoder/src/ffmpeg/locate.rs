@@ -78,6 +78,12 @@ impl Locate {
     }
 }
 
+/// The time of a line that tells of a frame.
+pub(super) fn frame_s(line: &str) -> Option<f64> {
+    let fields = line.strip_prefix("frame|")?;
+    fields.split('|').find_map(|field| field.strip_prefix("pts_time=")?.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 //! command   plan to arguments, pure
 //! copy      a stream to a file of its own, undecoded
 //! filters   plan to a filter graph, pure
+//! part      a chunk, or one track of sound: command lines, pure
 //! run       a child, watched: silent for too long or cancelled, it is killed
 //! sandbox   what holds a child: no network, no privileges, limits
 //! progress  what ffmpeg writes to -progress
@@ -22,6 +23,7 @@ mod copy;
 mod filters;
 pub mod locate;
 pub mod log;
+pub mod part;
 pub mod progress;
 pub mod run;
 pub mod sandbox;
@@ -176,6 +178,57 @@ impl Tools {
         Ok(end.log)
     }
 
+    /// Decodes one part of the source and encodes every rung of it into `into`. Whether its output is
+    /// what was planned is for the remuxer to say; damage is in the log.
+    pub async fn chunk(
+        &self,
+        cut: &part::Cut<'_>,
+        into: &Path,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Log, Error> {
+        let args = part::chunk(cut, into, self.threads);
+        let watch = run::Watch { stall: self.stall, stops_at_damage: false, cancel };
+        self.part(args, cost::encode(&cut.share(), self.threads), watch, progress).await
+    }
+
+    /// Encodes one track of sound of the source into `into`. Stops at the first damage, which is then
+    /// in the log.
+    pub async fn sound(
+        &self,
+        plan: &Plan,
+        sound: &crate::plan::AudioPlan,
+        into: &Path,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Log, Error> {
+        let args = part::sound(plan, sound, into, self.threads);
+        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
+        self.part(args, cost::encode(plan, self.threads), watch, progress).await
+    }
+
+    async fn part(
+        &self,
+        args: Vec<std::ffi::OsString>,
+        limits: Limits,
+        watch: run::Watch<'_>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Log, Error> {
+        let mut state = Progress::default();
+        let mut take = |line: &str| {
+            let moved = state.line(line);
+            if moved {
+                progress(&state);
+            }
+            Ok(moved)
+        };
+        let end = run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await?;
+        if end.log.damage().is_none() || !watch.stops_at_damage {
+            end.success("ffmpeg")?;
+        }
+        Ok(end.log)
+    }
+
     /// Writes a stream of subtitles of `input` as WebVTT to `into`. What goes wrong with it stands in
     /// the log, and a missing or short file is its sign.
     pub async fn text(
@@ -223,6 +276,31 @@ impl Tools {
         let args = command::locate(&plan.input, reached_s);
         let held = self.held(cost::locate(plan));
         // Its exit code says nothing new: the source is known to be damaged.
+        run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
+        Ok(found.first())
+    }
+
+    /// The first damage of the picture that lies in some seconds of the source's clock: elsewhere a
+    /// decoder may complain with reason, as where it begins in the middle of an open GOP.
+    pub async fn damage_within(
+        &self,
+        cut: &part::Cut<'_>,
+        cancel: &Cancel,
+    ) -> Result<Option<locate::Place>, Error> {
+        let (stream, clock_s) = (cut.plan.source.video.index, cut.clock_s());
+        let mut found = locate::Locate::new(vec![stream]);
+        let mut is_within = false;
+        let mut take = |line: &str| {
+            if let Some(at_s) = locate::frame_s(line) {
+                is_within = clock_s.contains(&at_s);
+            }
+            if is_within {
+                found.line(line);
+            }
+            Ok(true)
+        };
+        let args = command::locate(cut.input, clock_s.start);
+        let held = self.held(cost::locate(cut.plan));
         run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
         Ok(found.first())
     }

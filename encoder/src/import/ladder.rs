@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use headwater_packager::heads::Role;
 use headwater_packager::ids::TrackId;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
 use crate::ffmpeg::{Copied, Log};
@@ -54,7 +55,7 @@ pub struct Picture {
 }
 
 /// A sound track.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sound {
     /// Its track.
     pub track: TrackId,

@@ -60,7 +60,7 @@ impl Fault {
     }
 
     /// The fault that an error of the encoder is; `None` for one that is no fault: a signal stopped
-    /// the work.
+    /// the work, or it is another one's turn.
     pub fn of(error: &crate::Error) -> Option<Self> {
         let kind = match error.kind() {
             ErrorKind::Refused | ErrorKind::SourceDamaged | ErrorKind::NotFound => {
@@ -68,7 +68,7 @@ impl Fault {
             }
             ErrorKind::Tool | ErrorKind::Usage => FaultKind::Tool,
             ErrorKind::Storage | ErrorKind::StoredDamage => FaultKind::Storage,
-            ErrorKind::Interrupted => return None,
+            ErrorKind::Interrupted | ErrorKind::Taken => return None,
         };
         Some(Self::new(kind, &error.to_string()))
     }

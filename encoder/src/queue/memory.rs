@@ -13,7 +13,8 @@ use super::rows::Rows;
 use super::view::{Depth, Filter, JobView, Page, Tally, Told};
 use super::{Claimed, Queue, Worker};
 use crate::job::{
-    Event, FaultKind, Hold, Job, Kind, Plan, Priority, State, Submission, Task, TaskKey, Terms,
+    Event, FaultKind, Hold, Job, JobState, Kind, Plan, Priority, State, Submission, Task, TaskKey,
+    Terms,
 };
 use crate::limits;
 
@@ -106,6 +107,11 @@ impl Queue for Memory {
         let table = self.table.lock().await;
         let found = table.jobs.get(&job).ok_or(QueueError::NoSuchJob(job))?;
         Ok(JobView { job: found.clone(), tally: Tally::of(&table.tasks_of(job)) })
+    }
+
+    async fn state(&self, job: VersionId) -> Result<JobState, QueueError> {
+        let table = self.table.lock().await;
+        Ok(table.jobs.get(&job).ok_or(QueueError::NoSuchJob(job))?.state)
     }
 
     async fn jobs(&self, filter: &Filter, page: &Page) -> Result<Vec<JobView>, QueueError> {

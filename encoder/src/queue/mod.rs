@@ -34,7 +34,7 @@ pub use memory::Memory;
 pub use sql::SqlQueue;
 pub use view::{Depth, Filter, JobView, Page, Tally, Told};
 
-use crate::job::{Event, Hold, Plan, Priority, Publication, Submission, Task};
+use crate::job::{Event, Hold, JobState, Plan, Priority, Publication, Submission, Task};
 
 /// A worker, as it asks for work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,9 @@ pub trait Queue: Send + Sync {
 
     /// A job and its sums.
     async fn job(&self, job: VersionId) -> Result<JobView, QueueError>;
+
+    /// Where a job stands: without its sums, which are counted over all of its tasks.
+    async fn state(&self, job: VersionId) -> Result<JobState, QueueError>;
 
     /// Jobs, newest first.
     async fn jobs(&self, filter: &Filter, page: &Page) -> Result<Vec<JobView>, QueueError>;

@@ -200,6 +200,12 @@ impl Queue for SqlQueue {
         self.view(&found.ok_or(QueueError::NoSuchJob(job))?).await
     }
 
+    async fn state(&self, job: VersionId) -> Result<JobState, QueueError> {
+        let found = sqlx::query(statement::job(Dialect::Sqlite)).bind(job.to_string());
+        let found = found.fetch_optional(&self.pool).await?;
+        Ok(sql_row::job(&found.ok_or(QueueError::NoSuchJob(job))?)?.state)
+    }
+
     async fn jobs(&self, filter: &Filter, page: &Page) -> Result<Vec<JobView>, QueueError> {
         let word = |word: Option<&str>| word.unwrap_or("").to_owned();
         let statement = sqlx::query(statement::jobs())

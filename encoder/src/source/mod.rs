@@ -7,6 +7,8 @@ mod picture;
 mod sound;
 mod timing;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Kind};
 use crate::ffmpeg::Log;
 use crate::grid::Rate;
@@ -34,7 +36,7 @@ pub struct Selected {
 }
 
 /// A source that can be encoded: what a plan needs to know of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The picture.
     pub video: VideoSource,
@@ -43,7 +45,7 @@ pub struct Source {
 }
 
 /// The picture of a source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VideoSource {
     /// Stream index.
     pub index: u32,
@@ -78,7 +80,7 @@ pub struct VideoSource {
 }
 
 /// A sound of a source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioSource {
     /// Stream index.
     pub index: u32,
@@ -97,7 +99,7 @@ pub struct AudioSource {
 }
 
 /// How the coded frames of a sound lie in the file: what passing them through asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coded {
     /// How long before the picture the first one starts; negative after it.
     pub early: Stamp,
@@ -108,7 +110,7 @@ pub struct Coded {
 }
 
 /// A point of time as a container writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Ticks.
     pub ticks: i64,

@@ -2,13 +2,15 @@
 //!
 //! Sizes here are those of the picture as a player shows it: upright and with square pixels.
 
+use serde::{Deserialize, Serialize};
+
 use super::refusal;
 use crate::error::Error;
 use crate::limits;
 use crate::probe::Stream;
 
 /// The light that sample values stand for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Light {
     /// As on any screen: BT.709 and its like.
     Sdr,

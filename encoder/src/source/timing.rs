@@ -5,6 +5,8 @@
 //! varies, or frames are missing in between, the title has the standard rate next to the average,
 //! and each of its frames is the one that is nearest in time.
 
+use serde::{Deserialize, Serialize};
+
 use super::refusal;
 use crate::error::{Error, Kind};
 use crate::grid::Rate;
@@ -13,7 +15,7 @@ use crate::probe::Stream;
 use crate::scan::{Scan, Span};
 
 /// How the title's frames are made of the source's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timing {
     /// Each `every`th decoded frame, by its number.
     Numbered {

@@ -163,7 +163,7 @@ impl Store for FileStore {
         .await?;
         let file = held.ok_or_else(|| {
             Error::new(
-                Kind::Storage,
+                Kind::Taken,
                 format!("title {title} is being encoded by another process; wait for it or stop it first"),
             )
         })?;

@@ -224,7 +224,7 @@ fn key(title: &TitleId) -> String {
 
 fn taken(title: &TitleId) -> Error {
     Error::new(
-        Kind::Storage,
+        Kind::Taken,
         format!("title {title} is being encoded by another process; wait for it or stop it first"),
     )
 }

@@ -100,6 +100,11 @@ impl Lab {
         files_below(&self.store().join("titles"))
     }
 
+    /// Every file of jobs that are not published yet.
+    pub fn parts(&self) -> Vec<String> {
+        files_below(&self.store().join("jobs"))
+    }
+
     /// What is in the work folder besides its lock.
     pub fn work(&self) -> Vec<String> {
         let mut names = files_below(&self.path("work"));

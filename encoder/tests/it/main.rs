@@ -13,6 +13,7 @@ mod lab;
 mod published;
 mod refusals;
 mod samples;
+mod service;
 mod signals;
 mod sources;
 mod stored_damage;

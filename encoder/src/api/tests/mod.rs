@@ -39,7 +39,10 @@ impl Bench {
             key("s", SUBMITTER, &[Scope::Submit, Scope::Read]),
             key("m", MANAGER, &[Scope::Read, Scope::Submit, Scope::Manage]),
         ]);
-        Self { api: Arc::new(Api::new(Arc::clone(&queue), keys, || NOW_MS)), queue }
+        Self {
+            api: Arc::new(Api::new(Arc::clone(&queue), keys, vec!["/".into()], || NOW_MS)),
+            queue,
+        }
     }
 
     /// Status, headers' text and body of an answer.

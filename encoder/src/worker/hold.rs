@@ -1,0 +1,216 @@
+//! One task that is held: the work, its beats beside it, and what is said of it at the end.
+
+use std::time::Duration;
+
+use headwater_packager::ids::VersionId;
+
+use super::movement::Movement;
+use super::{Worker, chunk, now_ms, plan, publish, sound};
+use crate::cancel::{self, Cancel};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::job::{Event, Fault, FaultKind, Hold, Kind, Plan, Refusal, Task};
+use crate::limits;
+use crate::queue::{Claimed, QueueError};
+use crate::work::Work;
+
+/// A task at work, as its kind sees it.
+pub(super) struct Bench<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) task: &'a Task,
+    pub(super) hold: Hold,
+    pub(super) work: &'a Work,
+    pub(super) movement: &'a Movement,
+    pub(super) cancel: &'a Cancel,
+}
+
+impl Bench<'_> {
+    /// The job, which is the version that it makes.
+    pub(super) fn job(&self) -> VersionId {
+        self.hold.key.job
+    }
+
+    /// The name of an object of this attempt.
+    pub(super) fn named(&self, what: &str, end: &str) -> String {
+        format!("{what}-{}-{}{end}", self.hold.key.index, self.hold.attempt)
+    }
+}
+
+/// What a task ended in.
+enum Outcome {
+    Planned(Plan),
+    Done(String),
+    Written(u64),
+}
+
+/// Why work ended before its own end.
+enum Ended {
+    /// The worker stops.
+    Stopped,
+    /// Another may have the task: what is made is of no use.
+    Lost(String),
+    /// Nothing moved.
+    Stalled(String),
+}
+
+/// Does a claimed task, and says what became of it.
+pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
+    let Claimed { hold, task, publication } = &claimed;
+    let say = |what: &str, text: &str| worker.journal.task(&hold.key, hold.attempt, what, text);
+    say("begun", "");
+    let started = std::time::Instant::now();
+    let movement = Movement::default();
+    let (canceller, cancel) = cancel::pair();
+    let work = async {
+        let scratch = Work::scratch(&worker.config.work_dir)?;
+        let bench = Bench {
+            worker,
+            task,
+            hold: *hold,
+            work: &scratch,
+            movement: &movement,
+            cancel: &cancel,
+        };
+        let outcome = match hold.key.kind {
+            Kind::Plan => plan::plan(&bench).await.map(Outcome::Planned),
+            Kind::Chunk => chunk::chunk(&bench).await.map(Outcome::Done),
+            Kind::Audio => sound::sound(&bench).await.map(Outcome::Done),
+            Kind::Publish => publish::publish(&bench, *publication).await.map(Outcome::Written),
+        };
+        let removed = scratch.remove();
+        let outcome = outcome?;
+        removed?;
+        Ok::<_, Error>(outcome)
+    };
+    tokio::pin!(work);
+    let outcome = tokio::select! {
+        outcome = &mut work => Ok(outcome),
+        ended = beats(worker, hold, &movement) => Err(ended),
+        () = stop.cancelled() => Err(Ended::Stopped),
+    };
+    let ended = match outcome {
+        Ok(outcome) => outcome,
+        Err(why) => {
+            canceller.cancel();
+            // It kills its ffmpeg and cleans up; what hangs is left to the kernel.
+            let _ = tokio::time::timeout(limits::ABORT_TIME, &mut work).await;
+            match why {
+                Ended::Stopped => Err(Error::interrupted()),
+                Ended::Stalled(text) => {
+                    let fault = Fault::new(FaultKind::Stalled, &text);
+                    say("stalled", &text);
+                    tell(worker, hold, Event::Failed(fault), LAST_WORDS).await;
+                    return;
+                }
+                Ended::Lost(text) => {
+                    say("lost", &text);
+                    return;
+                }
+            }
+        }
+    };
+    let took = format!("in {:.1} s", started.elapsed().as_secs_f64());
+    match ended {
+        Ok(outcome) => commit(worker, hold, outcome, &took).await,
+        Err(error) => match Fault::of(&error) {
+            Some(fault) => {
+                say("failed", &format!("{}: {}", fault.kind.as_str(), fault.text));
+                tell(worker, hold, Event::Failed(fault), patience(worker)).await;
+            }
+            None => {
+                say("given back", &error.to_string());
+                if error.kind() == ErrorKind::Taken {
+                    // Somebody else's turn: not asked for again at once.
+                    tokio::select! {
+                        () = tokio::time::sleep(limits::TAKEN_PAUSE) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                tell(worker, hold, Event::Released, LAST_WORDS).await;
+            }
+        },
+    }
+}
+
+async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
+    let patience = patience(worker);
+    let committed = match outcome {
+        Outcome::Planned(plan) => {
+            surely(patience, || worker.queue.planned(hold, &plan, now_ms())).await
+        }
+        Outcome::Done(result) => {
+            let event = || Event::Done { result: result.clone() };
+            surely(patience, || worker.queue.tell(hold, event(), now_ms())).await.map(drop)
+        }
+        Outcome::Written(seq) => {
+            let event = Event::Written { seq };
+            let told = surely(patience, || worker.queue.tell(hold, event.clone(), now_ms())).await;
+            told.map(drop)
+        }
+    };
+    match committed {
+        Ok(()) => worker.journal.task(&hold.key, hold.attempt, "done", took),
+        Err(error) => {
+            worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
+            return;
+        }
+    }
+    if hold.key.kind == Kind::Publish {
+        super::leftovers::clear(worker, hold.key.job).await;
+    }
+}
+
+/// Says that the task lives, again and again; ends when it is not ours any more, or stands still.
+async fn beats(worker: &Worker, hold: &Hold, movement: &Movement) -> Ended {
+    let queue = &worker.config.queue;
+    let beat = Duration::from_secs(queue.beat_s.into());
+    let lease_ms = i64::from(queue.lease_s) * 1_000;
+    let mut heard_ms = now_ms();
+    loop {
+        tokio::time::sleep(beat).await;
+        let event = Event::Beat(movement.so_far());
+        match worker.queue.tell(hold, event, now_ms()).await {
+            Ok(_) => heard_ms = now_ms(),
+            Err(QueueError::Refused(refusal @ Refusal::Stalled { .. })) => {
+                return Ended::Stalled(refusal.to_string());
+            }
+            Err(error @ QueueError::Database { .. }) => {
+                if now_ms() - heard_ms >= lease_ms {
+                    return Ended::Lost(error.to_string());
+                }
+            }
+            Err(error) => return Ended::Lost(error.to_string()),
+        }
+    }
+}
+
+/// How long the last word of an attempt that is given up is tried.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long a result is offered to a queue that does not answer: as long as it may be ours.
+fn patience(worker: &Worker) -> Duration {
+    Duration::from_secs(worker.config.queue.lease_s.into())
+}
+
+async fn tell(worker: &Worker, hold: &Hold, event: Event, patience: Duration) {
+    let told = surely(patience, || worker.queue.tell(hold, event.clone(), now_ms())).await;
+    if let Err(error) = told {
+        worker.journal.task(&hold.key, hold.attempt, "not heard", &error.to_string());
+    }
+}
+
+/// Makes a call again while the database does not answer. One that was carried out although its
+/// answer was lost is then refused by the attempt's number.
+async fn surely<T, F: Future<Output = Result<T, QueueError>>>(
+    patience: Duration,
+    call: impl Fn() -> F,
+) -> Result<T, QueueError> {
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        match call().await {
+            Err(QueueError::Database { .. }) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(limits::DATABASE_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}

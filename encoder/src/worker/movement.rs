@@ -1,0 +1,57 @@
+//! What moved while a task was worked on: counted by the work, told by the beats.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::ffmpeg;
+use crate::job::Progress;
+
+/// Counters that only rise.
+#[derive(Debug, Default)]
+pub(super) struct Movement {
+    frames: AtomicU64,
+    out_bytes: AtomicU64,
+    in_bytes: AtomicU64,
+}
+
+impl Movement {
+    /// What ffmpeg says.
+    pub(super) fn ffmpeg(&self, progress: &ffmpeg::Progress) {
+        self.frames.fetch_max(progress.frames, Ordering::Relaxed);
+        // Media time moves where the first output does not: both count as output.
+        let out = progress.out_bytes + progress.out_time_us;
+        self.out_bytes.fetch_max(out, Ordering::Relaxed);
+    }
+
+    /// Bytes that were read, or moved otherwise.
+    pub(super) fn bytes(&self, len_bytes: u64) {
+        self.in_bytes.fetch_add(len_bytes, Ordering::Relaxed);
+    }
+
+    /// So far.
+    pub(super) fn so_far(&self) -> Progress {
+        Progress {
+            frames: self.frames.load(Ordering::Relaxed),
+            out_bytes: self.out_bytes.load(Ordering::Relaxed),
+            in_bytes: self.in_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Work that watches itself and says nothing meanwhile counts as movement, for `at_most`.
+    pub(super) async fn trust<T>(&self, at_most: Duration, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut left = at_most;
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(LOOK), if !left.is_zero() => {
+                    left = left.saturating_sub(LOOK);
+                    self.bytes(1);
+                }
+            }
+        }
+    }
+}
+
+/// How often silent work is looked at.
+const LOOK: Duration = Duration::from_secs(1);

@@ -1,0 +1,195 @@
+//! What an attempt made, in the store: one object of fragments for each track, and one of heads
+//! that describes them. The queue keeps the heads' name and checksum, so that only what was
+//! committed is ever read.
+//!
+//! ```text
+//! jobs/<job>/chunk-3-1.heads        rows, init segments, facts of each track (packager::heads)
+//! jobs/<job>/chunk-3-1.v360.mp4     (moof mdat)*, numbered and timed as in the finished track
+//! ```
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_packager::heads::{HeadsWriter, ObjectHead, Row, TrackHead};
+use headwater_packager::ids::{TitleId, VersionId};
+use headwater_packager::limits as packager_limits;
+use headwater_packager::title::Title;
+use serde::{Deserialize, Serialize};
+
+use super::hold::Bench;
+use crate::error::{Error, Kind};
+use crate::remux::Made;
+use crate::stitch;
+use crate::store::Store;
+
+/// The publication of a part; there is only one.
+const SEQ: u64 = 1;
+
+/// The result of a task that found that its track cannot be had, and is not needed.
+pub(super) const LEFT_OUT: &str = "left out";
+
+/// A part's result, as the queue keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Committed {
+    /// The object of heads.
+    pub(super) heads: String,
+    /// CRC32C of it.
+    pub(super) crc32c: u32,
+    /// Bytes of all of it.
+    pub(super) bytes: u64,
+}
+
+/// A track of a part, ready to be stored.
+pub(super) struct Piece {
+    /// What heads say of it.
+    pub(super) head: TrackHead,
+    /// ftyp and moov.
+    pub(super) init: Vec<u8>,
+    /// A row for each fragment.
+    pub(super) rows: Vec<Row>,
+    /// Its fragments.
+    pub(super) path: PathBuf,
+}
+
+/// Where a part begins in its track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Fragments before it.
+    pub(super) fragment: u32,
+    /// Ticks before it.
+    pub(super) ticks: u64,
+}
+
+impl Place {
+    /// The beginning.
+    pub(super) const START: Self = Self { fragment: 0, ticks: 0 };
+}
+
+impl Piece {
+    /// The fragments of a finished file, numbered and timed from `place` on, as the object `name`
+    /// in `folder`.
+    pub(super) fn cut(
+        made: &Made,
+        place: Place,
+        folder: &Path,
+        name: String,
+    ) -> Result<Self, Error> {
+        let path = folder.join(&name);
+        let shown = path.display().to_string();
+        let storage = |e: std::io::Error| Error::storage(&shown, e);
+        let mut from = BufReader::with_capacity(1 << 20, File::open(&made.path).map_err(storage)?);
+        let mut to = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(storage)?);
+        let head = made.object().media_offset_bytes;
+        std::io::copy(&mut from.by_ref().take(head), &mut std::io::sink()).map_err(storage)?;
+        let mut rows = made.rows.clone();
+        let (mut sequence, mut ticks, mut len_bytes) = (place.fragment, place.ticks, 0);
+        for row in &mut rows {
+            let size = usize::try_from(row.size_bytes).expect("u32 fits");
+            let mut fragment = vec![0; size];
+            from.read_exact(&mut fragment).map_err(storage)?;
+            if crc32c::crc32c(&fragment) != row.crc32c {
+                return Err(Error::storage(&shown, "reads back other than it was written"));
+            }
+            sequence += 1;
+            // What is a track's beginning is in its place: an edit list may hide some of its ticks.
+            if place != Place::START {
+                stitch::place(&mut fragment, sequence, ticks).map_err(Error::tool)?;
+                row.crc32c = crc32c::crc32c(&fragment);
+            }
+            to.write_all(&fragment).map_err(storage)?;
+            ticks += u64::from(row.duration_ticks);
+            len_bytes += u64::from(row.size_bytes);
+        }
+        to.flush().map_err(storage)?;
+        drop(to);
+        std::fs::remove_file(&made.path).map_err(storage)?;
+        let fragments = u32::try_from(rows.len()).expect("a part's fragments are bounded");
+        let object = ObjectHead { name, len_bytes, media_offset_bytes: 0, fragments };
+        let head = TrackHead { objects: vec![object], ..made.head.clone() };
+        Ok(Self { head, init: made.init.clone(), rows, path })
+    }
+}
+
+/// Stores the pieces of an attempt and then their heads; gives the result to commit.
+pub(super) async fn put(
+    bench: &Bench<'_>,
+    title: &TitleId,
+    what: &str,
+    pieces: &[Piece],
+) -> Result<String, Error> {
+    let (store, job) = (bench.worker.store.as_ref(), bench.job());
+    let mut writer = HeadsWriter::new(title.clone(), job, SEQ);
+    let mut bytes = 0;
+    for piece in pieces {
+        bench.cancel.check()?;
+        let object = piece.head.objects.first().expect("a piece is one object");
+        let key = key(job, &object.name);
+        let put = store.put_file(&key, &piece.path);
+        tokio::select! {
+            put = bench.movement.trust(upload_time(object.len_bytes), put) => put?,
+            () = bench.cancel.cancelled() => return Err(Error::interrupted()),
+        }
+        bytes += object.len_bytes;
+        writer.track(piece.head.clone(), &piece.init, &piece.rows).map_err(refused)?;
+    }
+    let heads = Bytes::from(writer.finish());
+    Title::open(&heads).map_err(refused)?;
+    let name = bench.named(what, ".heads");
+    let crc32c = crc32c::crc32c(&heads);
+    store.put(&key(job, &name), heads).await?;
+    let committed = Committed { heads: name, crc32c, bytes };
+    Ok(serde_json::to_string(&committed).expect("plain data"))
+}
+
+/// Opens the heads of a committed part.
+pub(super) async fn open(store: &dyn Store, job: VersionId, result: &str) -> Result<Title, Error> {
+    let damaged = |what: String| Error::new(Kind::StoredDamage, what);
+    let committed: Committed =
+        serde_json::from_str(result).map_err(|e| damaged(format!("the result of a task: {e}")))?;
+    let key = key(job, &committed.heads);
+    let bytes = whole(store, &key, packager_limits::HEADS_BYTES, committed.crc32c).await?;
+    Title::open(&bytes).map_err(|e| damaged(format!("{key}: {e}")))
+}
+
+/// A small object whose checksum is known.
+pub(super) async fn whole(
+    store: &dyn Store,
+    key: &str,
+    limit_bytes: usize,
+    wanted: u32,
+) -> Result<Bytes, Error> {
+    let bytes = store.small(key, limit_bytes).await?;
+    let bytes = bytes.ok_or_else(|| Error::new(Kind::StoredDamage, format!("{key} is gone")))?;
+    let got = crc32c::crc32c(&bytes);
+    if got != wanted {
+        let text = format!("{key}: expected checksum {wanted:08x}, got {got:08x}");
+        return Err(Error::new(Kind::StoredDamage, text));
+    }
+    Ok(bytes)
+}
+
+/// Everything of a job that is not published yet.
+pub(super) fn prefix(job: VersionId) -> String {
+    format!("{PREFIX}{job}/")
+}
+
+/// All jobs.
+pub(super) const PREFIX: &str = "jobs/";
+
+/// An object of a job.
+pub(super) fn key(job: VersionId, name: &str) -> String {
+    format!("{PREFIX}{job}/{name}")
+}
+
+/// How long an upload may say nothing: a minute, and what its bytes take at 256 KiB a second.
+pub(super) fn upload_time(len_bytes: u64) -> Duration {
+    Duration::from_secs(60 + (len_bytes >> 18))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn refused(error: headwater_packager::Error) -> Error {
+    Error::tool(format!("heads of a part: {error}"))
+}

@@ -1,0 +1,199 @@
+//! The plan task: looks at the source once, for everybody. What it found and decided is one object,
+//! from which every chunk is made alike wherever it is made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_packager::ids::{TitleId, VersionId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::hold::Bench;
+use super::journal::Silent;
+use super::{Worker, part, unreachable};
+use crate::chunks::{self, Lengths};
+use crate::encode::{self, Request};
+use crate::error::{Error, Kind};
+use crate::facts::Facts;
+use crate::ffmpeg::{Log, command};
+use crate::job;
+use crate::limits;
+use crate::plan::Plan;
+use crate::report::Report;
+use crate::source::Timing;
+use crate::store::Store;
+use crate::text::Text;
+use crate::version::Station;
+use crate::work;
+
+/// What a plan task found and decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The title.
+    pub title: TitleId,
+    /// The plan; its input is a path on the machine that planned.
+    pub plan: Plan,
+    /// Bytes of the source: another one has another plan.
+    pub source_bytes: u64,
+    /// ffprobe's name of its container.
+    pub container: String,
+    /// Texts of the title, and the bytes of each.
+    pub texts: Vec<(Text, String)>,
+    /// `facts.json`.
+    pub facts: String,
+}
+
+/// The queue's word for it.
+#[derive(Serialize, Deserialize)]
+struct Committed {
+    plan: String,
+    crc32c: u32,
+}
+
+impl Planned {
+    /// Reads a committed plan.
+    pub(super) async fn read(
+        store: &dyn Store,
+        job: VersionId,
+        words: &str,
+    ) -> Result<Self, Error> {
+        let damaged = |what: serde_json::Error| {
+            Error::new(Kind::StoredDamage, format!("the plan of {job}: {what}"))
+        };
+        let Committed { plan, crc32c } = serde_json::from_str(words).map_err(damaged)?;
+        let key = part::key(job, &plan);
+        let bytes = part::whole(store, &key, limits::PLAN_BYTES, crc32c).await?;
+        serde_json::from_slice(&bytes).map_err(damaged)
+    }
+
+    /// The source on this machine, which must be the one that was planned for.
+    pub(super) fn source(&self) -> Result<PathBuf, Error> {
+        let input = &self.plan.input;
+        let len_bytes = length(input)?;
+        if len_bytes != self.source_bytes {
+            return Err(Error::new(
+                Kind::SourceDamaged,
+                format!(
+                    "{} has {len_bytes} bytes, and had {} when it was planned for; submit it again",
+                    input.display(),
+                    self.source_bytes
+                ),
+            ));
+        }
+        Ok(input.clone())
+    }
+
+    /// Whether a chunk may begin to read in the middle. Where a container has no index, a seek may
+    /// land behind a key frame; of a constant rate that is seen, as frames are missing then.
+    pub(super) fn may_seek(&self) -> bool {
+        let has_index =
+            ["mov", "matroska"].iter().any(|name| self.container.split(',').any(|c| c == *name));
+        has_index || matches!(self.plan.source.video.timing, Timing::Numbered { .. })
+    }
+}
+
+/// Plans a job, and stores the plan.
+pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
+    let Worker { queue, config, tools, name, store, .. } = bench.worker;
+    let view = queue.job(bench.job()).await.map_err(unreachable)?.job;
+    let input = input(&view.input)?;
+    let source_bytes = length(&input)?;
+    let report: Arc<dyn Report> = Arc::new(Silent);
+    let work_job = work::Job {
+        title: view.title.clone(),
+        version: bench.job(),
+        store: headwater_config::Store::default(),
+    };
+    let station = Station {
+        job: &work_job,
+        tools,
+        folder: bench.work.folder(),
+        report: &report,
+        cancel: bench.cancel,
+    };
+    let looked = async {
+        let request = Request {
+            input,
+            title: view.title.clone(),
+            store: work_job.store.clone(),
+            said: Vec::new(),
+            sidecars: Vec::new(),
+        };
+        let prepared = encode::prepare(&request, tools, config, &report, bench.cancel).await?;
+        tools.keeps_hdr(&prepared.plan, station.folder, station.cancel).await?;
+        let mut notices = prepared.notices.clone();
+        let texts = station.texts(&prepared, &mut notices).await?;
+        Ok::<_, Error>((prepared, texts, notices))
+    };
+    // Each child that reads the source is watched by itself.
+    let (prepared, texts, notices) = bench.movement.trust(LOOKING, looked).await?;
+    let facts = Facts {
+        title: &view.title,
+        version: bench.job(),
+        probe: &prepared.probe,
+        plan: &prepared.plan,
+        ffmpeg: &prepared.ffmpeg,
+        args: &command::encode(&prepared.plan, station.folder, tools.threads),
+        folder: station.folder,
+        log: &Log::default(),
+        notices: &notices,
+        texts: &texts,
+    };
+    let facts = String::from_utf8_lossy(&facts.to_json()?).into_owned();
+    let whole = |text: Text| {
+        let webvtt = String::from_utf8_lossy(&text.webvtt).into_owned();
+        (text, webvtt)
+    };
+    let plan = Plan::clone(&prepared.plan);
+    let (grid, sounds) = (plan.grid, plan.sounds.len() + plan.passed.len());
+    let planned = Planned {
+        title: view.title.clone(),
+        plan,
+        source_bytes,
+        container: prepared.probe.format.format_name.clone(),
+        texts: texts.into_iter().map(whole).collect(),
+        facts,
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&planned).expect("plain data"));
+    if bytes.len() > limits::PLAN_BYTES {
+        let text = format!("its plan fills {} bytes, at most {}", bytes.len(), limits::PLAN_BYTES);
+        return Err(Error::new(Kind::Refused, text));
+    }
+    let object = bench.named("plan", ".json");
+    let words = json!({ "plan": object, "crc32c": crc32c::crc32c(&bytes) }).to_string();
+    store.put(&part::key(bench.job(), &object), bytes).await?;
+    let lengths = Lengths { most_ms: config.queue.chunk_ms, ..Lengths::default() };
+    Ok(job::Plan {
+        tool: name.tool.clone(),
+        fragments: grid.fragments(),
+        chunks: chunks::cut(&grid, &lengths),
+        sounds: u32::try_from(sounds).unwrap_or(u32::MAX),
+        words,
+    })
+}
+
+/// The longest that a source may take to be read through.
+pub(super) const LOOKING: Duration = Duration::from_secs(24 * 3600);
+
+/// What a job names as its source: a file of this machine.
+fn input(text: &str) -> Result<PathBuf, Error> {
+    let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
+    if !path.is_absolute() {
+        let text = format!("{text:.200}: name the source by its absolute path");
+        return Err(Error::new(Kind::Refused, text));
+    }
+    Ok(path.to_owned())
+}
+
+fn length(input: &Path) -> Result<u64, Error> {
+    let data = std::fs::metadata(input).map_err(|e| {
+        let kind = match e.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Storage,
+        };
+        Error::new(kind, format!("{}: {e}", input.display()))
+    })?;
+    Ok(data.len())
+}
