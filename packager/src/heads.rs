@@ -17,6 +17,7 @@ use crate::bmff::fragment::MDAT_HEADER_BYTES;
 use crate::colour::Colour;
 use crate::error::Error;
 use crate::ids::{TitleId, TrackId, VersionId};
+use crate::layout::ChannelLayout;
 use crate::limits;
 
 /// First bytes of a heads object.
@@ -68,6 +69,9 @@ pub struct TrackHead {
     /// Complexity index of E-AC-3 whose objects are coded jointly (Dolby Atmos).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joc: Option<u8>,
+    /// Where the channels of sound are heard, where the bitstream says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<ChannelLayout>,
     /// Whether every fragment was seen to start with an IDR picture or needs none.
     pub independent: bool,
     /// Presentation time of the track's first sample less its decode time, in ticks: what an edit

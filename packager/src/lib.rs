@@ -26,6 +26,7 @@ pub mod stored;
 pub mod bmff;
 pub mod bits;
 pub mod colour;
+pub mod layout;
 pub mod avc;
 pub mod hevc;
 pub mod av1;

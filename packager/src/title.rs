@@ -13,6 +13,7 @@ use crate::colour::{Colour, VideoRange};
 use crate::error::Error;
 use crate::heads::{self, Head, Media, ObjectHead, Role, Row, TrackHead};
 use crate::ids::{TitleId, TrackId, VersionId};
+use crate::layout::ChannelLayout;
 use crate::limits;
 use crate::time;
 
@@ -254,6 +255,11 @@ impl Track {
     /// Complexity index of its jointly coded objects, if it has some.
     pub fn joc(&self) -> Option<u8> {
         self.head.joc
+    }
+
+    /// Where its channels are heard, if it is sound and that is known.
+    pub fn layout(&self) -> Option<ChannelLayout> {
+        self.head.layout
     }
 
     /// BCP 47, where known.

@@ -175,6 +175,7 @@ pub fn cut(
             role: Role::Main,
             colour: entry.colour,
             joc: None,
+            layout: None,
             // Each cut is at a key frame that was looked at.
             independent: true,
             start_offset_ticks: 0,

@@ -85,6 +85,7 @@ fn our_view(ours: &SampleEntry) -> Option<View> {
             sample_rate,
             channels,
             config: AudioConfig::Aac { object_type },
+            ..
         }) if *object_type == AAC_LC => {
             let (sample_rate, channels) = (*sample_rate, *channels);
             Some(View::Aac { object_type: *object_type, sample_rate, channels })
@@ -137,6 +138,7 @@ fn channels(config: mp4::ChannelConfig) -> u16 {
 mod tests {
     use super::*;
     use headwater_packager::bmff::movie::{Init, InitMedia, write_init};
+    use headwater_packager::layout::ChannelLayout;
     use headwater_packager::wire::BoxWriter;
 
     /// An avc1 of 640x360 with an avcC and one parameter set.
@@ -184,7 +186,12 @@ mod tests {
     }
 
     fn sound(config: AudioConfig) -> SampleEntry {
-        SampleEntry::Audio(Audio { sample_rate: 48_000, channels: 2, config })
+        SampleEntry::Audio(Audio {
+            sample_rate: 48_000,
+            channels: 2,
+            layout: ChannelLayout::Cicp(2),
+            config,
+        })
     }
 
     /// Found by fuzzing: this reading never ended.

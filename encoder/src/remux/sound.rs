@@ -109,6 +109,7 @@ pub fn sound(
                 AudioConfig::Eac3 { joc } => joc,
                 _ => None,
             },
+            layout: Some(entry.layout),
             // Every frame of the codecs that are taken starts afresh, or within a frame or two.
             independent: true,
             start_offset_ticks: 0,
@@ -134,7 +135,9 @@ pub fn is_ours(audio: &Audio, codec: AudioCodec, channels: u32) -> Result<(), St
         AudioCodec::Opus => AudioConfig::Opus { pre_skip_samples: OPUS_PRE_SKIP },
     };
     let channels = u16::try_from(channels).unwrap_or(u16::MAX);
-    let wanted = Audio { sample_rate: SAMPLE_RATE, channels, config };
+    // Where they are heard is the codec's to say.
+    let layout = audio.layout;
+    let wanted = Audio { sample_rate: SAMPLE_RATE, channels, layout, config };
     if *audio == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, got {audio:?}")) }
 }
 

@@ -81,6 +81,7 @@ pub fn video(
             role: Role::Main,
             colour: entry.colour,
             joc: None,
+            layout: None,
             // Each first slice was looked at above.
             independent: true,
             // check_fragment: the first picture is shown when decoding starts.

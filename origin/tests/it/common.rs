@@ -132,6 +132,7 @@ fn track(
         role: Role::Main,
         colour: None,
         joc: None,
+        layout: None,
         independent: true,
         start_offset_ticks: 0,
         init_bytes: 0,

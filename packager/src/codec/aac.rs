@@ -4,6 +4,7 @@
 use super::audio::{Audio, AudioConfig};
 use crate::bits::BitReader;
 use crate::error::Error;
+use crate::layout::ChannelLayout;
 use crate::wire::Reader;
 
 // Descriptor tags (14496-1 7.2.2.1).
@@ -119,8 +120,13 @@ fn audio_specific_config(bytes: &[u8]) -> Result<Audio, Error> {
         (object_type, rate) = (extension, extended_rate);
     }
     // Parametric stereo makes two channels of one.
-    let channels = if object_type == PS { channels.max(2) } else { channels };
-    Ok(Audio { sample_rate: rate, channels, config: AudioConfig::Aac { object_type } })
+    let (channels, configuration) = match (object_type, channel_configuration) {
+        (PS, 1) => (2, 2),
+        (_, configuration) => (channels, configuration),
+    };
+    // Those that are taken are ChannelConfiguration's own numbers.
+    let layout = ChannelLayout::Cicp(u8::try_from(configuration).expect("4 bits"));
+    Ok(Audio { sample_rate: rate, channels, layout, config: AudioConfig::Aac { object_type } })
 }
 
 /// What stands behind GASpecificConfig (1.6.6.1, 4.4.1), if it is an extension that is there: an
@@ -194,8 +200,20 @@ mod tests {
             ("zeros behind", "00010 0011 0010 000 00000000000 00000 00000000", (2, 48_000, 2)),
         ];
         for (name, config, (object_type, sample_rate, channels)) in table {
-            let wanted = Audio { sample_rate, channels, config: AudioConfig::Aac { object_type } };
-            assert_eq!(audio_specific_config(&bits(config)).unwrap(), wanted, "{name}");
+            let got = audio_specific_config(&bits(config)).unwrap();
+            let wanted = (sample_rate, channels, AudioConfig::Aac { object_type });
+            assert_eq!((got.sample_rate, got.channels, got.config), wanted, "{name}");
+        }
+        for (config, cicp) in [
+            ("00010 0011 0100 000", 4),
+            ("00010 0011 0111 000", 7),
+            ("00010 0011 1011 000", 11),
+            ("00010 0011 1100 000", 12),
+            ("00010 0011 1110 000", 14),
+            ("11101 0110 0001 0011 00010 000", 2),
+        ] {
+            let got = audio_specific_config(&bits(config)).unwrap().layout;
+            assert_eq!(got, ChannelLayout::Cicp(cicp), "{config}");
         }
         for (name, config) in [
             ("channels by a program_config_element", "00010 0011 0000 000"),

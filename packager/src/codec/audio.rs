@@ -3,6 +3,7 @@
 use super::{aac, dolby, opus};
 use crate::bmff::boxes::{self, Boxed};
 use crate::error::Error;
+use crate::layout::ChannelLayout;
 use crate::wire::Reader;
 
 /// Bytes of an AudioSampleEntry version 0 before its boxes (14496-12 12.2.3).
@@ -15,6 +16,8 @@ pub struct Audio {
     pub sample_rate: u32,
     /// Channels as they leave the decoder: of parametric stereo two.
     pub channels: u16,
+    /// Where they are heard.
+    pub layout: ChannelLayout,
     /// The codec.
     pub config: AudioConfig,
 }

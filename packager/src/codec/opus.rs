@@ -2,6 +2,7 @@
 
 use super::audio::{Audio, AudioConfig};
 use crate::error::Error;
+use crate::layout::ChannelLayout;
 use crate::wire::Reader;
 
 /// Opus is always decoded at this rate (RFC 7845 5.1).
@@ -28,8 +29,16 @@ pub(super) fn dops(payload: &[u8]) -> Result<Audio, Error> {
         let detail = format!("version {version}, {channels} channels of mapping family {family}");
         return Err(Error::unsupported("Opus/dOps", detail));
     }
+    // The order of Vorbis has quadraphonic sound, 6.1 and 7.1 of shapes of their own (RFC 7845
+    // 5.1.1.2).
+    let layout = ChannelLayout::Cicp(match channels {
+        4 => 9,
+        7 => 11,
+        8 => 12,
+        few => few,
+    });
     let config = AudioConfig::Opus { pre_skip_samples };
-    Ok(Audio { sample_rate: SAMPLE_RATE, channels: channels.into(), config })
+    Ok(Audio { sample_rate: SAMPLE_RATE, channels: channels.into(), layout, config })
 }
 
 #[cfg(test)]
@@ -45,6 +54,13 @@ mod tests {
         assert_eq!((stereo.sample_rate, stereo.channels), (48_000, 2));
         assert_eq!(stereo.config, AudioConfig::Opus { pre_skip_samples: 312 });
         assert_eq!(dops(0, 6, 1, &[4, 2, 0, 4, 1, 2, 3, 5]).unwrap().channels, 6);
+        assert_eq!(
+            dops(0, 6, 1, &[4, 2, 0, 4, 1, 2, 3, 5]).unwrap().layout,
+            ChannelLayout::Cicp(6)
+        );
+        assert_eq!(dops(0, 4, 1, &[2, 2, 0, 1, 2, 3]).unwrap().layout, ChannelLayout::Cicp(9));
+        let eight = dops(0, 8, 1, &[5, 3, 0, 6, 1, 2, 3, 4, 5, 7]).unwrap();
+        assert_eq!(eight.layout, ChannelLayout::Cicp(12));
         for (version, channels, family, tail) in [
             (0, 0, 0, &[][..]),
             (0, 3, 0, &[]),

@@ -8,6 +8,7 @@ use quick_xml::events::BytesStart;
 use super::{Out, empty};
 use crate::colour::{Colour, VideoRange};
 use crate::heads::Role;
+use crate::layout::ChannelLayout;
 use crate::title::Track;
 
 /// One descriptor.
@@ -44,11 +45,9 @@ pub(super) fn role(w: &mut Out, role: Role) {
 
 /// AudioChannelConfiguration, and of jointly coded objects what they are.
 pub(super) fn channels(w: &mut Out, track: &Track, channels: u16) {
-    let (scheme, value) = match track.family() {
-        "ac-3" | "ec-3" => dolby(channels),
-        family => cicp(family, channels),
-    };
-    write(w, "AudioChannelConfiguration", scheme, &value);
+    if let Some((scheme, value)) = configuration(track.layout(), channels) {
+        write(w, "AudioChannelConfiguration", scheme, &value);
+    }
     if let Some(complexity) = track.joc() {
         // ETSI TS 103 420 annex D.
         let kind = "tag:dolby.com,2018:dash:EC3_ExtensionType:2018";
@@ -58,33 +57,41 @@ pub(super) fn channels(w: &mut Out, track: &Track, channels: u16) {
     }
 }
 
-/// Up to 5.1 a number of channels, which is what ChannelConfiguration's first six are for AAC; above
-/// it the code point (23091-3 table 1). Opus in the order of Vorbis has quadraphonic and 7.1 of
-/// other shapes.
-fn cicp(family: &str, channels: u16) -> (&'static str, String) {
+/// The layout that was read. Up to 5.1 of AAC's layouts its number is that of channels, and players
+/// know the older scheme; so does a track of which that number alone is known. More channels may be
+/// anywhere, and nothing is said of them.
+fn configuration(layout: Option<ChannelLayout>, channels: u16) -> Option<(&'static str, String)> {
     const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
     const CICP: &str = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
-    match (family, channels) {
-        ("opus", 4) => (CICP, "9".to_owned()),
-        (_, 7) => (CICP, "11".to_owned()),
-        ("opus", 8) => (CICP, "12".to_owned()),
-        (_, 8) => (CICP, "7".to_owned()),
-        _ => (CHANNELS, channels.to_string()),
+    const DOLBY: &str = "tag:dolby.com,2014:dash:audio_channel_configuration:2011";
+    match layout {
+        Some(ChannelLayout::Dolby(places)) => Some((DOLBY, format!("{places:04X}"))),
+        Some(ChannelLayout::Cicp(code @ 1..=6)) => Some((CHANNELS, code.to_string())),
+        Some(ChannelLayout::Cicp(code)) => Some((CICP, code.to_string())),
+        None => (1..=6).contains(&channels).then(|| (CHANNELS, channels.to_string())),
     }
 }
 
-/// ETSI TS 102 366 annex I.1.2: a bit for each place, from the highest L, C, R, Ls, Rs, Lc/Rc,
-/// Lrs/Rrs, Cs; the lowest is LFE.
-fn dolby(channels: u16) -> (&'static str, String) {
-    let places = match channels {
-        1 => 0x4000,
-        2 => 0xa000,
-        3 => 0xe000,
-        4 => 0xb800,
-        5 => 0xf800,
-        6 => 0xf801,
-        7 => 0xf901,
-        _ => 0xfa01,
-    };
-    ("tag:dolby.com,2014:dash:audio_channel_configuration:2011", format!("{places:04X}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts() {
+        for (layout, channels, wanted) in [
+            (Some(ChannelLayout::Dolby(0xa001)), 3, Some(("tag:dolby.com,2014", "A001"))),
+            (Some(ChannelLayout::Dolby(0xb800)), 4, Some(("tag:dolby.com,2014", "B800"))),
+            (Some(ChannelLayout::Cicp(6)), 6, Some(("urn:mpeg:dash:23003:3", "6"))),
+            (Some(ChannelLayout::Cicp(7)), 8, Some(("urn:mpeg:mpegB:cicp", "7"))),
+            (Some(ChannelLayout::Cicp(12)), 8, Some(("urn:mpeg:mpegB:cicp", "12"))),
+            (Some(ChannelLayout::Cicp(9)), 4, Some(("urn:mpeg:mpegB:cicp", "9"))),
+            (None, 2, Some(("urn:mpeg:dash:23003:3", "2"))),
+            (None, 8, None),
+        ] {
+            let got = configuration(layout, channels);
+            assert_eq!(got.is_some(), wanted.is_some(), "{layout:?} {channels}");
+            let (Some((scheme, value)), Some((of, wanted))) = (got, wanted) else { continue };
+            assert!(scheme.starts_with(of) && value == wanted, "{layout:?}: {scheme} {value}");
+        }
+    }
 }
