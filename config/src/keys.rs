@@ -35,7 +35,7 @@ pub struct KeyProvider {
     pub timeout_ms: u32,
     /// How often a request that failed for a moment is sent again.
     pub retries: u32,
-    /// Answers of the key server that are kept.
+    /// Answers of the key server that are kept; one of more than a kilobyte counts as several.
     pub cache_entries: u32,
 }
 

@@ -102,7 +102,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     // A viewer waits for it, with the first answer of a title.
     ("keys.*.timeout_ms", 100..=60_000),
     ("keys.*.retries", 0..=10),
-    // One takes about a kilobyte.
+    // A kilobyte each; an answer with many keys counts as several.
     ("keys.*.cache_entries", 1..=100_000),
     ("encoder.threads", 0..=1_024),
     // A fragment row counts its samples in 16 bits, and players buffer whole fragments.

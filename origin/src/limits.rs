@@ -99,9 +99,11 @@ pub const LICENCE_KEYS: usize = 64;
 pub const LICENCE_REQUEST_BYTES: usize = 4096;
 /// Titles of a profile whose `rev` is remembered, where each has its own.
 pub const REVS: usize = 10_000;
-/// Tracks of versions that are kept ready to encrypt, one for each key period: about a kilobyte
-/// each.
-pub const PROTECTED_TRACKS: u64 = 32_768;
+/// Kilobytes of versions that are kept ready to encrypt: a track takes about one for each key period,
+/// and eight besides.
+pub const PROTECTED_KB: u64 = 32_768;
+/// How long they, and the keys of a session, are kept when nobody asks: who left does not come back.
+pub const KEYS_IDLE: Duration = Duration::from_secs(3_600);
 /// Versions whose highest `seq` is remembered.
 pub const SEQS: u64 = 100_000;
 /// Seconds given to running responses after Ctrl-C, where SIGTERM gives the configured grace.

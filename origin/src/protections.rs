@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use headwater_config::{self as config, Config, Name};
+use headwater_packager as packager;
 use headwater_packager::ids::{Rev, TitleId, VersionId};
 use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
@@ -53,12 +54,13 @@ impl Protections {
             };
             revs.insert(name.clone(), known);
         }
-        let tracks = |_: &_, made: &Arc<Protection>| {
-            u32::try_from(made.tracks().count()).unwrap_or(u32::MAX)
+        let kilobytes = |_: &_, made: &Arc<Protection>| {
+            u32::try_from(made.resident_bytes().div_ceil(1024)).unwrap_or(u32::MAX)
         };
         let made = Cache::builder()
-            .max_capacity(limits::PROTECTED_TRACKS)
-            .weigher(tracks)
+            .max_capacity(limits::PROTECTED_KB)
+            .weigher(kilobytes)
+            .time_to_idle(limits::KEYS_IDLE)
             // The newest comes in always: sessions that ended would else keep out those that begin.
             .eviction_policy(EvictionPolicy::lru())
             .build();
@@ -165,7 +167,16 @@ async fn make(
         version: title.version(),
         session: session.map(SessionId::as_str),
     };
-    let periods = Periods::new(title, opened.timeline(profile.cut()), settings.key_period_s);
+    let most = match session {
+        Some(_) => packager::limits::KEY_PERIODS_OF_SESSION,
+        None => packager::limits::KEY_PERIODS,
+    };
+    let timeline = opened.timeline(profile.cut());
+    let periods = Periods::at_most(most, title, timeline, settings.key_period_s);
+    if let Some(from_us) = periods.held_from_us() {
+        let (title, from_s) = (title.id().as_str(), from_us / 1_000_000);
+        tracing::info!(title, from_s, "keys change no more: all sound, or all video, has ended");
+    }
     let uses = Protection::uses(title, &periods);
     let keys = provider.keys(&wanted, &uses).await.map_err(Failure::Keys)?;
     let keys: Vec<_> = uses

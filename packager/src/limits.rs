@@ -27,6 +27,9 @@ pub const TITLE_SECONDS: u64 = 9_000_000;
 pub const PSSH_BYTES: usize = 16 * 1024;
 /// Key periods of a version: each is a Period of an MPD, with keys of its own for each label.
 pub const KEY_PERIODS: u32 = 64;
+/// Key periods of a version whose keys are one session's: what names them is made anew for each
+/// request, and an MPD grows with them by a Period.
+pub const KEY_PERIODS_OF_SESSION: u32 = 8;
 /// Key periods whose keys a multivariant playlist names: players that ask for licences ahead need
 /// no more to begin with, and each key has a line of about 2 KB for each system.
 pub const SESSION_KEY_PERIODS: usize = 8;

@@ -5,6 +5,8 @@
 //! the first finds what is encrypted and writes new moofs, the second encrypts the payload where it
 //! lies, all samples of the segment together.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -122,7 +124,8 @@ pub struct Protector {
     scheme: Scheme,
     key_id: KeyId,
     is_video: bool,
-    finder: Finder,
+    /// Of the track, whatever the key.
+    finder: Arc<Finder>,
     cipher: Cipher,
     iv: [u8; BLOCK_BYTES],
 }
@@ -138,15 +141,29 @@ impl Protector {
         version: VersionId,
         track: &Track,
     ) -> Result<Self, Error> {
-        let entry = protection::sample_entry(track.init())?;
-        Ok(Self {
-            scheme,
+        let finder = Arc::new(Finder::new(protection::sample_entry(track.init())?)?);
+        let cipher = Cipher::new(key);
+        let iv = derived_iv(scheme, key, version, track.id());
+        Ok(Self { scheme, key_id, is_video: track.is_video(), finder, cipher, iv })
+    }
+
+    /// The same of the track under another key.
+    #[must_use]
+    pub fn under(
+        &self,
+        key: &ContentKey,
+        key_id: KeyId,
+        version: VersionId,
+        track: &TrackId,
+    ) -> Self {
+        Self {
+            scheme: self.scheme,
             key_id,
-            is_video: track.is_video(),
-            finder: Finder::new(entry)?,
+            is_video: self.is_video,
+            finder: Arc::clone(&self.finder),
             cipher: Cipher::new(key),
-            iv: derived_iv(scheme, key, version, track.id()),
-        })
+            iv: derived_iv(self.scheme, key, version, track),
+        }
     }
 
     /// The key's id.

@@ -80,6 +80,9 @@ pub struct Told {
     pub fairplay_uri: Option<String>,
 }
 
+/// A plausible share of memory of a track's finder; HEVC's with many reference sets is the largest.
+const FINDER_BYTES: usize = 8 * 1024;
+
 /// A version under keys.
 #[derive(Debug)]
 pub struct Protection {
@@ -105,6 +108,15 @@ pub struct ProtectedTrack {
     pub protector: Protector,
 }
 
+impl Told {
+    /// Memory this value pins.
+    pub fn resident_bytes(&self) -> usize {
+        let boxes = self.pssh.iter().map(|(_, pssh)| pssh.len() + size_of::<(SystemId, Vec<u8>)>());
+        let uri = self.fairplay_uri.as_ref().map_or(0, String::len);
+        size_of::<Self>() + boxes.sum::<usize>() + uri
+    }
+}
+
 impl Protection {
     /// Every track of a version under the keys of its label, one for each period.
     ///
@@ -118,20 +130,29 @@ impl Protection {
         periods: Periods,
         keys: &[LabelKey],
     ) -> Result<Self, Error> {
-        let under = |track: &Track, period: &Period| {
+        let under = |before: Option<&Protector>, track: &Track, period: &Period| {
             let of = KeyUse { period: period.number(), label: Label::of(track.media()) };
             let found = keys.iter().find(|key| key.of == of);
             let LabelKey { key, key_id, .. } =
                 found.ok_or_else(|| Error::invalid("keys", format!("none for {of}")))?;
-            let protector = Protector::new(scheme, key, *key_id, title.version(), track)
-                .map_err(|e| e.within(track.id().as_str()))?;
+            let version = title.version();
+            let protector = match before {
+                // How samples are read is the track's, and made once.
+                Some(before) => before.under(key, *key_id, version, track.id()),
+                None => Protector::new(scheme, key, *key_id, version, track)
+                    .map_err(|e| e.within(track.id().as_str()))?,
+            };
             let (id, label, key) = (track.id().clone(), of.label, key.clone());
             Ok(ProtectedTrack { id, label, key, protector })
         };
-        let tracks = periods
-            .iter()
-            .map(|period| title.tracks().iter().map(|track| under(track, period)).collect())
-            .collect::<Result<_, Error>>()?;
+        let mut tracks: Vec<Vec<ProtectedTrack>> = Vec::new();
+        for period in periods.iter() {
+            let first = |at: usize| tracks.first().map(|period| &period[at].protector);
+            let of_period = title.tracks().iter().enumerate();
+            let made = of_period.map(|(at, track)| under(first(at), track, period));
+            let made = made.collect::<Result<_, Error>>()?;
+            tracks.push(made);
+        }
         let says = |key: &&LabelKey| key.told != Told::default();
         let told = keys.iter().filter(says).map(|key| (key.key_id, key.told.clone())).collect();
         Ok(Self { scheme, signals, title: title.id().to_string(), periods, told, tracks })
@@ -179,6 +200,15 @@ impl Protection {
     /// Every track in every period, the first period's first.
     pub fn tracks(&self) -> impl Iterator<Item = &ProtectedTrack> {
         self.tracks.iter().flatten()
+    }
+
+    /// Memory this value pins, for a cache's weigher.
+    pub fn resident_bytes(&self) -> usize {
+        let told = self.told.iter().map(|(_, told)| told.resident_bytes()).sum::<usize>();
+        let tracks = self.tracks.iter().map(Vec::len).sum::<usize>();
+        // How samples are read is kept once for each track: parameter sets and what they refer to.
+        let finders = self.tracks.first().map_or(0, Vec::len) * FINDER_BYTES;
+        size_of::<Self>() + told + tracks * (size_of::<ProtectedTrack>() + 32) + finders
     }
 
     /// The tracks of the first so many periods.

@@ -92,6 +92,16 @@ impl Finder {
         !matches!(self, Self::Whole)
     }
 
+    /// What of a sample is encrypted, one by one.
+    fn parts(&self) -> &'static str {
+        match self {
+            Self::Avc { .. } => "AVC's slices",
+            Self::Hevc { .. } => "HEVC's slice segments",
+            Self::Av1 { .. } => "AV1's tiles, over all frames of the sample",
+            Self::Whole => "its parts",
+        }
+    }
+
     /// A fragment's samples, before its first.
     pub fn fragment(&self) -> Samples<'_> {
         let decoded = match self {
@@ -162,9 +172,11 @@ impl Samples<'_> {
             push(map, clear, 0, 0)?;
         }
         if map.len() - from > ENTRIES {
+            let entries = map.len() - from;
             let detail = format!(
-                "{} entries for its slices: saiz counts at most {ENTRIES}",
-                map.len() - from
+                "{entries} entries in its encryption map, one for each of {}: saiz counts at most \
+                 {ENTRIES}. Encode it with fewer",
+                self.finder.parts()
             );
             return Err(Error::unsupported("sample", detail));
         }
@@ -305,7 +317,11 @@ mod tests {
         assert_eq!(entries.len(), ENTRIES);
         let more = sample(&vec![(5, 16); ENTRIES + 1]);
         let error = finder().fragment().map(&more, Tail::Aligned, &mut Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "sample: 40 entries for its slices: saiz counts at most 39");
+        assert_eq!(
+            error.to_string(),
+            "sample: 40 entries in its encryption map, one for each of AVC's slices: saiz counts at \
+             most 39. Encode it with fewer"
+        );
     }
 
     proptest! {

@@ -26,6 +26,12 @@ pub fn rescale(ticks: u64, from_timescale: u32, to_timescale: u32) -> u64 {
     scale(ticks, to_timescale, from_timescale)
 }
 
+/// The same, rounded down: no later than the moment itself.
+pub fn rescale_down(ticks: u64, from_timescale: u32, to_timescale: u32) -> u64 {
+    let product = u128::from(ticks) * u128::from(to_timescale);
+    u64::try_from(product / u128::from(from_timescale)).unwrap_or(u64::MAX)
+}
+
 fn scale(value: u64, multiply: u32, divide: u32) -> u64 {
     let half = u64::from(divide / 2);
     // Most products fit 64 bits, whose division costs a tenth of that of 128.

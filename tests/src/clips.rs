@@ -31,12 +31,24 @@ pub struct Clip {
 impl Clip {
     /// Runs ffmpeg with these arguments, and cuts what it made in our form.
     pub fn make(folder: &Path, name: &str, args: &[&str]) -> Self {
+        Self::changed(folder, name, args, |_| ())
+    }
+
+    /// The same of a file in which something is changed, for what no encoder here makes.
+    pub fn changed(
+        folder: &Path,
+        name: &str,
+        args: &[&str],
+        change: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
         let file = folder.join(format!("{name}.mp4"));
         let mut command = run::command("ffmpeg");
         command.args(["-nostdin", "-v", "error", "-y"]).args(args);
         command.args(["-movflags", "+frag_keyframe+empty_moov+default_base_moof+delay_moov"]);
         run::succeed(command.args(["-frag_duration", "500000", ffmpeg::path(&file)]));
-        let bytes = fs::read(&file).expect("ffmpeg wrote it");
+        let mut bytes = fs::read(&file).expect("ffmpeg wrote it");
+        change(&mut bytes);
+        fs::write(&file, &bytes).expect("the folder can be written");
         Self::cut(file, &bytes)
     }
 
@@ -82,13 +94,17 @@ impl Clip {
         (self.track().init().clone(), &self.fragments)
     }
 
-    /// The init and the fragments under a key; each fragment by itself.
+    /// What encrypts it.
+    pub fn protector(&self, scheme: Scheme, key: [u8; 16], id: KeyId) -> Protector {
+        let (key, version) = (ContentKey::new(key), self.title.version());
+        Protector::new(scheme, &key, id, version, self.track()).expect("a known codec")
+    }
+
+    /// The init and the fragments under a key; each fragment by itself, as a segment of its own.
     pub fn protected(&self, scheme: Scheme, key: [u8; 16], id: KeyId) -> (Bytes, Vec<Vec<u8>>) {
-        let (key, track) = (ContentKey::new(key), self.track());
-        let version = self.title.version();
-        let protector = Protector::new(scheme, &key, id, version, track).expect("a known codec");
+        let (protector, track) = (self.protector(scheme, key, id), self.track());
         let fragments = (0u32..).zip(&self.fragments).map(|(i, clear)| {
-            let slices = protector.fragments(track, i, BytesMut::from(&clear[..]));
+            let slices = protector.segment(track, i + 1, i, BytesMut::from(&clear[..]));
             slices.expect("heads and media agree").concat()
         });
         (protector.init(track, b"").expect("our own init"), fragments.collect())
@@ -145,6 +161,7 @@ fn title(header: &TrackHeader, fragments: &[Vec<u8>], rows: &[Row]) -> Title {
         role: Role::Main,
         colour: None,
         joc: None,
+        layout: None,
         independent: true,
         start_offset_ticks: 0,
         init_bytes: 0,

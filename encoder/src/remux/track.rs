@@ -13,7 +13,7 @@ use headwater_packager::heads::{ObjectHead, ROW_BYTES, Row};
 use headwater_packager::subsample::Finder;
 
 use super::index;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// A track file that is being written.
 pub struct TrackWriter {
@@ -97,7 +97,7 @@ impl TrackWriter {
         let moof_bytes = len_u64(&head) - u64::from(MDAT_HEADER_BYTES);
         let map_entries = self
             .map_entries(samples, payload)
-            .map_err(|what| Error::tool(format!("fragment {sequence}: {what}")))?;
+            .map_err(|(kind, what)| Error::new(kind, format!("fragment {sequence}: {what}")))?;
         let too_large = |what: &str| Error::tool(format!("fragment {sequence}: {what} too large"));
         let hidden_ticks = if self.rows.is_empty() { u64::from(self.hidden_ticks) } else { 0 };
         let shown_ticks = duration_ticks.saturating_sub(hidden_ticks);
@@ -119,18 +119,22 @@ impl TrackWriter {
 
     /// Entries of the samples' encryption maps. Nothing is encrypted here; whoever protects this
     /// fragment when it is asked for knows its length from them.
-    fn map_entries(&self, samples: &[Sample], payload: &[u8]) -> Result<usize, String> {
+    fn map_entries(&self, samples: &[Sample], payload: &[u8]) -> Result<usize, (Kind, String)> {
         let mut parts = Vec::with_capacity(samples.len());
         let mut rest = payload;
         for (k, sample) in samples.iter().enumerate() {
             let size = usize::try_from(sample.size_bytes).expect("u32 fits");
-            let (bytes, after) = rest
-                .split_at_checked(size)
-                .ok_or_else(|| format!("sample {k}: {} of {size} bytes", rest.len()))?;
+            let (bytes, after) = rest.split_at_checked(size).ok_or_else(|| {
+                (Kind::Tool, format!("sample {k}: {} of {size} bytes", rest.len()))
+            })?;
             parts.push(bytes);
             rest = after;
         }
-        self.finder.entries(parts).map_err(|e| e.to_string())
+        self.finder.entries(parts).map_err(|error| match error.kind() {
+            // Well formed, and not what we ask an encoder for: the source is like that.
+            headwater_packager::Kind::Unsupported => (Kind::Refused, error.to_string()),
+            _ => (Kind::Tool, error.to_string()),
+        })
     }
 
     /// Writes the index into its place.

@@ -60,6 +60,7 @@ pub fn mpd(
             ]);
             let part = Part { timeline, period, protection, prefix };
             element(w, start, |w| {
+                let sets = part.sets(&sets);
                 for set in &sets {
                     let others = Others {
                         switching: others(&sets, set),
@@ -79,6 +80,22 @@ struct Part<'a> {
     period: &'a Period,
     protection: Option<&'a Protection>,
     prefix: &'a str,
+}
+
+impl Part<'_> {
+    /// Of these sets what has something to play in the Period.
+    fn sets<'a>(&self, sets: &[Set<'a>]) -> Vec<Set<'a>> {
+        let is_there = |(track, _): &Rendition<'a>| {
+            self.timeline.fragments(track, self.period.segments.start).is_some()
+        };
+        sets.iter()
+            .map(|Set { id, members }| {
+                let members = members.iter().copied().filter(|member| is_there(member)).collect();
+                Set { id: id.clone(), members }
+            })
+            .filter(|set| !set.members.is_empty())
+            .collect()
+    }
 }
 
 /// A track and its rates.

@@ -40,7 +40,7 @@ pub fn iframes(
             pictures.push(&mut to, timeline.segments_of(track));
         }
         Some(protection) => {
-            for period in protection.periods().iter() {
+            for period in protection.periods().of_track(timeline, track) {
                 push(&mut to, &keys::of_period(protection, track, period));
                 let of_period = timeline.segments_within(track, period.segments.clone());
                 pictures.push(&mut to, of_period);

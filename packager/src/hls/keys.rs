@@ -12,12 +12,15 @@ use crate::signalling::{ProtectedTrack, Protection, System, base64};
 use crate::title::Track;
 
 /// What a playlist says where a period of a track begins: its init segment and its keys. The keys
-/// stand behind EXT-X-MAP, for a key applies to every map after it, and init segments are in the
-/// clear; one that is encrypted whole has its own key before it.
+/// stand behind EXT-X-MAP, for a key applies to every map after it up to the next, and init segments
+/// are in the clear: METHOD=NONE ends the period's before. One that is encrypted whole has its own
+/// key before it.
 pub(super) fn of_period(protection: &Protection, track: &Track, period: &Period) -> String {
     let protected = protection.of(track, period.segments.start);
     let suffix = period.suffix();
-    let mut to = of_segment(protected, suffix, 0).unwrap_or_default();
+    let is_whole = of_segment(protected, suffix, 0);
+    let clear = if period.segments.start > 1 { "#EXT-X-KEY:METHOD=NONE\n" } else { "" };
+    let mut to = is_whole.unwrap_or_else(|| clear.to_owned());
     let _ = writeln!(to, "#EXT-X-MAP:URI=\"init{suffix}.mp4\"");
     let key = Key {
         tag: "EXT-X-KEY",

@@ -25,7 +25,7 @@ pub fn media(timeline: &Timeline, track: &Track, protection: Option<&Protection>
             lines.push(&mut to, timeline.durations_of(track), |_| None);
         }
         Some(protection) => {
-            for period in protection.periods().iter() {
+            for period in protection.periods().of_track(timeline, track) {
                 push(&mut to, &keys::of_period(protection, track, period));
                 let protected = protection.of(track, period.segments.start);
                 let own_key = |number| keys::of_segment(protected, period.suffix(), number);

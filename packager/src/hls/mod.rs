@@ -8,6 +8,7 @@
 //! carries over by itself, and the same playlist serves every viewer.
 //! Numbers are integers all the way: times are printed from microseconds, never from floats.
 
+mod audio_groups;
 mod iframes;
 mod keys;
 mod media;

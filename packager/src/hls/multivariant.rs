@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use super::audio_groups::AudioGroup;
 use super::keys;
 use crate::bandwidth::Rates;
 use crate::colour::VideoRange;
-use crate::heads::{Media, Role};
+use crate::heads::Media;
 use crate::signalling::Protection;
 use crate::timeline::{Timeline, TrackRates};
 use crate::title::{Title, Track};
@@ -17,7 +18,8 @@ const FIRST_VARIANT_BPS: u64 = 2_000_000;
 /// The multivariant playlist. `prefix` leads from its folder to the version's: empty, or
 /// `<version>.<rev>/`.
 ///
-/// In the clear it has no EXT-X-VERSION: nothing in it needs more than version 1 (8216bis 8).
+/// It has no EXT-X-VERSION unless it names keys: nothing else in it needs more than version 1
+/// (8216bis 8).
 pub fn multivariant(
     title: &Title,
     timeline: &Timeline,
@@ -32,23 +34,28 @@ pub fn multivariant(
 
     let mut to = String::with_capacity(512 + title.tracks().len() * 512);
     to.push_str("#EXTM3U\n");
-    if protection.is_some() {
+    let keys = protection.map(|protection| keys::of_session(protection, prefix));
+    let keys = keys.unwrap_or_default();
+    if !keys.is_empty() {
         // KEYFORMAT and KEYFORMATVERSIONS.
         to.push_str("#EXT-X-VERSION:5\n");
     }
     if title.tracks().iter().all(Track::is_independent) {
         to.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
-    if let Some(protection) = protection {
-        to.push_str(&keys::of_session(protection, prefix));
-    }
-    if videos.is_empty() {
-        // Sound alone: its renditions are the variants.
+    to.push_str(&keys);
+    if videos.is_empty() && is_one_part(&audios) {
+        // Sound alone, and nothing to choose but its quality: its renditions are the variants.
         audios.iter().for_each(|audio| stream_inf(&mut to, audio, None, None, prefix));
         return to.into_bytes();
     }
-    let language = audios.first().and_then(|first| first.track.language());
-    groups.iter().for_each(|group| group.write(&mut to, language, prefix));
+    groups.iter().for_each(|group| group.write(&mut to, prefix));
+    if videos.is_empty() {
+        for group in &groups {
+            stream_inf(&mut to, &group.default().rendition, Some(group), None, prefix);
+        }
+        return to.into_bytes();
+    }
     // Said of every variant or of none: without it all are SDR.
     let says_range = videos.iter().any(|v| v.track.range() != VideoRange::Sdr);
     let range = |v: &Rendition<'_>| says_range.then(|| v.track.range());
@@ -69,9 +76,17 @@ pub fn multivariant(
 
 /// A track and its rates in this delivery.
 #[derive(Clone, Copy)]
-struct Rendition<'a> {
-    track: &'a Track,
-    rates: TrackRates,
+pub(super) struct Rendition<'a> {
+    pub track: &'a Track,
+    pub rates: TrackRates,
+}
+
+/// Whether all of it is the same in the same language.
+fn is_one_part(audios: &[Rendition<'_>]) -> bool {
+    audios.windows(2).all(|two| {
+        let [a, b] = [two[0].track, two[1].track];
+        (a.language(), a.role()) == (b.language(), b.role())
+    })
 }
 
 /// Video of one codec family and range each, in the order in which they are stored. A player stays
@@ -100,86 +115,6 @@ fn in_order_of_choice<'a>(videos: &[Rendition<'a>]) -> Vec<Rendition<'a>> {
     ordered
 }
 
-/// Sound tracks of one codec and as many channels: a variant names one group, whose members may
-/// stand in for each other (8216bis 4.4.6.1.1).
-struct AudioGroup<'a> {
-    id: String,
-    members: Vec<Rendition<'a>>,
-}
-
-impl<'a> AudioGroup<'a> {
-    fn all(audios: &[Rendition<'a>]) -> Vec<Self> {
-        let mut groups: Vec<Self> = Vec::new();
-        for &audio in audios {
-            let facts = |r: &Rendition<'a>| (r.track.codecs(), channels(r.track));
-            let same = |group: &&mut Self| facts(&group.members[0]) == facts(&audio);
-            match groups.iter_mut().find(same) {
-                Some(group) => group.members.push(audio),
-                None => {
-                    let id = format!("audio{}", groups.len() + 1);
-                    groups.push(Self { id, members: vec![audio] });
-                }
-            }
-        }
-        groups
-    }
-
-    /// The member to start with is that of `language`, the title's first, or else the first.
-    fn write(&self, to: &mut String, language: Option<&str>, prefix: &str) {
-        let spoken =
-            |r: &Rendition<'_>| r.track.language() == language && r.track.role() == Role::Main;
-        let default = self.members.iter().position(spoken).unwrap_or(0);
-        for (i, Rendition { track, .. }) in self.members.iter().enumerate() {
-            let _ = write!(to, "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\"", self.id);
-            let _ = write!(to, ",NAME=\"{}\"", self.member_name(track));
-            if let Some(language) = track.language() {
-                let _ = write!(to, ",LANGUAGE=\"{language}\"");
-            }
-            // DEFAULT=YES implies AUTOSELECT=YES, which must then be said (8216bis 4.4.6.1).
-            to.push_str(if i == default { ",DEFAULT=YES" } else { ",DEFAULT=NO" });
-            // Nobody who did not ask for it hears a commentary.
-            let by_itself = i == default || track.role() != Role::Commentary;
-            to.push_str(if by_itself { ",AUTOSELECT=YES" } else { ",AUTOSELECT=NO" });
-            if track.role() == Role::Description {
-                to.push_str(",CHARACTERISTICS=\"public.accessibility.describes-video\"");
-            }
-            let _ = write!(to, ",CHANNELS=\"{}\"", channels(track));
-            let _ = writeln!(to, ",URI=\"{prefix}{}/index.m3u8\"", track.id());
-        }
-    }
-
-    /// The language where it names one member alone, the track's id otherwise: names are unique
-    /// in a group, and alike in all of them where languages are.
-    fn member_name(&self, track: &'a Track) -> &'a str {
-        let alike = |other: &&Rendition<'_>| other.track.language() == track.language();
-        match track.language() {
-            Some(language) if self.members.iter().filter(alike).count() == 1 => language,
-            _ => track.id().as_str(),
-        }
-    }
-
-    fn worst(&self) -> Rates {
-        Rates {
-            peak_bps: self.members.iter().map(|m| m.rates.segments.peak_bps).max().unwrap_or(0),
-            average_bps: self
-                .members
-                .iter()
-                .map(|m| m.rates.segments.average_bps)
-                .max()
-                .unwrap_or(0),
-        }
-    }
-}
-
-/// CHANNELS (8216bis 4.4.6.1): of jointly coded objects their complexity and `JOC`.
-fn channels(track: &Track) -> String {
-    match (track.joc(), track.media()) {
-        (Some(complexity), _) => format!("{complexity}/JOC"),
-        (None, Media::Audio { channels, .. }) => channels.to_string(),
-        (None, Media::Video { .. }) => "0".to_owned(),
-    }
-}
-
 fn stream_inf(
     to: &mut String,
     variant: &Rendition<'_>,
@@ -188,18 +123,19 @@ fn stream_inf(
     prefix: &str,
 ) {
     let Rendition { track, rates } = variant;
+    // Of sound alone the group has the variant itself.
+    let own = if track.is_video() || audio.is_none() { rates.segments } else { Rates::default() };
     let worst = audio.map_or_else(Rates::default, AudioGroup::worst);
+    let mut codecs =
+        if track.is_video() || audio.is_none() { vec![track.codecs()] } else { vec![] };
+    codecs.extend(audio.map_or_else(Vec::new, AudioGroup::codecs));
     let _ = write!(
         to,
-        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}",
-        rates.segments.peak_bps + worst.peak_bps,
-        rates.segments.average_bps + worst.average_bps,
-        track.codecs()
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
+        own.peak_bps + worst.peak_bps,
+        own.average_bps + worst.average_bps,
+        codecs.join(",")
     );
-    if let Some(group) = audio {
-        let _ = write!(to, ",{}", group.members[0].track.codecs());
-    }
-    to.push('"');
     if let Media::Video { width, height, frame_rate } = *track.media() {
         let _ = write!(to, ",RESOLUTION={width}x{height},FRAME-RATE={}", thousandths(frame_rate));
     }

@@ -8,6 +8,7 @@ use headwater_packager::encrypt::ContentKey;
 use headwater_packager::heads::{HeadsWriter, Media, ObjectHead, Role, Row, TrackHead};
 use headwater_packager::ids::{KeyId, VersionId};
 use headwater_packager::label::Label;
+use headwater_packager::layout::ChannelLayout;
 use headwater_packager::period::Periods;
 use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System, Told};
@@ -26,6 +27,7 @@ pub struct TrackSpec {
     pub role: Role,
     pub colour: Option<Colour>,
     pub joc: Option<u8>,
+    pub layout: Option<ChannelLayout>,
     pub timescale: u32,
     /// Samples of each fragment.
     pub fragments: Vec<Vec<Sample>>,
@@ -132,6 +134,7 @@ fn make_track(
         role: spec.role,
         colour: spec.colour,
         joc: spec.joc,
+        layout: spec.layout,
         independent: spec.independent,
         start_offset_ticks: 0,
         init_bytes: 0,
@@ -254,6 +257,7 @@ pub fn video(
         role: Role::Main,
         colour: None,
         joc: None,
+        layout: None,
         timescale: rate.0,
         fragments: gops.iter().map(|&n| samples(n, rate.1, weight * 9, weight)).collect(),
         cuts: Vec::new(),
@@ -288,6 +292,7 @@ pub fn audio(
         role: Role::Main,
         colour: None,
         joc: None,
+        layout: None,
         timescale: 48_000,
         fragments,
         cuts: Vec::new(),

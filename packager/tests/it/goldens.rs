@@ -9,6 +9,7 @@ use crate::common::{TrackSpec, audio, make, protection, protection_by, samples, 
 use headwater_packager::bmff::{fragment, index, movie};
 use headwater_packager::colour::Colour;
 use headwater_packager::heads::{Media, Role};
+use headwater_packager::layout::ChannelLayout;
 use headwater_packager::period::Suffix;
 use headwater_packager::protect::{Form, Scheme};
 use headwater_packager::signalling::System;
@@ -66,7 +67,11 @@ fn several_codecs_of_one_title_are_as_reviewed() {
         TrackSpec { role: Role::Description, ..sound("en-ad", Some("en"), "mp4a.40.2", 2) },
         sound("de-opus", Some("de"), "opus", 2),
         sound("en-opus", Some("en"), "opus", 2),
-        TrackSpec { joc: Some(16), ..sound("en-atmos", Some("en"), "ec-3", 6) },
+        TrackSpec {
+            joc: Some(16),
+            layout: Some(ChannelLayout::Dolby(0xf801)),
+            ..sound("en-atmos", Some("en"), "ec-3", 6)
+        },
     ]);
     let timeline = Timeline::new(&made.title, 6000, Form::Clear);
     golden("codecs/master.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
@@ -163,6 +168,13 @@ fn sound_alone_is_its_own_variant() {
     let timeline = Timeline::new(&made.title, 6000, Form::Clear);
     golden("audio-only.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
     golden("audio-only.mpd", &dash::mpd(&made.title, &timeline, None, ""));
+    // Where there is a choice, it is one of languages and not of qualities.
+    let made = make(&[
+        audio("a-de", Some("de"), (24, 1), &[48, 48, 48]),
+        audio("a-en", Some("en"), (24, 1), &[48, 48, 48]),
+    ]);
+    let timeline = Timeline::new(&made.title, 6000, Form::Clear);
+    golden("audio-only-languages.m3u8", &hls::multivariant(&made.title, &timeline, None, ""));
 }
 
 #[test]

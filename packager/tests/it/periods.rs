@@ -1,18 +1,19 @@
 //! Laws of key periods: they tile a title, both manifests agree on them, and no key opens another's
 //! segments.
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use headwater_packager::label::Label;
 use headwater_packager::limits;
 use headwater_packager::period::{Period, Periods, Suffix};
 use headwater_packager::protect::{Form, Scheme};
-use headwater_packager::signalling::{Protection, System};
+use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System, Told};
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::{Title, Track};
 use headwater_packager::{dash, hls, time};
 use proptest::prelude::*;
 
 use crate::common::{any_title, audio, make, protection_by, video};
+use crate::protect::Made;
 
 const SCHEMES: [Scheme; 3] = [Scheme::Cbcs, Scheme::Cenc, Scheme::Aes128];
 
@@ -28,13 +29,20 @@ fn cut(
     (timeline, protection)
 }
 
-/// By the segments' names in a playlist: the init segment and the key that stand before each.
-fn of_playlist(playlist: Vec<u8>) -> Vec<(u32, String, String)> {
+/// By the segments' names in a playlist: the init segment and the key that stand before each. Every
+/// init segment is under the key that it is encrypted with: none, unless segments are so whole.
+fn of_playlist(playlist: Vec<u8>, scheme: Scheme) -> Vec<(u32, String, String)> {
     let playlist = String::from_utf8(playlist).unwrap();
     let (mut init, mut key, mut found) = (String::new(), String::new(), Vec::new());
     for line in playlist.lines() {
         if let Some(uri) = line.strip_prefix("#EXT-X-MAP:URI=\"") {
             init = uri.trim_end_matches('"').to_owned();
+            match init.strip_prefix("init").and_then(|rest| rest.strip_suffix(".mp4")) {
+                Some(suffix) if scheme == Scheme::Aes128 => assert_eq!(key, format!("key{suffix}")),
+                _ => assert_eq!(key, "", "{init} is in the clear"),
+            }
+        } else if line == "#EXT-X-KEY:METHOD=NONE" {
+            key.clear();
         } else if line.starts_with("#EXT-X-KEY") && !line.contains("identity") {
             key = line.split("URI=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         } else if let Some(number) = line.strip_suffix(".m4s") {
@@ -65,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Periods tile segments and time; each begins at the first segment that starts in it, and in
-    /// each there is something of every track.
+    /// each there is something of every kind of media.
     #[test]
     fn periods_tile_a_title(made in any_title(), segment_ms in 500..9000u32, s in 0..40u32) {
         let title = &made.title;
@@ -84,8 +92,9 @@ proptest! {
             prop_assert!(pair[0].number() < pair[1].number());
             let begins = pair[1].segments.start;
             prop_assert_eq!(start_us(&timeline, title.reference(), begins), pair[1].start_us);
-            for track in title.tracks() {
-                prop_assert!(timeline.segment(track, begins).is_some());
+            for is_video in [true, false] {
+                let mut kind = title.tracks().iter().filter(|track| track.is_video() == is_video);
+                prop_assert!(kind.any(|track| timeline.segment(track, begins).is_some()));
             }
         }
         let period_us = (u64::from(s) * 1_000_000).max(title.duration_us().div_ceil(64));
@@ -111,7 +120,7 @@ proptest! {
         for scheme in SCHEMES {
             let (timeline, protection) = cut(title, segment_ms, scheme, s);
             for track in title.tracks() {
-                let media = of_playlist(hls::media(&timeline, track, Some(&protection)));
+                let media = of_playlist(hls::media(&timeline, track, Some(&protection)), scheme);
                 prop_assert_eq!(media.len(), timeline.segments_of(track).count());
                 for (number, init, key) in &media {
                     let suffix = protection.periods().of(*number).suffix();
@@ -124,7 +133,7 @@ proptest! {
                     prop_assert_eq!(key, &uri);
                 }
                 if let Some(pictures) = hls::iframes(&timeline, track, Some(&protection)) {
-                    for picture in of_playlist(pictures) {
+                    for picture in of_playlist(pictures, scheme) {
                         prop_assert!(media.contains(&picture), "{:?}", picture);
                     }
                 }
@@ -162,63 +171,127 @@ proptest! {
                     );
                     let tick_us = 1_000_000 / u64::from(track.timescale()) + 1;
                     prop_assert!(shown.abs_diff(plain) <= tick_us, "{} {}", shown, plain);
+                    // A picture before the Period's start might be dropped, and all that needs it.
+                    prop_assert!(!track.is_video() || offset == tfdt, "{} {}", offset, tfdt);
                 }
             }
         }
     }
 }
 
-/// A segment under its period's key is what it would be under that key alone: nothing but the key
-/// differs, and every other period's key makes other bytes.
+/// A segment under its period's key is what it would be under that key alone, were there no periods:
+/// real pictures and sound, whose maps of what is encrypted are not empty.
 #[test]
 fn a_period_changes_nothing_but_the_key() {
-    let rate = (24, 1);
-    let gops = [48; 9];
-    let made = make(&[video("v720", 720, rate, &gops, 40), audio("a-en", Some("en"), rate, &gops)]);
-    let title = &made.title;
-    for scheme in SCHEMES {
-        let (timeline, protection) = cut(title, 2000, scheme, 6);
-        let firsts: Vec<u32> = protection.periods().iter().map(|p| p.segments.start).collect();
-        assert_eq!(firsts, [1, 4, 7]);
-        for track in title.tracks().iter().filter(|track| !track.is_video()) {
-            let object = &made.objects[title.tracks().len() - 1][0];
-            for number in 1..=timeline.segments() {
-                let segment = timeline.segment(track, number).unwrap();
-                let at = |bytes: u64| {
-                    usize::try_from(bytes).unwrap() + crate::common::BEFORE_MEDIA.len()
-                };
-                let clear = &object[at(segment.start.bytes)..at(segment.end.bytes)];
-                let under = |first: u32| {
-                    let protector = &protection.of(track, first).protector;
-                    let (number, from) = (number, segment.fragments.start);
-                    protector.segment(track, number, from, BytesMut::from(clear)).unwrap().concat()
-                };
-                let own = under(number);
-                let same = firsts.iter().filter(|first| under(**first) == own).count();
-                assert_eq!(same, 1, "{scheme:?} {number}");
+    for is_video in [true, false] {
+        let (title, media) = nine_fragments(is_video);
+        let track = &title.tracks()[0];
+        for scheme in SCHEMES {
+            let (timeline, protection) = cut(&title, 2000, scheme, 6);
+            let firsts: Vec<u32> = protection.periods().iter().map(|p| p.segments.start).collect();
+            assert_eq!(firsts, [1, 4, 7]);
+            for period in protection.periods().iter() {
+                let of_period = protection.of(track, period.segments.start);
+                let of = KeyUse { period: 0, label: of_period.label };
+                let (key_id, key) = (of_period.protector.key_id(), of_period.key.clone());
+                let told = Told::default();
+                let alone = Protection::new(
+                    &title,
+                    scheme,
+                    Signals::default(),
+                    Periods::new(&title, &timeline, 0),
+                    &[LabelKey { of, key_id, key, told }],
+                )
+                .unwrap();
+                for number in 1..=timeline.segments() {
+                    let segment = timeline.segment(track, number).unwrap();
+                    let at = |bytes: u64| usize::try_from(bytes).unwrap();
+                    let clear = &media[at(segment.start.bytes)..at(segment.end.bytes)];
+                    let of = |protection: &Protection| {
+                        let protector = &protection.of(track, number).protector;
+                        let from = segment.fragments.start;
+                        protector.segment(track, number, from, clear.into()).unwrap().concat()
+                    };
+                    let is_same = of(&protection) == of(&alone);
+                    assert_eq!(is_same, period.segments.contains(&number), "{scheme:?} {number}");
+                }
+                let with_periods = protection.init(track, period.suffix()).unwrap().unwrap();
+                let boxes = Protection::init(&alone, track, Suffix(None)).unwrap().unwrap();
+                // The systems' boxes stand last.
+                assert!(with_periods.len() >= boxes.len());
             }
-            let inits: Vec<_> = protection
-                .periods()
-                .iter()
-                .map(|period| protection.init(track, period.suffix()).unwrap().unwrap())
-                .collect();
-            assert!(inits[0] != inits[1] && inits[1] != inits[2] && inits[0] != inits[2]);
             assert_eq!(protection.init(track, Suffix(None)).unwrap(), None);
             assert_eq!(protection.init(track, Suffix(Some(3))).unwrap(), None);
         }
     }
 }
 
-/// No period begins where a track has ended: there would be nothing of it in the Period.
+/// Nine fragments of 2 s with a real slice or frame in each sample.
+fn nine_fragments(is_video: bool) -> (Title, Bytes) {
+    let sample = match is_video {
+        true => vec![Made::Picture(vec![(false, 20), (true, 333), (true, 90)]); 5],
+        false => vec![Made::Sound(100); 5],
+    };
+    let sample_ticks = if is_video { 10 } else { 19_200 };
+    crate::protect::title_of(&vec![sample; 9], is_video, sample_ticks)
+}
+
+/// Keys change on when one of several sound tracks has ended; it is left out of what follows.
 #[test]
-fn a_period_has_something_of_every_track() {
+fn a_track_that_ends_early_is_not_in_later_periods() {
+    let (rate, gops) = ((24, 1), [48; 6]);
+    let short = audio("a-de", Some("de"), rate, &gops[..3]);
+    let long = audio("a-en", Some("en"), rate, &gops);
+    let made = make(&[video("v720", 720, rate, &gops, 40), short, long]);
+    let (timeline, protection) = cut(&made.title, 2000, Scheme::Cbcs, 4);
+    let periods = protection.periods();
+    assert_eq!(periods.iter().map(|period| period.segments.start).collect::<Vec<_>>(), [1, 3, 5]);
+    assert_eq!(periods.held_from_us(), None);
+    let mpd = String::from_utf8(dash::mpd(&made.title, &timeline, Some(&protection), "")).unwrap();
+    let sets: Vec<_> = mpd
+        .split("<Period ")
+        .skip(1)
+        .map(|period| ["v720", "a-de", "a-en"].map(|id| period.contains(&format!("id=\"{id}\""))))
+        .collect();
+    assert_eq!(sets, [[true; 3], [true; 3], [true, false, true]]);
+    let short = made.title.track(&"a-de".parse().unwrap()).unwrap();
+    let playlist = hls::media(&timeline, short, Some(&protection));
+    let playlist = String::from_utf8(playlist).unwrap();
+    assert!(playlist.contains("init.1.mp4") && !playlist.contains("init.2.mp4"), "{playlist}");
+    assert!(playlist.ends_with("3.m4s\n#EXT-X-ENDLIST\n"), "{playlist}");
+}
+
+/// No period begins where all sound has ended: players go on without a kind of media in no Period.
+#[test]
+fn a_period_has_something_of_every_kind() {
     let (rate, gops) = ((24, 1), [48; 6]);
     let short = audio("a-en", Some("en"), rate, &gops[..3]);
     let made = make(&[video("v720", 720, rate, &gops, 40), short]);
     let timeline = Timeline::new(&made.title, 2000, Form::Clear);
     let of = |s| Periods::new(&made.title, &timeline, s);
     assert_eq!(of(6).iter().count(), 1);
+    assert_eq!(of(6).held_from_us(), Some(6_000_000));
     assert_eq!(of(4).iter().map(|period| period.segments.start).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(of(4).held_from_us(), Some(8_000_000));
+    let alone = make(&[audio("a-en", Some("en"), rate, &gops)]);
+    let timeline = Timeline::new(&alone.title, 2000, Form::Clear);
+    assert_eq!(Periods::new(&alone.title, &timeline, 4).iter().count(), 3);
+}
+
+/// A clock of 10 MHz counts in tenths of what manifests print.
+#[test]
+fn a_period_starts_with_its_key_frame_on_every_clock() {
+    let rate = (10_000_000, 333_667);
+    let gops = [60; 9];
+    let made = make(&[video("v720", 720, rate, &gops, 40), audio("a-en", None, rate, &gops)]);
+    let (timeline, protection) = cut(&made.title, 2000, Scheme::Cbcs, 4);
+    let periods: Vec<_> = protection.periods().iter().collect();
+    assert!(periods.len() > 3);
+    for period in periods {
+        let reference = made.title.reference();
+        let first = timeline.segment(reference, period.segments.start).unwrap().start.ticks;
+        assert_eq!(period.start_ticks(reference.timescale()), first);
+    }
 }
 
 /// A day of periods of a minute is 64 of equal length, and the playlist that names keys ahead has
@@ -235,6 +308,8 @@ fn many_periods_are_fewer_and_longer() {
     let master = hls::multivariant(&made.title, &timeline, Some(&protection), "");
     let named = String::from_utf8(master).unwrap().matches("#EXT-X-SESSION-KEY").count();
     assert_eq!(named, limits::SESSION_KEY_PERIODS);
+    let fewer = Periods::at_most(limits::KEY_PERIODS_OF_SESSION, &made.title, &timeline, 60);
+    assert_eq!(fewer.iter().count(), 8);
     let uses = Protection::uses(&made.title, protection.periods());
     assert_eq!(uses.len(), 64);
     assert!(uses.iter().all(|of| of.label == Label::Sd));

@@ -25,7 +25,7 @@ const KEY_ID: KeyId = KeyId([0x1d; 16]);
 
 /// One sample's bytes: NAL units of a kind and a length, or plain noise for sound.
 #[derive(Clone, Debug)]
-enum Made {
+pub enum Made {
     Picture(Vec<(bool, usize)>),
     Sound(usize),
 }
@@ -52,11 +52,16 @@ impl Made {
 
 /// A title of one track of real samples, and its clear object without what stands before media.
 fn title(fragments: &[Vec<Made>], video: bool) -> (Title, Bytes) {
-    titled(fragments, video, 0)
+    titled(fragments, video, 0, 1024)
+}
+
+/// The same with samples of so many ticks.
+pub fn title_of(fragments: &[Vec<Made>], video: bool, sample_ticks: u32) -> (Title, Bytes) {
+    titled(fragments, video, 0, sample_ticks)
 }
 
 /// The same, whose heads count `more` entries too many for each sample.
-fn titled(fragments: &[Vec<Made>], video: bool, more: usize) -> (Title, Bytes) {
+fn titled(fragments: &[Vec<Made>], video: bool, more: usize, sample_ticks: u32) -> (Title, Bytes) {
     let entry = if video { avc1() } else { mp4a() };
     let finder = Finder::new(&entry).unwrap();
     let media = if video { InitMedia::Video { width: 16, height: 16 } } else { InitMedia::Audio };
@@ -72,7 +77,7 @@ fn titled(fragments: &[Vec<Made>], video: bool, more: usize) -> (Title, Bytes) {
         .map(|samples| samples.iter().zip(1..).map(|(made, seed)| made.bytes(seed)).collect())
         .collect();
     let spec = |samples: &Vec<Vec<u8>>| -> Vec<Sample> {
-        let mut shaped = common::samples(u32::try_from(samples.len()).unwrap(), 1024, 0, 0);
+        let mut shaped = common::samples(u32::try_from(samples.len()).unwrap(), sample_ticks, 0, 0);
         for (sample, bytes) in shaped.iter_mut().zip(samples) {
             sample.size_bytes = u32::try_from(bytes.len()).unwrap();
         }
@@ -451,7 +456,7 @@ fn heads_and_media_that_contradict_each_other_are_damage() {
     no_slice[nal] = 0x62;
     let wanted = "0/sample: slices in data partitions (extended profile)";
     assert_eq!(refusal(&title, no_slice), wanted);
-    let (miscounted, media) = titled(&fragments, true, 1);
+    let (miscounted, media) = titled(&fragments, true, 1, 1024);
     let wanted = "0/rows: 2 entries of encryption maps: expected 1";
     assert_eq!(refusal(&miscounted, BytesMut::from(&media[..])), wanted);
 }

@@ -13,19 +13,33 @@ mod request;
 pub mod response;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use headwater_config::{KeyProvider, Name, Scheme, System};
 use headwater_packager::ids::{KeyId, TitleId};
 use headwater_packager::signalling::KeyUse;
+use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use sha2::{Digest, Sha256};
 
 use super::{KeyError, Kind, NotReady, Provider, TrackKey, Wanted};
+use crate::limits;
 use client::Client;
 
-type Kept = Cache<Vec<KeyId>, Arc<[TrackKey]>>;
+type Kept = Cache<Vec<KeyId>, Answer>;
+
+/// What a server said of one title.
+#[derive(Clone)]
+struct Answer {
+    keys: Arc<[TrackKey]>,
+    is_of_session: bool,
+}
+
+/// A title's keys stay as long as there is room, so that a server may be away; those of a session
+/// that nobody asks for any more do not.
+struct Idle;
 
 /// A key server.
 #[derive(Clone)]
@@ -41,6 +55,7 @@ struct Asked {
     scheme: Scheme,
     systems: Vec<System>,
     keys: Vec<(KeyId, KeyUse)>,
+    is_of_session: bool,
 }
 
 impl Cpix {
@@ -57,13 +72,15 @@ impl Cpix {
             // The newest is kept always: what was asked for once, long ago, keeps no session out.
             None => Cache::builder()
                 .max_capacity(settings.cache_entries.into())
+                .weigher(|ids: &Vec<KeyId>, answer: &Answer| answer.kilobytes(ids.len()))
+                .expire_after(Idle)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
         };
         Ok(Self { client: Arc::new(client), kept })
     }
 
-    async fn ask(self, asked: Asked) -> Result<Arc<[TrackKey]>, KeyError> {
+    async fn ask(self, asked: Asked) -> Result<Answer, KeyError> {
         let ids = asked.keys.iter().map(|(id, _)| *id).collect();
         let client = Arc::clone(&self.client);
         let answer = async move {
@@ -71,7 +88,8 @@ impl Cpix {
             let body = client.post(document).await?;
             let wrong = |detail: String| client.error(Kind::Wrong, &detail);
             let keys = response::parse(&body, asked.scheme.as_str()).map_err(wrong)?;
-            pick(&keys, &asked.keys).map_err(wrong)
+            let keys = pick(&keys, &asked.keys).map_err(wrong)?;
+            Ok(Answer { keys, is_of_session: asked.is_of_session })
         };
         self.kept.try_get_with(ids, answer).await.map_err(|error| KeyError::clone(&error))
     }
@@ -92,6 +110,7 @@ impl Provider for Cpix {
                     scheme: wanted.scheme,
                     systems: wanted.systems.to_vec(),
                     keys,
+                    is_of_session: wanted.session.is_some(),
                 };
                 let task = tokio::spawn(self.clone().ask(asked));
                 task.await
@@ -100,7 +119,7 @@ impl Provider for Cpix {
         };
         let of = |of: &KeyUse| {
             let id = key_id(wanted, *of);
-            let found = got.iter().find(|key| key.id == id).cloned();
+            let found = got.keys.iter().find(|key| key.id == id).cloned();
             found.ok_or_else(|| self.client.error(Kind::Wrong, &format!("no key {id}")))
         };
         uses.iter().map(of).collect()
@@ -113,6 +132,36 @@ impl Provider for Cpix {
 
     fn has_one_identity(&self) -> bool {
         true
+    }
+}
+
+impl Answer {
+    /// Its memory: keys, what is told of them, and their ids once more as what it is found by.
+    fn kilobytes(&self, ids: usize) -> u32 {
+        let keys = self.keys.iter().map(|key| size_of::<TrackKey>() + key.told.resident_bytes());
+        let bytes = keys.sum::<usize>() + ids * size_of::<KeyId>();
+        u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+    }
+
+    fn idle(&self) -> Option<Duration> {
+        self.is_of_session.then_some(limits::KEYS_IDLE)
+    }
+}
+
+impl Expiry<Vec<KeyId>, Answer> for Idle {
+    fn expire_after_create(&self, _: &Vec<KeyId>, answer: &Answer, _: Instant) -> Option<Duration> {
+        answer.idle()
+    }
+
+    fn expire_after_read(
+        &self,
+        _: &Vec<KeyId>,
+        answer: &Answer,
+        _: Instant,
+        _: Option<Duration>,
+        _: Instant,
+    ) -> Option<Duration> {
+        answer.idle()
     }
 }
 
@@ -148,4 +197,27 @@ fn sum(parts: &[&str]) -> [u8; 16] {
     }
     let sum = hash.finalize();
     std::array::from_fn(|at| sum[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_packager::drm;
+    use headwater_packager::encrypt::ContentKey;
+    use headwater_packager::signalling::Told;
+
+    #[test]
+    fn an_answer_weighs_what_it_holds_and_a_session_goes_idle() {
+        let of = |keys: usize, pssh_bytes: usize, is_of_session| {
+            let pssh = vec![(drm::WIDEVINE, vec![0; pssh_bytes]); usize::from(pssh_bytes > 0)];
+            let told = Told { pssh, fairplay_uri: None };
+            let key = TrackKey { id: KeyId([0; 16]), key: ContentKey::new([0; 16]), told };
+            Answer { keys: vec![key; keys].into(), is_of_session }
+        };
+        assert_eq!(of(5, 0, false).kilobytes(5), 1);
+        assert!((30..60).contains(&of(320, 0, false).kilobytes(320)));
+        assert!(of(5, 16_384, false).kilobytes(5) >= 80);
+        assert_eq!(of(1, 0, false).idle(), None);
+        assert_eq!(of(1, 0, true).idle(), Some(limits::KEYS_IDLE));
+    }
 }

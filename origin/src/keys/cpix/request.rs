@@ -12,7 +12,7 @@ use super::Asked;
 
 /// The document. Everything in it is a word of ours, a number, or an id that is safe in XML.
 pub(super) fn document(asked: &Asked) -> String {
-    let Asked { title, scheme, systems, keys } = asked;
+    let Asked { title, scheme, systems, keys, is_of_session: _ } = asked;
     let scheme = scheme.as_str();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
@@ -101,6 +101,7 @@ mod tests {
     fn a_document_of_two_keys() {
         let of = |period, label| KeyUse { period, label };
         let mut asked = Asked {
+            is_of_session: false,
             title: "film".parse().unwrap(),
             scheme: Scheme::Cbcs,
             systems: vec![System::Widevine, System::Common, System::Fairplay],
