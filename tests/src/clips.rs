@@ -39,7 +39,7 @@ impl Clip {
         folder: &Path,
         name: &str,
         args: &[&str],
-        change: impl FnOnce(&mut Vec<u8>),
+        change: impl FnOnce(&mut [u8]),
     ) -> Self {
         let file = folder.join(format!("{name}.mp4"));
         let mut command = run::command("ffmpeg");

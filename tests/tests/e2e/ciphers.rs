@@ -100,7 +100,7 @@ fn clip(folder: &Path, (name, source, encode): Recipe) -> Clip {
 
 /// No encoder of HE-AAC is free to be here: AAC-LC of half the rate, whose AudioSpecificConfig says
 /// behind it (14496-3 1.6.6.1) that spectral band replication makes 48 kHz of it, in place of none.
-fn say_sbr(file: &mut Vec<u8>) {
+fn say_sbr(file: &mut [u8]) {
     const NONE: [u8; 3] = [0x56, 0xe5, 0x00];
     let at =
         file.windows(3).position(|bytes| bytes == NONE).expect("ffmpeg says that there is none");
