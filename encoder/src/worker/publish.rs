@@ -216,6 +216,7 @@ fn head(track: &Track) -> TrackHead {
         role: track.role(),
         colour: track.colour(),
         joc: track.joc(),
+        layout: track.layout(),
         independent: track.is_independent(),
         start_offset_ticks: 0,
         init_bytes: 0,
