@@ -31,6 +31,8 @@ pub struct Encoder {
     /// its first output grow, and ffprobe when it writes nothing. Slow presets at large sizes look
     /// ahead for long before their first frame.
     pub stall_s: u32,
+    /// How many times the CPU time that its work was seen to need ffmpeg may take before it is ended.
+    pub cpu_factor: u32,
     /// What keeps ffmpeg, which reads uploads, from the rest of the machine.
     pub sandbox: Sandbox,
     /// Hours that a version surely stays after another took its place, or its title was deleted:
@@ -270,6 +272,7 @@ impl Default for Encoder {
             preset: Preset::default(),
             audio_bitrate_kbps: 128,
             stall_s: 60,
+            cpu_factor: 5,
             sandbox: Sandbox::default(),
             version_grace_h: 24,
             ladder: vec![rung(1080, 6_000), rung(720, 3_500), rung(480, 1_600), rung(360, 900)],

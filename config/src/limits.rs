@@ -109,6 +109,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("encoder.gop_ms", 500..=10_000),
     ("encoder.audio_bitrate_kbps", 32..=512),
     ("encoder.stall_s", 5..=3_600),
+    ("encoder.cpu_factor", 1..=1_000),
     // 0 would take the title from under its viewers.
     ("encoder.version_grace_h", 1..=8_760),
     ("encoder.ladder[].height", 144..=4_320),

@@ -9,9 +9,11 @@ use headwater_packager::plan::{self, Damage, SourceRange};
 use headwater_packager::stored;
 use headwater_packager::title::{Title, Track};
 use headwater_packager::{heads::ObjectHead, limits as packager_limits};
+use serde::Deserialize;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
+use crate::facts;
 use crate::limits;
 use crate::remux;
 use crate::store::Store;
@@ -66,6 +68,62 @@ pub async fn audit(
         }
     }
     Ok(damages)
+}
+
+/// Everything that is wrong with the texts of a version, by the sums in its `facts.json`.
+pub async fn texts(
+    store: &dyn Store,
+    title: &TitleId,
+    version: VersionId,
+) -> Result<Vec<Damage>, Error> {
+    let damage =
+        |object: &str, detail: String| Damage { object: object.to_owned(), offset: 0, detail };
+    let key = stored::object_key(title, version, facts::NAME);
+    let facts = match store.small(&key, facts::MAX_BYTES).await? {
+        None => return Ok(vec![damage(facts::NAME, "the object is missing".to_owned())]),
+        Some(bytes) => serde_json::from_slice::<FactsOfTexts>(&bytes),
+    };
+    let texts = match facts {
+        Err(e) => return Ok(vec![damage(facts::NAME, e.to_string())]),
+        Ok(facts) => facts.recipe.texts,
+    };
+    let mut damages = Vec::new();
+    for Sum { name, crc32c: expected } in texts {
+        let key = stored::object_key(title, version, &name);
+        match store.small(&key, WEBVTT_BYTES).await? {
+            None => damages.push(damage(&name, "the object is missing".to_owned())),
+            Some(bytes) => {
+                let got = crc32c::crc32c(&bytes);
+                if got != expected {
+                    let detail = format!("expected CRC-32C {expected:08x}, got {got:08x}");
+                    damages.push(damage(&name, detail));
+                }
+            }
+        }
+    }
+    Ok(damages)
+}
+
+/// Written anew with whole times and line ends, a text grows: cues of one letter by less than this.
+const WEBVTT_BYTES: usize = 8 * (16 << 20);
+
+/// What `facts.json` says of texts; of an import nothing.
+#[derive(Deserialize)]
+struct FactsOfTexts {
+    #[serde(default)]
+    recipe: RecipeOfTexts,
+}
+
+#[derive(Default, Deserialize)]
+struct RecipeOfTexts {
+    #[serde(default)]
+    texts: Vec<Sum>,
+}
+
+#[derive(Deserialize)]
+struct Sum {
+    name: String,
+    crc32c: u32,
 }
 
 /// Bytes of all track objects of a version.

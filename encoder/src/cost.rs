@@ -1,7 +1,7 @@
 //! What an encode may take of the machine: worked out from its plan, because a fixed limit ends
 //! long titles. (600 CPU seconds are six minutes of a 1080p ladder.)
 //!
-//! Five times the CPU that the work was seen to need, twice the bytes that the caps allow. What is
+//! `encoder.cpu_factor` times the CPU that the work was seen to need (5: other machines, other footage), twice the bytes that the caps allow. What is
 //! beyond is not this film: a decoder in a loop, a stream made to be expensive.
 
 use headwater_config::{Preset, VideoCodec};
@@ -12,12 +12,15 @@ use crate::plan::Plan;
 use crate::sample::Sample;
 use crate::source::Light;
 
-/// How much more CPU than was measured: other machines, other footage.
-const CPU_FACTOR: u64 = 5;
 /// How much more than its cap a track may hold.
 const BYTES_FACTOR: u64 = 2;
 /// Nanoseconds of CPU for each pixel that is decoded, converted and scaled once.
 const DECODE_NS: u64 = 25;
+/// How much dearer codecs of archives and studios are to decode, and those that ffmpeg decodes without
+/// a processor's vectors.
+const DEAR_DECODERS: [&str; 6] = ["jpeg2000", "vvc", "ffv1", "prores", "dnxhd", "cfhd"];
+/// By what factor.
+const DEAR: u64 = 12;
 /// The same for mapping its tones.
 const TONES_NS: u64 = 200;
 /// For what a second of sound takes to decode and encode, in milliseconds.
@@ -36,15 +39,13 @@ const FRAMES_HELD: u64 = 120;
 const PIXEL_BYTES: u64 = 12;
 
 /// Limits of the ffmpeg that carries out `plan` with `threads` threads in each part of it.
-pub fn encode(plan: &Plan, threads: u32) -> Limits {
+pub fn encode(plan: &Plan, threads: u32, cpu_factor: u32) -> Limits {
     let video = &plan.source.video;
     let source_pixels = u64::from(video.width) * u64::from(video.height);
     let frames = video.held_frames.max(plan.grid.frames());
     let media_s = plan.grid.duration_ms().div_ceil(1000);
-    let decode_ns = match video.light {
-        Light::Sdr => DECODE_NS,
-        _ => DECODE_NS + TONES_NS,
-    };
+    let tones_ns = if video.light == Light::Sdr { 0 } else { TONES_NS };
+    let decode_ns = decode_ns(&video.codec) + tones_ns;
     let mut cpu_ns = source_pixels * decode_ns * frames;
     let mut largest_kbps = 0;
     let mut held_pixels = source_pixels;
@@ -62,7 +63,7 @@ pub fn encode(plan: &Plan, threads: u32) -> Limits {
         tracks += 1;
     }
     Limits {
-        cpu_s: START_S + CPU_FACTOR * (cpu_ns / 1_000_000_000 + sound_ms / 1000),
+        cpu_s: START_S + u64::from(cpu_factor) * (cpu_ns / 1_000_000_000 + sound_ms / 1000),
         file_bytes: START_BYTES + BYTES_FACTOR * u64::from(largest_kbps) * 125 * media_s,
         memory_bytes: PROGRAM_BYTES
             + THREAD_BYTES * u64::from(threads) * (tracks + 2)
@@ -71,13 +72,13 @@ pub fn encode(plan: &Plan, threads: u32) -> Limits {
 }
 
 /// Limits of the ffmpeg that makes a test film.
-pub fn sample(sample: &Sample) -> Limits {
+pub fn sample(sample: &Sample, cpu_factor: u32) -> Limits {
     let pixels = u64::from(sample.width) * u64::from(sample.height);
     let ns =
         pixels * (4 * DECODE_NS + encode_ns(Preset::Veryfast, VideoCodec::H264)) * sample.frames();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Limits {
-        cpu_s: START_S + CPU_FACTOR * (ns / 1_000_000_000),
+        cpu_s: START_S + u64::from(cpu_factor) * (ns / 1_000_000_000),
         // Nothing caps its rate; a byte a pixel is ten times what it has.
         file_bytes: START_BYTES + pixels * sample.frames(),
         memory_bytes: PROGRAM_BYTES
@@ -87,14 +88,20 @@ pub fn sample(sample: &Sample) -> Limits {
 }
 
 /// Limits of the ffprobe that decodes the neighbourhood of damage again.
-pub fn locate(plan: &Plan) -> Limits {
+pub fn locate(plan: &Plan, cpu_factor: u32) -> Limits {
     let video = &plan.source.video;
     let pixels = u64::from(video.width) * u64::from(video.height);
     let frames = u64::from(video.rate.frames_in(1000)) * u64::from(limits::LOCATE_SECONDS);
     Limits {
-        cpu_s: START_S + CPU_FACTOR * (pixels * DECODE_NS * frames / 1_000_000_000),
+        cpu_s: START_S
+            + u64::from(cpu_factor) * (pixels * decode_ns(&video.codec) * frames / 1_000_000_000),
         ..Limits::headers()
     }
+}
+
+/// Nanoseconds of CPU for each pixel of a source that is decoded and scaled once.
+fn decode_ns(codec: &str) -> u64 {
+    if DEAR_DECODERS.contains(&codec) { DEAR * DECODE_NS } else { DECODE_NS }
 }
 
 /// Nanoseconds of CPU for each pixel that is encoded.
@@ -110,5 +117,18 @@ fn encode_ns(preset: Preset, codec: VideoCodec) -> u64 {
     match codec {
         VideoCodec::H264 => x264_ns,
         VideoCodec::Hevc | VideoCodec::Av1 => 8 * x264_ns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 4K in JPEG 2000 takes 200 to 500 ns a pixel: 2 to 4 s a frame.
+    #[test]
+    fn dear_decoders_get_their_time() {
+        let uhd_frame_s = |codec| 8_847_360 * 5 * decode_ns(codec) / 1_000_000_000;
+        assert!(uhd_frame_s("jpeg2000") > 4, "{} s", uhd_frame_s("jpeg2000"));
+        assert!(uhd_frame_s("h264") < 2, "{} s", uhd_frame_s("h264"));
     }
 }

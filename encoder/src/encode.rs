@@ -13,6 +13,7 @@ use crate::facts::Facts;
 use crate::ffmpeg::{Copied, Damage, Log, Tools, command};
 use crate::import::sounds::{self, Ends};
 use crate::language;
+use crate::limits;
 use crate::plan::{AudioPlan, Passed, Plan, raw_name};
 use crate::probe::Probe;
 use crate::remux::{self, Made, Raw, Sound};
@@ -115,6 +116,13 @@ pub(crate) async fn prepare(
 ) -> Result<Prepared, Error> {
     let meter = Meter::start(report, Stage::Probe);
     let mut sidecars = Vec::new();
+    if request.sidecars.len() > limits::TEXTS {
+        let (got, most) = (request.sidecars.len(), limits::TEXTS);
+        return Err(Error::new(
+            Kind::Usage,
+            format!("--text {got} times, at most {most} are taken"),
+        ));
+    }
     for sidecar in &request.sidecars {
         sidecars.push(sidecar.read(&sidecars)?);
     }
@@ -246,16 +254,22 @@ impl Station<'_> {
                 None => text::of_source(&path, by_ms),
             };
             let _ = std::fs::remove_file(&path);
-            let left_out = match &cues {
-                Ok(cues) if cues.is_empty() => Some("it has no cue"),
-                Ok(_) => None,
-                Err(why) => Some(why.as_str()),
+            let cues = match cues {
+                Err(why) => {
+                    self.tell(format!("{} is left out: {why}", stream.describe()), notices);
+                    continue;
+                }
+                Ok((cues, said)) => {
+                    if let Some(said) = said {
+                        self.tell(format!("{}: {said}", stream.describe()), notices);
+                    }
+                    cues
+                }
             };
-            if let Some(why) = left_out {
-                self.tell(format!("{} is left out: {why}", stream.describe()), notices);
+            if cues.is_empty() {
+                self.tell(format!("{} is left out: it has no cue", stream.describe()), notices);
                 continue;
             }
-            let cues = cues.unwrap_or_default();
             let language = stream.tags.get("language").and_then(|tag| language::parse(tag));
             texts.push(text::text(&cues, language.as_ref(), stream.has("forced"), &texts));
         }

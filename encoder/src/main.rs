@@ -87,7 +87,7 @@ enum Command {
     Probe(Probe),
     /// Show what is stored of a title: versions, tracks, sizes, bit rates
     Inspect(Inspect),
-    /// Read every byte of a title's tracks again and compare it with its checksum
+    /// Read every byte of a title's tracks and texts again and compare it with its checksum
     Verify(Verify),
     /// Delete a title: nobody finds it any more, and its objects go after encoder.version_grace_h
     Delete(Delete),
@@ -481,7 +481,8 @@ async fn verify(
         read += bytes;
         meter.of(read, whole);
     };
-    let damages = audit::audit(store, &opened, cancel, &mut on_bytes).await?;
+    let mut damages = audit::audit(store, &opened, cancel, &mut on_bytes).await?;
+    damages.extend(audit::texts(store, title, version).await?);
     report.end();
     for damage in &damages {
         if args.common.json {
@@ -508,7 +509,7 @@ async fn verify(
         }));
     } else {
         print_line(&format!(
-            "{title} {version}: all {whole} bytes of media are as they were published"
+            "{title} {version}: all {whole} bytes of media and its texts are as they were published"
         ));
     }
     Ok(())

@@ -95,6 +95,7 @@ mod tests {
                 is_deep: true,
                 is_rgb: false,
                 is_full_range: false,
+                is_untagged: false,
                 peak_kbps: 50_000,
             },
             sounds: vec![AudioSource {

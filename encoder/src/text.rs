@@ -3,7 +3,8 @@
 //! Read from SRT or WebVTT into cues and written anew in one form, so that what is stored is
 //! known to be sound: times in order, no cue without end. Not delivered yet.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -24,6 +25,8 @@ pub struct Text {
     pub forced: bool,
     /// How many cues.
     pub cues: usize,
+    /// CRC-32C of the object.
+    pub crc32c: u32,
     /// The object's bytes.
     #[serde(skip)]
     pub webvtt: Vec<u8>,
@@ -55,11 +58,20 @@ impl Sidecar {
     pub fn read(&self, taken: &[Text]) -> Result<Text, Error> {
         let usage =
             |what: String| Error::new(Kind::Usage, format!("{}: {what}", self.path.display()));
-        let len = std::fs::metadata(&self.path).map_err(|e| usage(e.to_string()))?.len();
-        if len > limits::TEXT_BYTES {
-            return Err(usage(format!("{len} bytes, at most {} are taken", limits::TEXT_BYTES)));
+        let file = std::fs::metadata(&self.path).map_err(|e| usage(e.to_string()))?;
+        if !file.is_file() {
+            return Err(usage("expected a file of subtitles, this is none".to_owned()));
         }
-        let bytes = std::fs::read(&self.path).map_err(|e| usage(e.to_string()))?;
+        let file = std::fs::File::open(&self.path).map_err(|e| usage(e.to_string()))?;
+        let mut bytes = Vec::new();
+        let read = file.take(limits::TEXT_BYTES + 1).read_to_end(&mut bytes);
+        read.map_err(|e| usage(e.to_string()))?;
+        if u64::try_from(bytes.len()).is_ok_and(|len| len > limits::TEXT_BYTES) {
+            return Err(usage(format!(
+                "more than {} bytes, the most that is taken",
+                limits::TEXT_BYTES
+            )));
+        }
         let cues = cues(&bytes).map_err(|what| {
             Error::new(Kind::Refused, format!("{}: {what}", self.path.display()))
         })?;
@@ -94,6 +106,7 @@ pub fn text(cues: &[Cue], language: Option<&Language>, forced: bool, taken: &[Te
         let _ = write!(webvtt, "\n{start} --> {end}{space}{settings}\n{}\n", lines.join("\n"));
     }
     Text {
+        crc32c: crc32c::crc32c(webvtt.as_bytes()),
         name: free.next().expect("numbers do not end"),
         language: language.map(|language| language.tag.clone()),
         forced,
@@ -114,11 +127,25 @@ pub fn shifted(cues: Vec<Cue>, by_ms: i64) -> Vec<Cue> {
 
 /// Reads SRT or WebVTT, or says which line is wrong.
 pub fn cues(bytes: &[u8]) -> Result<Vec<Cue>, String> {
+    let cues = read(bytes, &mut Err)?;
+    if cues.is_empty() {
+        return Err("no cue was found; is it SRT or WebVTT?".to_owned());
+    }
+    Ok(cues)
+}
+
+/// Reads what can be read; `on_wrong` is told of each cue that cannot, and may go on without it.
+fn read(
+    bytes: &[u8],
+    on_wrong: &mut dyn FnMut(String) -> Result<(), String>,
+) -> Result<Vec<Cue>, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let line = bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
         format!("line {line} is not UTF-8; save it as UTF-8")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // To WebVTT a lone CR ends a line as well, and NUL is no character (WebVTT 4.1, 6.1).
+    let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}");
     let is_webvtt = text.starts_with("WEBVTT");
     let mut lines = (1..).zip(text.lines().map(str::trim_end)).peekable();
     let mut cues: Vec<Cue> = Vec::new();
@@ -129,7 +156,15 @@ pub fn cues(bytes: &[u8]) -> Result<Vec<Cue>, String> {
             continue;
         }
         let Some((start, rest)) = line.split_once("-->") else {
-            // A number or a name of the cue that follows.
+            // A number or a name of the cue that follows; or what stands behind an empty line of the
+            // cue above.
+            let is_name = lines.peek().is_none_or(|(_, next)| next.contains("-->"));
+            if let (false, false, Some(cue)) = (is_name, line.is_empty(), cues.last_mut()) {
+                cue.lines.push(line.to_owned());
+                while let Some((_, line)) = lines.next_if(|(_, line)| !line.is_empty()) {
+                    cue.lines.push(line.to_owned());
+                }
+            }
             continue;
         };
         let rest = rest.trim();
@@ -139,18 +174,23 @@ pub fn cues(bytes: &[u8]) -> Result<Vec<Cue>, String> {
                 "line {number}: `{line}` is no time of a cue, such as 00:01:02.500 --> 00:01:04.000"
             )
         };
-        let (start_ms, end_ms) =
-            (time(start.trim()).ok_or_else(wrong)?, time(end).ok_or_else(wrong)?);
-        if end_ms <= start_ms {
-            return Err(format!("line {number}: the cue ends before it begins: `{line}`"));
-        }
-        if cues.last().is_some_and(|before| before.start_ms > start_ms) {
-            return Err(format!(
-                "line {number}: the cue begins before the one above it; put them in order"
-            ));
-        }
-        if cues.len() == limits::CUES {
-            return Err(format!("line {number}: more than {} cues", limits::CUES));
+        let (Some(start_ms), Some(end_ms)) = (time(start.trim()), time(end)) else {
+            on_wrong(wrong())?;
+            continue;
+        };
+        let why = match () {
+            () if end_ms <= start_ms => Some(format!("the cue ends before it begins: `{line}`")),
+            () if cues.last().is_some_and(|before| before.start_ms > start_ms) => {
+                Some("the cue begins before the one above it; put them in order".to_owned())
+            }
+            () if cues.len() == limits::CUES => Some(format!("more than {} cues", limits::CUES)),
+            () => None,
+        };
+        if let Some(why) = why {
+            on_wrong(format!("line {number}: {why}"))?;
+            // Its words are not the next one's name.
+            while lines.next_if(|(_, line)| !line.is_empty()).is_some() {}
+            continue;
         }
         let mut words = Vec::new();
         while let Some((_, line)) = lines.next_if(|(_, line)| !line.is_empty()) {
@@ -161,9 +201,6 @@ pub fn cues(bytes: &[u8]) -> Result<Vec<Cue>, String> {
         if !words.is_empty() {
             cues.push(Cue { start_ms, end_ms, settings, lines: words });
         }
-    }
-    if cues.is_empty() {
-        return Err("no cue was found; is it SRT or WebVTT?".to_owned());
     }
     Ok(cues)
 }
@@ -190,14 +227,20 @@ fn clock(ms: i64) -> String {
     format!("{:02}:{:02}:{:02}.{ms:03}", s / 3600, s / 60 % 60, s % 60)
 }
 
-/// A text of the source that was written as WebVTT at `path`, moved by `by_ms`.
-/// `Err` says why it is no text that can be kept.
-pub fn of_source(path: &Path, by_ms: i64) -> Result<Vec<Cue>, String> {
+/// A text of the source that was written as WebVTT at `path`, moved by `by_ms`, and how many of its cues
+/// cannot be kept, with the reason of the first. `Err` says why it is no text at all.
+pub fn of_source(path: &Path, by_ms: i64) -> Result<(Vec<Cue>, Option<String>), String> {
     let bytes = std::fs::read(path).map_err(|e| format!("ffmpeg wrote nothing of it ({e})"))?;
-    if bytes.trim_ascii() == b"WEBVTT" || bytes.trim_ascii().is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(shifted(cues(&bytes)?, by_ms))
+    let (mut wrong, mut first) = (0usize, None);
+    let mut count = |why: String| {
+        wrong += 1;
+        first.get_or_insert(why);
+        Ok(())
+    };
+    let cues = shifted(read(&bytes, &mut count)?, by_ms);
+    let said =
+        first.map(|why| format!("{wrong} of its {} cues are left out: {why}", cues.len() + wrong));
+    Ok((cues, said))
 }
 
 #[cfg(test)]
@@ -243,6 +286,43 @@ mod tests {
             let error = cues(bytes).unwrap_err();
             assert!(error.starts_with(words), "{error}");
         }
+    }
+
+    /// As ffmpeg writes an ASS track: cues without length, cues out of order, and empty lines.
+    #[test]
+    fn a_bad_cue_of_a_source_costs_itself_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.vtt");
+        let vtt = "WEBVTT\n\n00:01.000 --> 00:02.000\nOne\n\nbehind an empty line\n\n\
+                   00:03.000 --> 00:03.000\nnever seen\n\n00:05.000 --> 00:06.000\nTwo\n\n\
+                   00:04.000 --> 00:06.000\ntoo late\n\nname\n00:07.000 --> 00:08.000\nThree\n";
+        std::fs::write(&path, vtt).unwrap();
+        let (cues, said) = of_source(&path, -1000).unwrap();
+        let lines: Vec<_> = cues.iter().map(|cue| (cue.start_ms, cue.lines.join("|"))).collect();
+        let wanted = [(0, "One|behind an empty line"), (4000, "Two"), (6000, "Three")];
+        assert_eq!(lines, wanted.map(|(at, words)| (at, words.to_owned())));
+        let wanted = "2 of its 5 cues are left out: line 8: the cue ends before it begins: \
+                      `00:03.000 --> 00:03.000`";
+        assert_eq!(said.as_deref(), Some(wanted));
+        std::fs::write(&path, "WEBVTT\n").unwrap();
+        assert_eq!(of_source(&path, 0), Ok((Vec::new(), None)));
+    }
+
+    #[test]
+    fn a_lone_carriage_return_ends_a_line() {
+        let cues = cues(b"WEBVTT\r\r00:01.000 --> 00:02.000 line:0\rHi\0\r").unwrap();
+        assert_eq!(
+            (cues[0].settings.as_str(), cues[0].lines[0].as_str()),
+            ("line:0", "Hi\u{fffd}")
+        );
+    }
+
+    /// A pipe has no length, and no end that one may wait for.
+    #[test]
+    fn a_sidecar_is_a_file() {
+        let sidecar: Sidecar = "/dev/zero:en".parse().unwrap();
+        let error = sidecar.read(&[]).unwrap_err().to_string();
+        assert_eq!(error, "/dev/zero: expected a file of subtitles, this is none");
     }
 
     proptest! {

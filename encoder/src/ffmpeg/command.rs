@@ -144,8 +144,6 @@ pub(super) fn pixel_format(look: Look) -> &'static str {
 fn x264(plan: &Plan, gop: &str, threads: &str) -> Vec<OsString> {
     let mut all = args(&["-c:v", "libx264", "-threads", threads, "-preset", plan.preset.as_str()]);
     all.extend(args(&["-profile:v", "high"]));
-    // Captions in the bitstream would belie the manifests, which say that there are none.
-    all.extend(args(&["-a53cc", "0"]));
     all.extend(args(&["-keyint_min", gop, "-sc_threshold", "0", "-bf", "3"]));
     all.extend(args(&["-force_key_frames", &format!("expr:not(mod(n,{gop}))")]));
     // vbv-init: the buffer half full at the start, so that a part encoded alone keeps the cap.

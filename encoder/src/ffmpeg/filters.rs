@@ -16,7 +16,7 @@ use super::command::pixel_format;
 use crate::audio::SAMPLE_RATE;
 use crate::ladder::{Look, Rung};
 use crate::plan::{AudioPlan, Plan};
-use crate::source::{Light, Timing, VideoSource};
+use crate::source::{Colours, Light, Timing, VideoSource, usual_colours};
 
 /// The graph of `plan`. Its outputs are `[v0]`, `[v1]`, ... and `[a0]`, `[a1]`, ...
 pub fn graph(plan: &Plan) -> String {
@@ -64,11 +64,12 @@ fn chains(rungs: &[Rung]) -> Vec<(Look, Vec<(usize, &Rung)>)> {
 fn timing(plan: &Plan) -> String {
     let video = &plan.source.video;
     let (num, den) = (video.rate.num(), video.rate.den());
-    let whole = if video.is_interlaced {
-        "bwdif=mode=send_frame:parity=auto:deint=interlaced,"
-    } else {
-        ""
-    };
+    // Captions in the bitstream would belie the manifests, which say that there are none. x264 and
+    // newer releases of x265 would write them.
+    let mut whole = "sidedata=mode=delete:type=A53_CC,".to_owned();
+    if video.is_interlaced {
+        whole.push_str("bwdif=mode=send_frame:parity=auto:deint=interlaced,");
+    }
     let numbered = format!("settb={den}/{num},setpts=N,fps={num}/{den}");
     match video.timing {
         Timing::Numbered { every: 1 } => format!("{whole}{numbered}"),
@@ -121,8 +122,10 @@ fn colours(video: &VideoSource, look: Look) -> String {
                  setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
             );
         }
-        Light::Sdr if video.is_full_range => return format!(":out_range=tv,format={format}"),
-        Light::Sdr => return format!(",format={format}"),
+        Light::Sdr => {
+            let range = if video.is_full_range { ":out_range=tv" } else { "" };
+            return format!("{range},format={format}{}", said(video));
+        }
     };
     if look == Look::Hdr {
         return format!(
@@ -141,6 +144,15 @@ fn colours(video: &VideoSource, look: Look) -> String {
         )
     };
     format!(":out_range=tv:out_color_matrix=bt2020,format=yuv420p10le,{tones},format={format}")
+}
+
+/// Colours of a source that does not say them, as they are to be said of each rung.
+fn said(video: &VideoSource) -> String {
+    if !video.is_untagged {
+        return String::new();
+    }
+    let Colours { matrix, primaries, transfer, .. } = usual_colours(video.width.min(video.height));
+    format!(",setparams=colorspace={matrix}:color_primaries={primaries}:color_trc={transfer}")
 }
 
 /// Sound on the picture's clock: late starts and holes filled with silence, what lies before or

@@ -59,6 +59,8 @@ pub struct Tools {
     pub threads: u32,
     /// What holds every child.
     pub sandbox: Sandbox,
+    /// How many times the CPU time that its work was seen to need a child may take.
+    pub cpu_factor: u32,
 }
 
 impl Tools {
@@ -75,6 +77,7 @@ impl Tools {
             stall: Duration::from_secs(config.stall_s.into()),
             threads,
             sandbox: Sandbox::new(config.sandbox)?,
+            cpu_factor: config.cpu_factor,
         })
     }
 
@@ -170,7 +173,7 @@ impl Tools {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Log, Error> {
         let args = command::encode(plan, into, self.threads);
-        let limits = cost::encode(plan, self.threads);
+        let limits = cost::encode(plan, self.threads, self.cpu_factor);
         let end = self.watch(args, limits, cancel, progress).await?;
         if end.log.damage().is_none() {
             end.success("ffmpeg")?;
@@ -254,7 +257,7 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<(), Error> {
-        let limits = cost::sample(sample);
+        let limits = cost::sample(sample, self.cpu_factor);
         let end = self.watch(command::sample(sample, into), limits, cancel, progress).await?;
         end.success("ffmpeg")
     }
@@ -274,7 +277,7 @@ impl Tools {
             Ok(true)
         };
         let args = command::locate(&plan.input, reached_s);
-        let held = self.held(cost::locate(plan));
+        let held = self.held(cost::locate(plan, self.cpu_factor));
         // Its exit code says nothing new: the source is known to be damaged.
         run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
         Ok(found.first())

@@ -43,8 +43,8 @@ impl End {
         if let Some(limit) = self.beyond() {
             return Err(Error::tool(format!(
                 "{name} was ended: {limit}, more than its work should take; a source that is made \
-                 to be expensive does that, or a limit that is too low for this machine: report \
-                 it. It says: {said}"
+                 to be expensive does that, or a limit that is too low for this machine: raise \
+                 encoder.cpu_factor where CPU seconds were used up. It says: {said}"
             )));
         }
         Err(Error::tool(format!("{name} failed ({}); it says: {said}", self.status)))

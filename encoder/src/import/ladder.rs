@@ -82,6 +82,8 @@ struct Candidate<'p> {
     /// How long before the picture of its file its first packet is, hidden ones included.
     early: Stamp,
     packets: u64,
+    /// Those of them that no edit list hides.
+    shown: u64,
 }
 
 /// A file that was looked at: its path, ffprobe's words, its packets and what it was told of them.
@@ -106,7 +108,8 @@ pub fn choose(files: &[Looked]) -> Result<Ladder, Error> {
             };
             let (kbps, packets) = (kbps(stream, scan), scan.coded_packets(stream.index));
             let is_muxed = zeros[file].is_some();
-            let candidate = Candidate { file, is_muxed, stream, kbps, name, early, packets };
+            let shown = scan.span(stream.index).map_or(0, |span| span.packets);
+            let candidate = Candidate { file, is_muxed, stream, kbps, name, early, packets, shown };
             if stream.is_video() {
                 check_picture(&candidate)?;
                 pictures.push(candidate);
@@ -228,7 +231,7 @@ fn kbps(stream: &Stream, scan: &Scan) -> u64 {
 }
 
 fn check_picture(candidate: &Candidate<'_>) -> Result<(), Error> {
-    let Candidate { stream, name, early, .. } = candidate;
+    let &Candidate { stream, ref name, early, packets, shown, .. } = candidate;
     let encode = "encode the source with `headwater-encoder encode`";
     if !matches!(stream.codec(), "h264" | "hevc" | "av1") {
         return Err(refusal(
@@ -251,6 +254,10 @@ fn check_picture(candidate: &Candidate<'_>) -> Result<(), Error> {
     }
     if early.ticks > 0 {
         return Err(refusal(name, "an edit list hides its first pictures", encode));
+    }
+    if shown < packets {
+        let hidden = packets - shown;
+        return Err(refusal(name, &format!("an edit list hides {hidden} of its pictures"), encode));
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::probe::{Probe, Stream};
 use crate::scan::{self, Scan, Span};
 
 pub use headwater_packager::heads::Role;
-pub use picture::Light;
+pub use picture::{Colours, Light, usual_colours};
 pub use sound::{Said, Sound};
 pub use timing::Timing;
 
@@ -75,6 +75,8 @@ pub struct VideoSource {
     pub is_rgb: bool,
     /// Luma from 0 to 255 and not from 16 to 235.
     pub is_full_range: bool,
+    /// Nothing is said of the matrix that made its samples.
+    pub is_untagged: bool,
     /// What AVC would need for the busiest GOP, in kbit/s.
     pub peak_kbps: u32,
 }
@@ -179,6 +181,10 @@ pub fn select(probe: &Probe, said: &[Said]) -> Result<Selected, Error> {
             "left out: {}, subtitles that are pictures; send them as SRT or WebVTT with --text",
             left.describe()
         ));
+    }
+    for left in texts.iter().skip(limits::TEXTS) {
+        let most = limits::TEXTS;
+        notices.push(format!("left out: {}, as a title has at most {most} texts", left.describe()));
     }
     let texts = texts.into_iter().take(limits::TEXTS).cloned().collect();
     Ok(Selected { video: video.clone(), sounds, texts, notices })
@@ -288,6 +294,7 @@ pub fn measure(
             is_deep: picture::is_deep(video),
             is_rgb: picture::is_rgb(video),
             is_full_range: picture::is_full_range(video),
+            is_untagged: picture::is_untagged(video),
             peak_kbps: avc_kbps(video.codec(), scan.peak_kbps(frames.rate, gop_ms)),
         },
         sounds,
@@ -311,6 +318,10 @@ fn picture_notices(video: &Stream, light: Light, shown: (u32, u32)) -> Vec<Strin
         ));
     }
     match light {
+        Light::Sdr if picture::is_untagged(video) && !picture::is_rgb(video) => {
+            let colours = usual_colours(shown.0.min(shown.1)).in_words;
+            said.push(format!("{name} does not say what its colours are: taken for {colours}"));
+        }
         Light::Sdr => {}
         Light::Wide => said.push(format!("{name} has a wide gamut: SDR rungs get BT.709")),
         Light::Pq | Light::Hlg => {

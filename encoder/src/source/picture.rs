@@ -173,6 +173,39 @@ pub fn is_full_range(video: &Stream) -> bool {
     video.color_range.as_deref() == Some("pc") || pix_fmt.starts_with("yuvj")
 }
 
+/// Neither matrix nor primaries are said.
+pub fn is_untagged(video: &Stream) -> bool {
+    let is_said = |tag: &Option<String>| {
+        tag.as_deref().is_some_and(|tag| !matches!(tag, "unknown" | "unspecified" | "reserved"))
+    };
+    !is_said(&video.color_space) && !is_said(&video.color_primaries)
+}
+
+/// Colours that are not said, by ffmpeg's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colours {
+    /// How luma and chroma are made.
+    pub matrix: &'static str,
+    /// What red, green and blue are.
+    pub primaries: &'static str,
+    /// How light becomes numbers.
+    pub transfer: &'static str,
+    /// For people.
+    pub in_words: &'static str,
+}
+
+/// What players take a picture of so many lines for that says nothing. They look at each rendition, so
+/// that the small ones of an HD film would be shown in other colours than the large ones: it is said
+/// of all what is true of the source.
+pub fn usual_colours(lines: u32) -> Colours {
+    let (matrix, primaries, transfer, in_words) = match lines {
+        720.. => ("bt709", "bt709", "bt709", "those of HD (BT.709)"),
+        576 => ("bt470bg", "bt470bg", "smpte170m", "those of PAL (BT.601)"),
+        _ => ("smpte170m", "smpte170m", "smpte170m", "those of SD (BT.601)"),
+    };
+    Colours { matrix, primaries, transfer, in_words }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +238,22 @@ mod tests {
         ];
         for (stream, wanted) in table {
             assert_eq!(shown(&stream), wanted, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn colours_that_are_not_said() {
+        let said = |space: Option<&str>| Stream {
+            color_space: space.map(str::to_owned),
+            ..stream(1920, 1080, "1:1", 0.0)
+        };
+        let table = [(None, true), (Some("unknown"), true), (Some("bt709"), false)];
+        for (space, wanted) in table {
+            assert_eq!(is_untagged(&said(space)), wanted, "{space:?}");
+        }
+        let table = [(2160, "bt709"), (720, "bt709"), (576, "bt470bg"), (480, "smpte170m")];
+        for (lines, matrix) in table {
+            assert_eq!(usual_colours(lines).matrix, matrix, "{lines}");
         }
     }
 

@@ -30,6 +30,7 @@ fn plan(config: &Encoder) -> Plan {
             is_deep: false,
             is_rgb: false,
             is_full_range: true,
+            is_untagged: true,
             peak_kbps: 9000,
         },
         sounds: vec![AudioSource {

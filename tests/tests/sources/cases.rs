@@ -76,6 +76,13 @@ const LAND: &[(u32, u32)] = &[(320, 180), (256, 144)];
 pub const TALL: &[(u32, u32)] = &[(180, 320), (144, 256)];
 const BEEPS: &[usize] = &[0, 1000, 2000, 3000];
 const SDR: &[(&str, &str)] = &[("pix_fmt", "yuv420p")];
+/// What an SD film that says nothing of its colours is taken for.
+pub const SD: &[(&str, &str)] = &[
+    ("pix_fmt", "yuv420p"),
+    ("color_space", "smpte170m"),
+    ("color_transfer", "smpte170m"),
+    ("color_primaries", "smpte170m"),
+];
 /// SDR as screens expect it.
 pub const BT709: &[(&str, &str)] = &[
     ("pix_fmt", "yuv420p"),

@@ -32,7 +32,7 @@ pub fn title(origin: &Origin, store: &Path, id: &str, right: &Right, said: &str)
             ffmpeg::path(&file),
             &[
                 "-show_entries",
-                "stream=pix_fmt,color_range,color_transfer,color_primaries,sample_aspect_ratio",
+                "stream=pix_fmt,color_range,color_space,color_transfer,color_primaries,sample_aspect_ratio",
             ],
         );
         let tags = &tags["streams"][0];

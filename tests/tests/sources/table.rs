@@ -1,6 +1,6 @@
 //! The table of cases: what ffmpeg makes of the test films, and what must come of it.
 
-use crate::cases::{BT709, Case, TALL, damaged, from, made, near, written};
+use crate::cases::{BT709, Case, SD, TALL, damaged, from, made, near, written};
 
 /// Every case.
 pub fn all() -> Vec<Case> {
@@ -12,7 +12,7 @@ pub fn all() -> Vec<Case> {
 /// the 21 ms that an AAC encoder puts first.
 fn containers() -> Vec<Case> {
     vec![
-        made("moov-at-end", "moov-at-end.mp4", "-i {film} -c copy {out}"),
+        made("moov-at-end", "moov-at-end.mp4", "-i {film} -c copy {out}").tags(SD).says(&["does not say what its colours are: taken for those of SD"]),
         made("open-gop", "open-gop.mp4", "-i {film} -c:a copy -c:v libx264 -preset veryfast -x264-params open-gop=1:keyint=30:min-keyint=30:bframes=3:b-adapt=0 {out}").core(),
         made("edit-list", "edit-list.mp4", "-ss 1 -i {film} -c copy {out}").frames(from(24, 1, 72)).beeps(&[0, 1000, 2000]).core(),
         made("fragmented", "fragmented.mp4", "-i {film} -c copy -movflags +frag_keyframe+delay_moov {out}"),
@@ -76,6 +76,7 @@ fn pictures() -> Vec<Case> {
         made("ntsc-8-9", "ntsc.mp4", "-i {film} -vf scale=360:180,setsar=8/9 -c:v libx264 -preset ultrafast -c:a copy {out}"),
         made("rotated-anamorphic", "rotated-anamorphic.mp4", "-i {film} -vf scale=320:136,setsar=1,transpose=clock,setsar=4/3 -c:v libx264 -preset ultrafast -c:a copy {dir}/turned.mp4 ; -i {dir}/turned.mp4 -c copy -metadata:s:v rotate=90 {out}").rungs(&[(320, 180), (254, 144)]),
         made("full-range", "full.mp4", "-i {film} -vf scale=out_range=pc -pix_fmt yuvj420p -color_range pc -c:v libx264 -preset ultrafast -c:a copy {out}"),
+        made("untagged-hd", "untagged-hd.mp4", "-i {film} -vf scale=1280:720 -c:v libx264 -preset ultrafast -c:a copy {out}").tags(&[("color_space", "bt709"), ("color_transfer", "bt709"), ("color_primaries", "bt709")]).says(&["taken for those of HD (BT.709)"]).core(),
         made("ten-bit", "ten.mp4", "-i {film} -pix_fmt yuv420p10le -c:v libx264 -preset ultrafast -c:a copy {out}").core(),
         made("ten-bit-422", "ten422.mov", "-i {film} -c:v prores_ks -profile:v 2 -pix_fmt yuv422p10le -c:a pcm_s16le {out}"),
         made("rgb", "rgb.mkv", "-i {film} -c:v libx264rgb -preset ultrafast -c:a copy {out}").tags(BT709),
