@@ -9,6 +9,7 @@ use headwater_config::{Preset, VideoCodec};
 use crate::ffmpeg::Limits;
 use crate::limits;
 use crate::plan::Plan;
+use crate::probe::Stream;
 use crate::sample::Sample;
 use crate::source::Light;
 
@@ -96,6 +97,19 @@ pub fn locate(plan: &Plan, cpu_factor: u32) -> Limits {
         cpu_s: START_S
             + u64::from(cpu_factor) * (pixels * decode_ns(&video.codec) * frames / 1_000_000_000),
         ..Limits::headers()
+    }
+}
+
+/// Limits of the ffprobe that decodes a stream of so many packets.
+pub fn frames(video: &Stream, packets: u64, threads: u32, cpu_factor: u32) -> Limits {
+    let pixels = u64::from(video.width.unwrap_or(0)) * u64::from(video.height.unwrap_or(0));
+    let cpu_s = pixels * decode_ns(video.codec()) * packets / 1_000_000_000;
+    Limits {
+        cpu_s: START_S + u64::from(cpu_factor) * cpu_s,
+        file_bytes: 0,
+        memory_bytes: PROGRAM_BYTES
+            + THREAD_BYTES * u64::from(threads)
+            + pixels * PIXEL_BYTES * FRAMES_HELD,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::audio::{AudioGrid, Frames, PRIMING_FRAMES};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::facts::Facts;
-use crate::ffmpeg::{Copied, Damage, Log, Tools, command};
+use crate::ffmpeg::{Copied, Damage, Log, Tools, command, sound_changes};
 use crate::import::sounds::{self, Ends};
 use crate::language;
 use crate::limits;
@@ -80,7 +80,6 @@ impl Making for Encoding<'_> {
     }
 
     async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
-        station.tools.keeps_hdr(&prepared.plan, station.folder, station.cancel).await?;
         // The least work first.
         let mut notices = prepared.notices.clone();
         let texts = station.texts(&prepared, &mut notices).await?;
@@ -165,10 +164,14 @@ pub async fn look(
     }
     let probe = tools.probe(&input, cancel).await?;
     let selected = source::select(&probe, said)?;
-    let (scan, log) = tools.scan(&input, selected.video.index, cancel).await?;
+    let (mut scan, log) = tools.scan(&input, selected.video.index, cancel).await?;
+    if log.damage().is_none() && source::packets_are_doubtful(&selected.video, &scan) {
+        tools.frames(&input, &selected.video, &mut scan, cancel).await?;
+    }
     let (source, more) = source::measure(&probe, &selected, &scan, &log, config.gop_ms)?;
     let plan = Plan::new(input, source, config)?;
     tools.is_able(&plan, cancel).await?;
+    tools.keeps_hdr(&plan, &config.work_dir, cancel).await?;
     let mut notices = selected.notices.clone();
     notices.extend(more);
     notices.extend(plan.notices.iter().cloned());
@@ -190,6 +193,11 @@ impl Station<'_> {
         let log = self.tools.encode(plan, self.folder, self.cancel, &mut on_progress).await?;
         if let Some(damage) = log.damage() {
             return Err(self.damaged(prepared, damage, reached_s).await?);
+        }
+        if let Some(stream) = log.changed() {
+            let sounds = plan.sounds.iter().map(|sound| sound.stream);
+            let stream = stream.or(sounds.min()).unwrap_or(0);
+            return Err(sound_changes(prepared.selected.describe(stream), reached_s));
         }
         let (index, held) = (plan.source.video.index, plan.source.video.held_frames);
         match log.tally(index) {

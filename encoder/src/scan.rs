@@ -148,6 +148,15 @@ impl Scan {
         self.video.sort_unstable_by_key(|packet| packet.pts);
     }
 
+    /// Takes the pictures of `frames`, which were decoded, in place of the packets.
+    pub fn shows(&mut self, frames: Self) {
+        self.video = frames.video;
+        self.video_without_time = frames.video_without_time;
+        if let Some(span) = frames.spans.get(&self.video_index) {
+            self.spans.insert(self.video_index, *span);
+        }
+    }
+
     /// Frames of the picture.
     pub fn frames(&self) -> u64 {
         u64::try_from(self.video.len()).expect("a length fits") + self.video_without_time

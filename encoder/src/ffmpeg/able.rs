@@ -38,19 +38,39 @@ impl Tools {
         }
     }
 
-    /// Refuses to keep PQ where this ffmpeg would lose how bright the master was. Tried out in
-    /// `folder`.
+    /// Refuses to keep PQ where the source says how bright its master was and this ffmpeg would lose
+    /// that. Tried out in a folder of its own in `work_dir`.
     pub async fn keeps_hdr(
         &self,
         plan: &Plan,
-        folder: &Path,
+        work_dir: &Path,
         cancel: &Cancel,
     ) -> Result<(), Error> {
         if plan.source.video.light != Light::Pq {
             return Ok(());
         }
         let kept = plan.rungs.iter().filter(|rung| rung.look == Look::Hdr);
-        for codec in kept.map(|rung| rung.codec).collect::<BTreeSet<_>>() {
+        let codecs: BTreeSet<VideoCodec> = kept.map(|rung| rung.codec).collect();
+        if codecs.is_empty() || !self.says_its_master(&plan.input, cancel).await? {
+            return Ok(());
+        }
+        let folder = work_dir.join(format!("trial-{}", uuid::Uuid::now_v7()));
+        let made = std::fs::create_dir_all(&folder);
+        made.map_err(|e| Error::storage(folder.display(), e))?;
+        let tried = self.keeps_hdr_in(plan, codecs, &folder, cancel).await;
+        let _ = std::fs::remove_dir_all(&folder);
+        tried
+    }
+
+    async fn keeps_hdr_in(
+        &self,
+        plan: &Plan,
+        codecs: BTreeSet<VideoCodec>,
+        folder: &Path,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        self.sandbox.admit(folder)?;
+        for codec in codecs {
             if !self.keeps_master(codec, folder, cancel).await? {
                 let version = self.version(cancel).await?;
                 return Err(Error::tool(format!(
@@ -72,26 +92,28 @@ impl Tools {
     ) -> Result<bool, Error> {
         let (master, kept) = (folder.join("master.mkv"), folder.join("kept.mkv"));
         let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::headers() };
-        let encoder = if codec == VideoCodec::Av1 { "libsvtav1" } else { "libx265" };
-        for command in [film(&master), again(&master, encoder, &kept)] {
+        for command in [film(codec, &master), again(&master, codec, &kept)] {
             let end = self.watch(command, limits, cancel, &mut |_| {}).await?;
             end.success("ffmpeg")?;
         }
-        let mut is_kept = false;
+        self.says_its_master(&kept, cancel).await
+    }
+
+    /// Whether a film's first frame says how bright its master was.
+    async fn says_its_master(&self, film: &Path, cancel: &Cancel) -> Result<bool, Error> {
+        let mut is_said = false;
         let mut look = |line: &str| {
-            is_kept |= line.contains("Mastering display metadata");
+            is_said |= line.contains("Mastering display metadata");
             Ok(true)
         };
-        let mut said = args(&["-v", "error", "-read_intervals", "%+#1", "-show_frames"]);
+        let mut said = args(&["-v", "error", "-threads", "1", "-select_streams", "v:0"]);
+        said.extend(args(&["-read_intervals", "%+#1", "-show_frames"]));
         said.extend(args(&["-show_entries", "frame=side_data_list"]));
         said.extend(guarded());
-        said.push(file_url(&kept));
+        said.push(file_url(film));
         let held = self.held(Limits::headers());
         run::run(&self.ffprobe, said, held, patient(limits::PROBE_TIME, cancel), &mut look).await?;
-        for file in [master, kept] {
-            std::fs::remove_file(&file).map_err(|e| Error::storage(file.display(), e))?;
-        }
-        Ok(is_kept)
+        Ok(is_said)
     }
 
     /// The second word of each line of a list of ffmpeg's.
@@ -132,27 +154,44 @@ fn needs(plan: &Plan) -> (Vec<&'static str>, Vec<&'static str>) {
     (encoders.chain(of_sound).collect(), filters.to_vec())
 }
 
-/// A frame that says how bright its master was.
-fn film(into: &Path) -> Vec<OsString> {
+/// A frame that says how bright its master was, by the encoder's own means.
+fn film(codec: VideoCodec, into: &Path) -> Vec<OsString> {
     let mut all = args(&["-nostdin", "-v", "error", "-y", "-progress", "pipe:1", "-f", "lavfi"]);
     all.extend(args(&["-i", "color=gray:s=64x64:r=1:d=1", "-pix_fmt", "yuv420p10le"]));
-    all.extend(args(&["-c:v", "libx265", "-x265-params"]));
     let master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)";
-    all.push(format!("log-level=none:master-display={master}:max-cll=1000,400").into());
+    let svt_master = "G(0.265,0.69)B(0.15,0.06)R(0.68,0.32)WP(0.3127,0.329)L(1000.0,0.0001)";
+    all.extend(args(&["-c:v", library(codec)]));
+    all.extend(match codec {
+        VideoCodec::Av1 => {
+            args(&["-svtav1-params", &format!("lp=1:mastering-display={svt_master}")])
+        }
+        VideoCodec::H264 | VideoCodec::Hevc => {
+            let said = format!("log-level=none:pools=1:master-display={master}:max-cll=1000,400");
+            args(&["-x265-params", &said])
+        }
+    });
     all.push(file_url(into));
     all
 }
 
 /// The same frame, coded again as a rung is.
-fn again(from: &Path, encoder: &str, into: &Path) -> Vec<OsString> {
+fn again(from: &Path, codec: VideoCodec, into: &Path) -> Vec<OsString> {
     let mut all = args(&["-nostdin", "-v", "error", "-y", "-progress", "pipe:1"]);
     all.extend(guarded());
     all.push("-i".into());
     all.push(file_url(from));
-    all.extend(args(&["-pix_fmt", "yuv420p10le", "-c:v", encoder]));
-    if encoder == "libx265" {
-        all.extend(args(&["-x265-params", "log-level=none"]));
-    }
+    all.extend(args(&["-pix_fmt", "yuv420p10le", "-c:v", library(codec)]));
+    all.extend(match codec {
+        VideoCodec::Av1 => args(&["-svtav1-params", "lp=1"]),
+        VideoCodec::H264 | VideoCodec::Hevc => args(&["-x265-params", "log-level=none:pools=1"]),
+    });
     all.push(file_url(into));
     all
+}
+
+fn library(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::Av1 => "libsvtav1",
+        VideoCodec::H264 | VideoCodec::Hevc => "libx265",
+    }
 }

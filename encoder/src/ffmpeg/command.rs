@@ -54,6 +54,17 @@ pub fn scan(input: &Path) -> Vec<OsString> {
     all
 }
 
+/// ffprobe: every picture of stream `video`, decoded.
+pub fn frames(input: &Path, video: u32, threads: u32) -> Vec<OsString> {
+    let mut all = args(&["-v", "level+warning", "-of", "compact=p=0", "-threads"]);
+    all.extend(args(&[&threads.to_string(), "-select_streams", &video.to_string()]));
+    all.extend(args(&["-show_frames", "-show_entries"]));
+    all.push("frame=stream_index,best_effort_timestamp,pkt_duration,duration,pkt_size".into());
+    all.extend(guarded());
+    all.push(file_url(input));
+    all
+}
+
 /// ffprobe: decodes again around `reached_s`, for [`super::locate::Locate`]. ffmpeg works ahead of
 /// the frames it reports, so damage lies behind what was reached.
 pub fn locate(input: &Path, reached_s: f64) -> Vec<OsString> {
@@ -70,7 +81,7 @@ pub fn locate(input: &Path, reached_s: f64) -> Vec<OsString> {
 /// ffmpeg: one decode, every rung and the sound, as fragmented MP4 in `into`.
 pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
     let threads = threads.to_string();
-    let mut all = begin(&threads);
+    let mut all = begin(plan, &threads);
     all.push("-i".into());
     all.push(file_url(&plan.input));
     all.push("-filter_complex".into());
@@ -89,7 +100,7 @@ pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
 }
 
 /// How every encoding begins, up to its input.
-pub(super) fn begin(threads: &str) -> Vec<OsString> {
+pub(super) fn begin(plan: &Plan, threads: &str) -> Vec<OsString> {
     // verbose has the tally of decoded frames; the progress comes on standard output.
     let mut all = args(&["-nostdin", "-hide_banner", "-nostats", "-v", "level+verbose", "-y"]);
     all.extend(args(&["-progress", "pipe:1", "-stats_period", "0.5"]));
@@ -98,6 +109,12 @@ pub(super) fn begin(threads: &str) -> Vec<OsString> {
     all.extend(guarded());
     // Time stamps as they stand in the file: the filters make the picture's first one zero.
     all.push("-copyts".into());
+    // A change in mid-stream would have the whole graph made anew, and counting start again. Scalers
+    // take another size as it comes, but not what makes whole pictures of fields.
+    all.extend(args(&["-reinit_filter:a", "0"]));
+    if !plan.source.video.is_interlaced {
+        all.extend(args(&["-reinit_filter:v", "0"]));
+    }
     all
 }
 

@@ -66,6 +66,7 @@ impl Tools {
         cancel: &Cancel,
         on_seconds: &mut dyn FnMut(f64),
     ) -> Result<Log, Error> {
+        self.sandbox.admit(into)?;
         let mut tell = |progress: &super::Progress| on_seconds(progress.out_time_s());
         // Copies take no more bytes than the source, but for their boxes.
         let packets = Limits::packets(input);

@@ -64,12 +64,7 @@ fn chains(rungs: &[Rung]) -> Vec<(Look, Vec<(usize, &Rung)>)> {
 fn timing(plan: &Plan) -> String {
     let video = &plan.source.video;
     let (num, den) = (video.rate.num(), video.rate.den());
-    // Captions in the bitstream would belie the manifests, which say that there are none. x264 and
-    // newer releases of x265 would write them.
-    let mut whole = "sidedata=mode=delete:type=A53_CC,".to_owned();
-    if video.is_interlaced {
-        whole.push_str("bwdif=mode=send_frame:parity=auto:deint=interlaced,");
-    }
+    let whole = whole(video);
     let numbered = format!("settb={den}/{num},setpts=N,fps={num}/{den}");
     match video.timing {
         Timing::Numbered { every: 1 } => format!("{whole}{numbered}"),
@@ -88,6 +83,16 @@ fn timing(plan: &Plan) -> String {
             )
         }
     }
+}
+
+/// Whole pictures without captions: those in a bitstream would belie the manifests, which say that there
+/// are none. x264 and newer releases of x265 would write them.
+pub(super) fn whole(video: &VideoSource) -> String {
+    let mut whole = "sidedata=mode=delete:type=A53_CC,".to_owned();
+    if video.is_interlaced {
+        whole.push_str("bwdif=mode=send_frame:parity=auto:deint=interlaced,");
+    }
+    whole
 }
 
 /// The rungs of one look, one after the other.

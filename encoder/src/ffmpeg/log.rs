@@ -35,6 +35,7 @@ pub struct Log {
     damage: Option<Damage>,
     tallies: BTreeMap<u32, Tally>,
     captioned: BTreeSet<u32>,
+    changed: Option<Option<u32>>,
 }
 
 impl Log {
@@ -61,6 +62,14 @@ impl Log {
         {
             self.damage = Some(Damage { stream, said: without_file(line.text).to_owned() });
         }
+        if line.has_level && line.text.starts_with("Changing audio frame properties") {
+            self.changed.get_or_insert(None);
+        }
+        if let Some(changed) = &mut self.changed
+            && let Some((_, stream)) = line.text.split_once("for stream #0:")
+        {
+            *changed = changed.or(leading_number(stream));
+        }
         if self.last.len() == limits::LOG_LINES {
             self.last.pop_front();
         }
@@ -70,6 +79,11 @@ impl Log {
     /// The first damage of the source.
     pub fn damage(&self) -> Option<&Damage> {
         self.damage.as_ref()
+    }
+
+    /// A sound whose channels, rate or samples change in mid-stream: `Some(stream if named)`.
+    pub fn changed(&self) -> Option<Option<u32>> {
+        self.changed
     }
 
     /// What was decoded of a stream; `None` from an ffmpeg that does not say.
@@ -205,6 +219,15 @@ mod tests {
             log.line(line);
             assert_eq!(log.damage().map(|d| d.stream), wanted, "{line}");
         }
+    }
+
+    #[test]
+    fn a_layout_that_changes() {
+        let mut log = Log::default();
+        log.line("[graph_0_in_0_1 @ 0x55] [error] Changing audio frame properties on the fly is not supported.");
+        assert_eq!(log.changed(), Some(None));
+        log.line("[fatal] Error while processing the decoded data for stream #0:2");
+        assert_eq!((log.changed(), log.damage()), (Some(Some(2)), None));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use crate::cost;
 use crate::error::{Error, Kind};
 use crate::limits;
 use crate::plan::Plan;
-use crate::probe::Probe;
+use crate::probe::{Probe, Stream};
 use crate::sample::Sample;
 use crate::scan::Scan;
 
@@ -82,7 +82,7 @@ impl Tools {
     }
 
     fn held(&self, limits: Limits) -> run::Held {
-        run::Held { sandbox: self.sandbox, limits }
+        run::Held { sandbox: self.sandbox, limits: limits.within_ours() }
     }
 
     /// The first line of `ffmpeg -version`: which build makes the bytes.
@@ -143,6 +143,28 @@ impl Tools {
         Ok(probe)
     }
 
+    /// Every picture of the file, decoded: for streams whose packets are no pictures.
+    pub async fn frames(
+        &self,
+        input: &Path,
+        video: &Stream,
+        scan: &mut Scan,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let mut frames = Scan::new(video.index);
+        let mut take = |line: &str| frames.line(&frame_as_packet(line)).map(|()| true);
+        let args = command::frames(input, video.index, self.threads);
+        let held = self.held(cost::frames(video, scan.frames(), self.threads, self.cpu_factor));
+        let watch = patient(self.stall, cancel);
+        let end = run::run(&self.ffprobe, args, held, watch, &mut take).await?;
+        if !end.status.success() {
+            return Err(unreadable(input, &end));
+        }
+        frames.finish();
+        scan.shows(frames);
+        Ok(())
+    }
+
     /// Every packet of the file, without decoding.
     pub async fn scan(
         &self,
@@ -172,10 +194,11 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Log, Error> {
+        self.sandbox.admit(into)?;
         let args = command::encode(plan, into, self.threads);
         let limits = cost::encode(plan, self.threads, self.cpu_factor);
         let end = self.watch(args, limits, cancel, progress).await?;
-        if end.log.damage().is_none() {
+        if end.log.damage().is_none() && end.log.changed().is_none() {
             end.success("ffmpeg")?;
         }
         Ok(end.log)
@@ -190,9 +213,11 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Log, Error> {
+        self.sandbox.admit(into)?;
         let args = part::chunk(cut, into, self.threads);
         let watch = run::Watch { stall: self.stall, stops_at_damage: false, cancel };
-        self.part(args, cost::encode(&cut.share(), self.threads), watch, progress).await
+        let limits = cost::encode(&cut.share(), self.threads, self.cpu_factor);
+        self.part(args, limits, watch, progress).await
     }
 
     /// Encodes one track of sound of the source into `into`. Stops at the first damage, which is then
@@ -205,9 +230,20 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Log, Error> {
+        self.sandbox.admit(into)?;
         let args = part::sound(plan, sound, into, self.threads);
         let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
-        self.part(args, cost::encode(plan, self.threads), watch, progress).await
+        let limits = cost::encode(plan, self.threads, self.cpu_factor);
+        let mut reached_s = 0.0;
+        let mut tell = |state: &Progress| {
+            reached_s = state.out_time_s();
+            progress(state);
+        };
+        let log = self.part(args, limits, watch, &mut tell).await?;
+        match log.changed() {
+            Some(_) => Err(sound_changes(format_args!("stream {}", sound.stream), reached_s)),
+            None => Ok(log),
+        }
     }
 
     async fn part(
@@ -226,7 +262,8 @@ impl Tools {
             Ok(moved)
         };
         let end = run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await?;
-        if end.log.damage().is_none() || !watch.stops_at_damage {
+        let is_explained = watch.stops_at_damage && end.log.damage().is_some();
+        if !is_explained && end.log.changed().is_none() {
             end.success("ffmpeg")?;
         }
         Ok(end.log)
@@ -242,6 +279,9 @@ impl Tools {
         cancel: &Cancel,
     ) -> Result<Log, Error> {
         let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::packets(input) };
+        if let Some(folder) = into.parent() {
+            self.sandbox.admit(folder)?;
+        }
         let args = command::text(input, stream, into);
         // Between two cues nothing is written: that it reads on is movement.
         let (watch, mut moves) = (patient(self.stall, cancel), |_: &str| Ok(true));
@@ -258,7 +298,9 @@ impl Tools {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<(), Error> {
         let limits = cost::sample(sample, self.cpu_factor);
-        let end = self.watch(command::sample(sample, into), limits, cancel, progress).await?;
+        // It reads nothing of a stranger's, and writes where its caller may.
+        let tools = Self { sandbox: Sandbox::Outer, ..self.clone() };
+        let end = tools.watch(command::sample(sample, into), limits, cancel, progress).await?;
         end.success("ffmpeg")
     }
 
@@ -303,7 +345,7 @@ impl Tools {
             Ok(true)
         };
         let args = command::locate(cut.input, clock_s.start);
-        let held = self.held(cost::locate(cut.plan));
+        let held = self.held(cost::locate(cut.plan, self.cpu_factor));
         run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
         Ok(found.first())
     }
@@ -326,6 +368,24 @@ impl Tools {
         let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
         run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await
     }
+}
+
+/// A sound that is not one from its start to its end.
+pub(crate) fn sound_changes(name: impl std::fmt::Display, reached_s: f64) -> Error {
+    Error::new(
+        Kind::Refused,
+        format!(
+            "{name}: its channels, rate or samples change behind {reached_s:.0} s, which this version \
+             does not take yet; encode its sound to one layout first (ffmpeg -c:v copy -c:a aac -ac 2)"
+        ),
+    )
+}
+
+/// ffprobe's line of a frame with the names that a packet's has; the time is the one that decoders give.
+fn frame_as_packet(line: &str) -> String {
+    line.replace("best_effort_timestamp=", "pts=")
+        .replace("pkt_duration=", "duration=")
+        .replace("pkt_size=", "size=")
 }
 
 /// Lets a child say everything it has to say.

@@ -84,7 +84,7 @@ impl Cut<'_> {
 /// ffmpeg: the frames of a chunk, as fragmented MP4 in `into`, from time zero.
 pub fn chunk(cut: &Cut<'_>, into: &Path, threads: u32) -> Vec<OsString> {
     let threads = threads.to_string();
-    let mut all = begin(&threads);
+    let mut all = begin(cut.plan, &threads);
     if let Some(seek) = seek(cut) {
         all.extend(args(&["-seek_timestamp", "1", "-noaccurate_seek", "-ss", &seek]));
     }
@@ -108,7 +108,7 @@ pub fn chunk(cut: &Cut<'_>, into: &Path, threads: u32) -> Vec<OsString> {
 
 /// ffmpeg: one track of sound, from the title's start to its end.
 pub fn sound(plan: &Plan, sound: &AudioPlan, into: &Path, threads: u32) -> Vec<OsString> {
-    let mut all = begin(&threads.to_string());
+    let mut all = begin(plan, &threads.to_string());
     all.push("-i".into());
     all.push(file_url(&plan.input));
     all.push("-filter_complex".into());
@@ -136,10 +136,7 @@ fn timing(cut: &Cut<'_>) -> String {
     let video = &cut.plan.source.video;
     let (num, den) = (video.rate.num(), video.rate.den());
     let (base_num, base_den) = video.start.base;
-    let mut graph = String::new();
-    if video.is_interlaced {
-        graph.push_str("bwdif=mode=send_frame:parity=auto:deint=interlaced,");
-    }
+    let mut graph = filters::whole(video);
     let ticks = video.start.ticks;
     graph.push_str(&format!("setpts=PTS-({ticks}*{base_num}/{base_den})/TB,"));
     let frames = cut.frames();

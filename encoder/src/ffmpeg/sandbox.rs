@@ -13,10 +13,13 @@
 //! its arguments alone (local files, formats on a list); a service manager or a container closes
 //! the rest (deploy/).
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use headwater_config::Sandbox as Wanted;
+use rustix::process::{Resource, getrlimit};
 
 use crate::error::Error;
 use crate::limits;
@@ -50,12 +53,27 @@ impl Sandbox {
         Self::first_that(wanted, Self::works)
     }
 
+    /// Lets what runs inside make files in `folder`, and nobody else: where we are root, it is not. What
+    /// is ours in it stays ours.
+    pub fn admit(self, folder: &Path) -> Result<(), Error> {
+        if self != Self::Root {
+            return Ok(());
+        }
+        let opened = chown(folder, None, Some(NOBODY))
+            .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o1770)));
+        opened.map_err(|e| Error::storage(folder.display(), e))
+    }
+
     fn first_that(
         wanted: Wanted,
         works: impl Fn(Self) -> Result<(), String>,
     ) -> Result<Self, Error> {
         if wanted == Wanted::Outer {
-            return Ok(Self::Outer);
+            return works(Self::Outer).map(|()| Self::Outer).map_err(|why| {
+                Error::tool(format!(
+                    "ffmpeg's limits cannot be set: {why}. Install util-linux, with setpriv and prlimit"
+                ))
+            });
         }
         // Root of the machine reads every upload; root of a user namespace only what its user may.
         let by_preference = match rustix::process::geteuid().is_root() {
@@ -77,7 +95,7 @@ impl Sandbox {
     }
 
     fn works(self) -> Result<(), String> {
-        let words = self.words();
+        let words = self.wrap(&Limits::headers());
         let (program, args) = words.split_first().ok_or("no program")?;
         let output = Command::new(program)
             .args(args)
@@ -100,8 +118,8 @@ impl Sandbox {
             }
             Self::Root => {
                 "sandbox: ffmpeg has no network (namespace) and no credentials; CPU, memory and files \
-                 are limited by the plan. It runs as root, who owns this machine's files: run the \
-                 encoder as a user of its own"
+                 are limited by the plan. It runs as nobody, and may read every file of this machine: \
+                 run the encoder as a user of its own"
             }
             Self::Outer => {
                 "sandbox: NO NAMESPACES (encoder.sandbox = \"outer\"): what surrounds the encoder \
@@ -113,11 +131,13 @@ impl Sandbox {
     /// What stands before `program` so that it is held by `limits`.
     pub fn wrap(self, limits: &Limits) -> Vec<String> {
         let mut words = self.words();
+        let limits = limits.within_ours();
         words.push("prlimit".to_owned());
         words.push(format!("--cpu={0}:{0}", limits.cpu_s));
         words.push(format!("--fsize={0}:{0}", limits.file_bytes));
         words.push(format!("--as={0}:{0}", limits.memory_bytes));
-        words.push(format!("--nofile={0}:{0}", limits::OPEN_FILES));
+        let files = lesser(limits::OPEN_FILES.into(), Resource::Nofile);
+        words.push(format!("--nofile={files}:{files}"));
         words.push("--core=0:0".to_owned());
         words.push("--".to_owned());
         words
@@ -131,10 +151,12 @@ impl Sandbox {
                 "unshare --map-root-user --net --ipc -- setpriv --pdeathsig KILL \
                  --no-new-privs --inh-caps=-all --bounding-set=-all --"
             }
-            // Uploads and work folders may be somebody else's.
+            // As nobody, so that it writes nothing but what it is let to. Uploads may be anybody's, and
+            // are to be read: CAP_DAC_READ_SEARCH.
             Self::Root => {
-                "unshare --net --ipc -- setpriv --pdeathsig KILL --no-new-privs --inh-caps=-all \
-                 --bounding-set=-all,+dac_override,+dac_read_search --"
+                "unshare --net --ipc -- setpriv --reuid 65534 --regid 65534 --clear-groups \
+                 --pdeathsig KILL --no-new-privs --inh-caps=-all,+dac_read_search \
+                 --ambient-caps=-all,+dac_read_search --bounding-set=-all,+dac_read_search --"
             }
             Self::Outer => "setpriv --pdeathsig KILL --no-new-privs --",
         };
@@ -142,7 +164,25 @@ impl Sandbox {
     }
 }
 
+/// Who ffmpeg is where we are root.
+const NOBODY: u32 = 65_534;
+
+/// The lesser of what is wanted and what we may have ourselves, which no child exceeds.
+fn lesser(wanted: u64, resource: Resource) -> u64 {
+    getrlimit(resource).maximum.map_or(wanted, |ours| wanted.min(ours))
+}
+
 impl Limits {
+    /// The same, as far as this process may give it: batch systems and units limit their processes.
+    #[must_use]
+    pub fn within_ours(self) -> Self {
+        Self {
+            cpu_s: lesser(self.cpu_s, Resource::Cpu),
+            file_bytes: lesser(self.file_bytes, Resource::Fsize),
+            memory_bytes: lesser(self.memory_bytes, Resource::As),
+        }
+    }
+
     /// For reading headers.
     pub fn headers() -> Self {
         Self { cpu_s: limits::PROBE_CPU_S, file_bytes: 0, memory_bytes: limits::PROBE_MEMORY_BYTES }
@@ -150,7 +190,7 @@ impl Limits {
 
     /// For reading every packet of `input` without decoding: by its size.
     pub fn packets(input: &Path) -> Self {
-        let bytes = std::fs::metadata(input).map_or(0, |file| file.len());
+        let bytes = fs::metadata(input).map_or(0, |file| file.len());
         Self {
             cpu_s: limits::PROBE_CPU_S + bytes / limits::PACKET_BYTES_PER_CPU_S,
             ..Self::headers()
@@ -214,6 +254,8 @@ mod tests {
 
     #[test]
     fn who_takes_too_much_is_ended_and_told_of() {
+        let open = tempfile::tempdir().unwrap();
+        sandbox().admit(open.path()).unwrap();
         let table = [
             (
                 "CPU",
@@ -224,7 +266,7 @@ mod tests {
             (
                 "a file",
                 Limits { file_bytes: 4096, ..roomy() },
-                "exec head -c 100000 /dev/zero > \"${TMPDIR:-/tmp}/headwater-limit.$$\"",
+                &format!("exec head -c 100000 /dev/zero > {}/limit", open.path().display()),
                 "a file grew beyond its 4096 bytes",
             ),
             (
@@ -253,11 +295,11 @@ mod tests {
         let (said, end) = inside(sandbox, roomy(), script);
         end.unwrap();
         let caps = match sandbox {
-            // CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH.
-            Sandbox::Root => "0000000000000006",
+            // CAP_DAC_READ_SEARCH.
+            Sandbox::Root => "0000000000000004",
             _ => "0000000000000000",
         };
-        let head = format!("lo\nCapInh:0000000000000000\nCapBnd:{caps}\nNoNewPrivs:1\n");
+        let head = format!("lo\nCapInh:{caps}\nCapBnd:{caps}\nNoNewPrivs:1\n");
         assert!(said.starts_with(&head), "{said}");
         let names: Vec<&str> =
             said[head.len()..].lines().filter_map(|line| line.split('=').next()).collect();
@@ -266,13 +308,53 @@ mod tests {
         assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
     }
 
+    /// Root's own files are not ffmpeg's to write, and what it is let to write is.
+    #[test]
+    fn nothing_is_written_but_where_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, closed) = (folder.path().join("open"), folder.path().join("closed"));
+        fs::create_dir(&open).unwrap();
+        fs::create_dir(&closed).unwrap();
+        fs::write(open.join("ours"), "ours").unwrap();
+        let sandbox = sandbox();
+        if sandbox != Sandbox::Root {
+            println!("skipped: only root runs ffmpeg as nobody");
+            return;
+        }
+        sandbox.admit(&open).unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let script = format!(
+            "cat {0} && touch {1} && echo made; touch {2} || echo refused; rm -f {0} || echo kept",
+            path("open/ours"),
+            path("open/raw"),
+            path("closed/x"),
+        );
+        let (said, _) = inside(sandbox, roomy(), &script);
+        assert_eq!(said, "oursmade\nrefused\nkept\n");
+    }
+
+    /// prlimit cannot raise what this process was given.
+    #[test]
+    fn limits_are_never_above_our_own() {
+        let all = Limits { cpu_s: u64::MAX, file_bytes: u64::MAX, memory_bytes: u64::MAX };
+        let ours = all.within_ours();
+        let most = |resource| getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        assert_eq!(ours.memory_bytes, most(Resource::As));
+        let little = Limits { cpu_s: 1, file_bytes: 1, memory_bytes: 1 };
+        assert_eq!(little.within_ours(), little);
+        assert!(lesser(u64::MAX, Resource::Nofile) < u64::MAX);
+    }
+
     #[test]
     fn without_namespaces_it_refuses_unless_told() {
         let refused = |_| Err("unshare failed: Operation not permitted".to_owned());
         let error = Sandbox::first_that(Wanted::Namespaces, refused).unwrap_err().to_string();
         assert!(error.contains("Operation not permitted"), "{error}");
         assert!(error.contains("encoder.sandbox = \"outer\""), "{error}");
-        assert_eq!(Sandbox::first_that(Wanted::Outer, refused), Ok(Sandbox::Outer));
+        assert_eq!(Sandbox::first_that(Wanted::Outer, |_| Ok(())), Ok(Sandbox::Outer));
+        let missing = |_| Err("prlimit: No such file or directory".to_owned());
+        let error = Sandbox::first_that(Wanted::Outer, missing).unwrap_err().to_string();
+        assert!(error.contains("No such file or directory. Install util-linux"), "{error}");
         assert!(Sandbox::Outer.notice().contains("NO NAMESPACES"));
     }
 }

@@ -353,3 +353,32 @@ fn unused(name: &str, names: &mut BTreeSet<String>) -> TrackId {
     names.insert(free.clone());
     free.parse().expect("letters, digits and hyphens")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An edit list may hide pictures at the end as well; served, they would be shown.
+    #[test]
+    fn hidden_pictures_are_refused_at_both_ends() {
+        let json = r#"{"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264",
+            "width": 320, "height": 180, "time_base": "1/24"}]}"#;
+        let probe = Probe::parse(json.as_bytes()).unwrap();
+        let choose = |flags: [&str; 3]| {
+            let mut scan = Scan::new(0);
+            for (k, flags) in flags.iter().enumerate() {
+                let line =
+                    format!("stream_index=0|pts={k}|dts={k}|duration=1|size=9|flags={flags}");
+                scan.line(&line).unwrap();
+            }
+            scan.finish();
+            choose(&[("film.mp4".into(), probe.clone(), scan, Log::default())]).map(|_| ())
+        };
+        assert_eq!(choose(["K_", "__", "__"]), Ok(()));
+        let said = |flags| choose(flags).unwrap_err().to_string();
+        let first = said(["KD", "K_", "__"]);
+        assert!(first.contains("an edit list hides its first pictures; encode"), "{first}");
+        let last = said(["K_", "__", "_D"]);
+        assert!(last.contains("an edit list hides 1 of its pictures; encode"), "{last}");
+    }
+}

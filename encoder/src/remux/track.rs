@@ -69,7 +69,9 @@ impl TrackWriter {
         let finder = entry
             .and_then(Finder::new)
             .map_err(|e| Error::tool(format!("{}: {e}", path.display())))?;
-        let file = File::create(path).map_err(|e| Error::storage(path.display(), e))?;
+        // Never through a link that somebody put there: ffmpeg writes into this folder as well.
+        let _ = std::fs::remove_file(path);
+        let file = File::create_new(path).map_err(|e| Error::storage(path.display(), e))?;
         let mut writer = Self {
             path: path.to_owned(),
             out: BufWriter::with_capacity(1 << 20, file),

@@ -226,6 +226,23 @@ fn refusal(stream: &Stream, found: &str, remedy: &str) -> Error {
     )
 }
 
+/// Whether the packets of the picture may be other than its pictures: fields apart, pictures that are not
+/// shown (VP8's alternate references), packets without a time. Then they are to be decoded to be counted.
+pub fn packets_are_doubtful(video: &Stream, scan: &Scan) -> bool {
+    let length_s = match (scan.span(video.index), video.time_base()) {
+        (Some(span), Some(base)) => span.length_s(base),
+        _ => 0.0,
+    };
+    let claimed = video.claimed_rates().map(|rate| f64::from(rate.num()) / f64::from(rate.den()));
+    let slowest = claimed.reduce(f64::min).unwrap_or(f64::INFINITY);
+    let packets = f64::from(u32::try_from(scan.frames()).unwrap_or(u32::MAX));
+    let is_in_fields = picture::interlaced(video).is_some()
+        && matches!(video.codec(), "h264" | "hevc" | "vc1" | "mpeg2video")
+        && packets > 1.5 * slowest * length_s;
+    let may_hide = video.codec() == "vp8" && scan.constant_rate(video).is_err();
+    scan.frames_without_time() > 0 || is_in_fields || may_hide
+}
+
 /// Measures the selected streams by their packets, or refuses the source. `gop_ms` is over how
 /// long the busiest part is taken.
 pub fn measure(

@@ -12,6 +12,7 @@ mod imports;
 mod lab;
 mod published;
 mod refusals;
+mod requests;
 mod samples;
 mod service;
 mod signals;

@@ -77,6 +77,26 @@ fn every_kind_of_damage_is_found() {
 }
 
 #[test]
+fn damaged_texts_are_found() {
+    let lab = Lab::new();
+    fs::write(lab.path("film.srt"), "1\n00:00:01,000 --> 00:00:02,000\nOne\n").unwrap();
+    let args = ["encode", sample().to_str().unwrap(), "--title", "film", "--text", "film.srt:en"];
+    assert_eq!(lab.run(&args).code, Some(0));
+    assert_eq!(lab.run(&["verify", "film"]).code, Some(0));
+    let text = lab.live_file("film", "t-en.vtt");
+    let before = change(&text, |bytes| bytes[40] ^= 1);
+    let run = lab.run(&["verify", "film"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.out.contains("t-en.vtt from byte 0: expected CRC-32C"), "{run:?}");
+    fs::write(&text, before).unwrap();
+    for name in ["t-en.vtt", "facts.json"] {
+        fs::remove_file(lab.live_file("film", name)).unwrap();
+        let run = lab.run(&["verify", "film"]);
+        assert!(run.out.contains(&format!("{name} from byte 0: the object is missing")), "{run:?}");
+    }
+}
+
+#[test]
 fn damaged_heads_and_pointers() {
     let lab = Lab::new();
     lab.encode(sample(), "film");

@@ -42,7 +42,7 @@ fn ffmpeg(line: &str, folder: &Path, out: &Path) {
                 Some(("out", "")) => out.to_str().unwrap().to_owned(),
                 Some(("dir", rest)) => format!("{}{rest}", folder.display()),
                 Some((name, "")) => base(name, folder).to_str().unwrap().to_owned(),
-                _ => word.to_owned(),
+                _ => word.replace("{dir}", folder.to_str().unwrap()),
             };
             command.arg(word);
         }

@@ -192,18 +192,38 @@ fn hdr_is_kept_where_it_is_asked_for() {
     }
 }
 
-/// An ffmpeg that would lose what HDR10 says of its master is told of; one that keeps it is used.
+const MASTER: &str =
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)";
+
+/// An ffmpeg that would lose what HDR10 says of its master is told of, by `probe` too; one that keeps it
+/// is used. Where the film says nothing of its master, nothing can be lost.
 #[test]
 fn hdr10_is_kept_whole_or_refused() {
     let lab = Lab::new();
+    let hdr = HDR.replace("log-level=error", &format!("log-level=error:{MASTER}"));
     let line: &'static str =
-        Box::leak(format!("{HDR} -color_trc smpte2084 {{out}}").into_boxed_str());
+        Box::leak(format!("{hdr} -color_trc smpte2084 {{out}}").into_boxed_str());
     let source = lab.source("pq.mkv", line);
     let (code, said) = lab.run(&["encode", "--title", "film"], &source);
     if code == Some(0) {
-        return;
+        let title = Title::open(source, (24, 1), lab.store(), "film");
+        let file = title.track_file("v180-hevc");
+        let wanted =
+            ["-read_intervals", "%+#1", "-show_frames", "-show_entries", "frame=side_data_list"];
+        let found = ffmpeg::ffprobe(ffmpeg::path(&file), &wanted).to_string();
+        assert!(found.contains("Mastering display metadata"), "{found}");
+    } else {
+        assert_eq!(code, Some(5), "{said}");
+        assert!(said.contains("loses how bright its master was"), "{said}");
+        assert!(!lab.store().join("titles/film").exists(), "{said}");
+        let (code, said) = lab.run(&["probe"], &source);
+        assert_eq!(code, Some(5), "{said}");
     }
-    assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("loses how bright its master was"), "{said}");
-    assert!(!lab.store().join("titles/film").exists(), "{said}");
+    let line: &'static str =
+        Box::leak(format!("{HDR} -color_trc smpte2084 {{out}}").into_boxed_str());
+    let source = lab.source("plain.mkv", line);
+    let (code, said) = lab.run(&["encode", "--title", "plain"], &source);
+    assert_eq!(code, Some(0), "{said}");
+    let title = Title::open(source, (24, 1), lab.store(), "plain");
+    shows_the_film(ffmpeg::path(&title.track_file("v180-hevc")), "0:v:0");
 }

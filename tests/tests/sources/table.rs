@@ -30,6 +30,8 @@ fn containers() -> Vec<Case> {
         made("ogv", "ogv.ogv", "-i {film} -c:v libtheora -q:v 8 -c:a libvorbis {out}"),
         made("mjpeg", "mjpeg.mov", "-i {film} -c:v mjpeg -q:v 2 -pix_fmt yuvj420p -c:a pcm_s24le {out}"),
         made("hevc", "hevc.mp4", "-i {film} -c:v libx265 -preset ultrafast -x265-params log-level=error -tag:v hvc1 -c:a copy {out}"),
+        made("alt-ref", "alt-ref.webm", "-i {film} -c:v libvpx -deadline good -cpu-used 4 -auto-alt-ref 1 -lag-in-frames 16 -b:v 800k -c:a libvorbis {out}").core(),
+        made("size-changes", "size-changes.ts", "-i {film} -an -t 2 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/small.h264 ; -ss 2 -i {film} -an -vf scale=640:360 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/large.h264 ; -f h264 -framerate 24 -i concat:{dir}/small.h264|{dir}/large.h264 -i {film} -map 0:v -map 1:a -c copy {out}").beeps(&[21, 1021, 2021, 3021]),
         made("av1", "av1.mkv", "-i {film} -c:v libsvtav1 -preset 12 -crf 30 -c:a libopus {out}").beeps(&[0, 993, 1993, 2993]),
         made("cover", "cover.mp4", "-i {film} -frames:v 1 {dir}/cover.png ; -i {film} -i {dir}/cover.png -map 0 -map 1 -c copy -disposition:v:1 attached_pic {out}").core(),
         made("timecode", "timecode.mov", "-i {film} -c copy -timecode 01:00:00:00 {out}"),
@@ -125,6 +127,7 @@ fn refused() -> Vec<Case> {
         made("huge-picture", "huge.avi", "-f lavfi -i color=s=9000x8000:r=1:d=1 -c:v mjpeg -threads 1 {out}").refused(3, "a picture without a size, or of more than 35389440 pixels"),
         made("streams", "streams.mkv", "-i {film} -map 0:v -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -map 0:a -c copy -t 1 {out}").refused(3, "71 streams"),
         made("duration", "duration.mkv", "-i {film} -an -vf select=lt(n\\,3),settb=1,setpts=N*1000000 -fps_mode passthrough -enc_time_base 1:1 -bf 0 -c:v libx264 -preset ultrafast {out}").refused(3, "at most 172800 s"),
+        made("layout-changes", "layout-changes.ts", "-i {film} -vn -t 2 -c:a ac3 -ac 2 {dir}/two.ac3 ; -ss 2 -i {film} -vn -c:a ac3 -ac 6 {dir}/six.ac3 ; -i {film} -f ac3 -i concat:{dir}/two.ac3|{dir}/six.ac3 -map 0:v -map 1:a -c copy {out}").refused(3, "its channels, rate or samples change").core(),
         made("slant", "slant.mp4", "-i {film} -c copy -metadata:s:v rotate=45 {out}").refused(3, "rotated by 45 degrees"),
         made("sound-alone", "sound.m4a", "-i {film} -vn -c copy {out}").refused(3, "no moving picture"),
     ]
