@@ -1,6 +1,6 @@
 //! An ffmpeg that is missing, fails, hangs or lies.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn with_script(lab: &Lab, script: &str, env: &[(&str, &str)]) -> Run {
     let path = lab.path("ffmpeg.sh");
     let head = "#!/bin/bash\nreal=ffmpeg\n[ \"$1\" = -version ] && exec $real -version\n";
     fs::write(&path, format!("{head}{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     let program = [("HEADWATER_ENCODER__FFMPEG", path.to_str().unwrap())];
     let film = sample().to_str().unwrap();
     lab.run_with(&["encode", film, "--title", "film"], &[&program, env].concat())
@@ -123,7 +123,7 @@ ffprobe "$@" | perl -pe 's/"language":\s"und"/
 /gex'
 "##;
     fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     let film = sample().to_str().unwrap();
     let program = [("HEADWATER_ENCODER__FFPROBE", path.to_str().unwrap())];
     let run = lab.run_with(&["encode", film, "--title", "film"], &program);
@@ -163,9 +163,10 @@ fn a_hung_ffmpeg_is_killed_with_its_children() {
 #[test]
 fn a_pause_of_ours_is_no_hang() {
     let lab = Lab::new();
-    // The parent is the encoder.
+    // The parent is the encoder, whom a child in our own sandbox may not touch.
     let script = "kill -STOP $PPID; sleep 7; kill -CONT $PPID; sleep 0.5; exec $real \"$@\"";
-    let run = with_script(&lab, script, &[("HEADWATER_ENCODER__STALL_S", "5")]);
+    let outer = ("HEADWATER_ENCODER__SANDBOX", "outer");
+    let run = with_script(&lab, script, &[("HEADWATER_ENCODER__STALL_S", "5"), outer]);
     assert_eq!(run.code, Some(0), "{run:?}");
 }
 
@@ -187,6 +188,8 @@ fn a_missing_ffmpeg_is_named() {
 fn ffmpeg_sees_no_environment_of_ours() {
     let lab = Lab::new();
     let seen = lab.path("environment");
+    // Whoever the child is, it may say what it sees.
+    fs::set_permissions(lab.path("."), Permissions::from_mode(0o777)).unwrap();
     let script = format!("env > {}; exec $real \"$@\"", seen.display());
     let run = with_script(&lab, &script, &[("AWS_SECRET_ACCESS_KEY", "hush"), ("HOME", "/root")]);
     assert_eq!(run.code, Some(0), "{run:?}");
