@@ -51,12 +51,13 @@ fn ffmpeg(line: &str, folder: &Path, out: &Path) {
 }
 
 /// A test film of 4 s and 320x180: `film` has 24 frames a second, `film25` 25, and so on; `wide` is
-/// 640x96, `tall` 180x320.
+/// 640x96, `tall` 180x320, `ten` has 10 s.
 fn base(name: &str, folder: &Path) -> PathBuf {
     let film = folder.join(format!("base-{name}.mp4"));
     if !film.exists() {
+        let seconds = if name == "ten" { 10 } else { 4 };
         let (width, height, rate) = match name {
-            "film" => (320, 180, "24"),
+            "film" | "ten" => (320, 180, "24"),
             "wide" => (640, 96, "24"),
             "tall" => (180, 320, "24"),
             "ntsc" => (320, 180, "30000/1001"),
@@ -72,7 +73,7 @@ fn base(name: &str, folder: &Path) -> PathBuf {
             "film120" => (320, 180, "120"),
             other => panic!("there is no film {other}"),
         };
-        encoder::sample(&encoder::Sample { rate, width, height, seconds: 4 }, &film);
+        encoder::sample(&encoder::Sample { rate, width, height, seconds }, &film);
     }
     film
 }

@@ -31,7 +31,7 @@ fn containers() -> Vec<Case> {
         made("mjpeg", "mjpeg.mov", "-i {film} -c:v mjpeg -q:v 2 -pix_fmt yuvj420p -c:a pcm_s24le {out}"),
         made("hevc", "hevc.mp4", "-i {film} -c:v libx265 -preset ultrafast -x265-params log-level=error -tag:v hvc1 -c:a copy {out}"),
         made("alt-ref", "alt-ref.webm", "-i {film} -c:v libvpx -deadline good -cpu-used 4 -auto-alt-ref 1 -lag-in-frames 16 -b:v 800k -c:a libvorbis {out}").core(),
-        made("size-changes", "size-changes.ts", "-i {film} -an -t 2 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/small.h264 ; -ss 2 -i {film} -an -vf scale=640:360 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/large.h264 ; -f h264 -framerate 24 -i concat:{dir}/small.h264|{dir}/large.h264 -i {film} -map 0:v -map 1:a -c copy {out}").beeps(&[21, 1021, 2021, 3021]),
+        made("size-changes", "size-changes.ts", "-i {film} -an -t 2 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/small.h264 ; -ss 2 -i {film} -an -vf scale=640:360 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/large.h264 ; -f h264 -framerate 24 -i concat:{dir}/small.h264|{dir}/large.h264 -i {film} -map 0:v -map 1:a -c copy {out}").core(),
         made("av1", "av1.mkv", "-i {film} -c:v libsvtav1 -preset 12 -crf 30 -c:a libopus {out}").beeps(&[0, 993, 1993, 2993]),
         made("cover", "cover.mp4", "-i {film} -frames:v 1 {dir}/cover.png ; -i {film} -i {dir}/cover.png -map 0 -map 1 -c copy -disposition:v:1 attached_pic {out}").core(),
         made("timecode", "timecode.mov", "-i {film} -c copy -timecode 01:00:00:00 {out}"),
@@ -43,6 +43,7 @@ fn containers() -> Vec<Case> {
 /// Rates, constant and not.
 fn times() -> Vec<Case> {
     vec![
+        made("ten-seconds", "ten-seconds.mov", "-i {ten} -c copy {out}").frames(from(0, 1, 240)).beeps(&[0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000]),
         made("vfr-mp4", "vfr.mp4", "-i {film} -vf select=not(eq(mod(n\\,7)\\,3)) -fps_mode vfr -c:v libx264 -preset ultrafast -c:a copy {out}").frames(near(24.0, 80)).rate(20, 1).says(&["a frame rate that varies"]),
         made("vfr-mkv", "vfr.mkv", "-i {film30} -vf select=not(eq(mod(n\\,45)\\,7)) -fps_mode vfr -c:v libx264 -preset ultrafast -c:a copy {out}").frames(near(30.0, 120)).rate(30_000, 1001).says(&["a frame rate that varies"]).core(),
         made("two-rates", "two-rates.mp4", "-i {film} -vf select=gte(n\\,48)+not(mod(n\\,2)) -fps_mode vfr -c:v libx264 -preset ultrafast -c:a copy {out}").frames(near(24.0, 60)).rate(15, 1).says(&["a frame rate that varies"]),
