@@ -30,7 +30,7 @@ fn containers() -> Vec<Case> {
         made("ogv", "ogv.ogv", "-i {film} -c:v libtheora -q:v 8 -c:a libvorbis {out}"),
         made("mjpeg", "mjpeg.mov", "-i {film} -c:v mjpeg -q:v 2 -pix_fmt yuvj420p -c:a pcm_s24le {out}"),
         made("hevc", "hevc.mp4", "-i {film} -c:v libx265 -preset ultrafast -x265-params log-level=error -tag:v hvc1 -c:a copy {out}"),
-        made("alt-ref", "alt-ref.webm", "-i {film} -c:v libvpx -deadline good -cpu-used 4 -auto-alt-ref 1 -lag-in-frames 16 -b:v 800k -c:a libvorbis {out}").core(),
+        made("alt-ref", "alt-ref.webm", "-i {film} -c:v libvpx -deadline good -cpu-used 1 -auto-alt-ref 1 -lag-in-frames 16 -arnr-maxframes 7 -b:v 300k -passlogfile {dir}/alt -pass 1 -an -f null /dev/null ; -i {film} -c:v libvpx -deadline good -cpu-used 1 -auto-alt-ref 1 -lag-in-frames 16 -arnr-maxframes 7 -b:v 300k -passlogfile {dir}/alt -pass 2 -c:a libvorbis {out}").core(),
         made("size-changes", "size-changes.ts", "-i {film} -an -t 2 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/small.h264 ; -ss 2 -i {film} -an -vf scale=640:360 -c:v libx264 -preset ultrafast -bf 0 -f h264 {dir}/large.h264 ; -f h264 -framerate 24 -i concat:{dir}/small.h264|{dir}/large.h264 -i {film} -map 0:v -map 1:a -c copy {out}").core(),
         made("av1", "av1.mkv", "-i {film} -c:v libsvtav1 -preset 12 -crf 30 -c:a libopus {out}").beeps(&[0, 993, 1993, 2993]),
         made("cover", "cover.mp4", "-i {film} -frames:v 1 {dir}/cover.png ; -i {film} -i {dir}/cover.png -map 0 -map 1 -c copy -disposition:v:1 attached_pic {out}").core(),
