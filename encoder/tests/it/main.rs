@@ -6,6 +6,8 @@
 
 mod bar;
 mod captions;
+mod chaos;
+mod chunked;
 mod commands;
 mod damaged_sources;
 mod imports;

@@ -9,16 +9,13 @@ use serde_json::Value;
 
 use crate::lab::{Lab, Run, from_sample, sample};
 
-/// A lab whose commands share a queue with short times.
-fn lab() -> Lab {
-    Lab::new()
-}
-
-fn run(lab: &Lab, args: &[&str]) -> Run {
+/// Runs a command of the service.
+pub fn run(lab: &Lab, args: &[&str]) -> Run {
     Run::from(quick(lab, args).output().unwrap())
 }
 
-fn quick(lab: &Lab, args: &[&str]) -> std::process::Command {
+/// A command on this lab's queue, whose times are short.
+pub fn quick(lab: &Lab, args: &[&str]) -> std::process::Command {
     let mut command = lab.command(args);
     command
         .env("HEADWATER_ENCODER__QUEUE__SQLITE", lab.path("queue.sqlite"))
@@ -33,26 +30,29 @@ fn quick(lab: &Lab, args: &[&str]) -> std::process::Command {
     command
 }
 
-fn submit(lab: &Lab, film: &Path, title: &str) -> String {
+/// Puts a job in, and gives its id.
+pub fn submit(lab: &Lab, film: &Path, title: &str) -> String {
     let run = run(lab, &["submit", film.to_str().unwrap(), "--title", title, "--json"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     run.events()[0]["id"].as_str().unwrap().to_owned()
 }
 
-fn job(lab: &Lab, job: &str) -> Value {
+/// A job, its tasks and its story.
+pub fn job(lab: &Lab, job: &str) -> Value {
     let run = run(lab, &["jobs", job, "--json"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     run.events()[0].clone()
 }
 
-fn drained(lab: &Lab) -> Run {
+/// Works until nothing is left.
+pub fn drained(lab: &Lab) -> Run {
     let run = run(lab, &["worker", "--drain"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     run
 }
 
 /// The stored tracks of the live version, by name.
-fn tracks(lab: &Lab, title: &str) -> Vec<(String, Vec<u8>)> {
+pub fn tracks(lab: &Lab, title: &str) -> Vec<(String, Vec<u8>)> {
     let live = lab.live(title);
     let names = live.tracks().iter().map(|track| track.objects()[0].name.clone());
     names.map(|name| (name.clone(), std::fs::read(lab.live_file(title, &name)).unwrap())).collect()
@@ -60,7 +60,7 @@ fn tracks(lab: &Lab, title: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn a_worker_makes_what_one_encode_makes() {
-    let lab = lab();
+    let lab = Lab::new();
     let film = from_sample("chunks.mp4", &["-c", "copy"]);
     let id = submit(&lab, &film, "film");
     assert_eq!(job(&lab, &id)["state"], "queued");
@@ -128,7 +128,8 @@ impl Drop for Serve {
     }
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+/// Waits for a condition.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
         assert!(started.elapsed() < Duration::from_secs(120), "waited in vain for {what}");
@@ -138,7 +139,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn serve_takes_jobs_works_and_stops() {
-    let lab = lab();
+    let lab = Lab::new();
     let mut serve = Serve::start(&lab, &[]);
     assert!(serve.address.starts_with("127.0.0.1:"));
     let id = submit(&lab, sample(), "film");

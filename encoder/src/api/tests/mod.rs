@@ -40,7 +40,12 @@ impl Bench {
             key("m", MANAGER, &[Scope::Read, Scope::Submit, Scope::Manage]),
         ]);
         Self {
-            api: Arc::new(Api::new(Arc::clone(&queue), keys, vec!["/".into()], || NOW_MS)),
+            api: Arc::new(Api::new(
+                Arc::clone(&queue),
+                keys,
+                vec!["/films".into(), "/film.mov".into(), "/a.mov".into()],
+                || NOW_MS,
+            )),
             queue,
         }
     }

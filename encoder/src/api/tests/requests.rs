@@ -39,6 +39,27 @@ async fn a_key_allows_what_its_scopes_say() {
     }
 }
 
+/// A key opens the queue, not the machine.
+#[tokio::test]
+async fn sources_are_files_of_the_folders_that_are_named() {
+    let bench = Bench::new();
+    let table = [
+        ("/films/a.mov", 201),
+        ("/films/b/../a.mov", 400),
+        ("/films/../etc/passwd", 400),
+        ("/filmstar/a.mov", 400),
+        ("/etc/passwd", 400),
+        ("films/a.mov", 400),
+        ("file:///films/a.mov", 400),
+        ("https://films/a.mov", 400),
+    ];
+    for (input, wanted) in table {
+        let asked = json!({ "title": "film", "input": input });
+        let (status, said) = bench.manage(Method::POST, "/v1/jobs", Some(&asked)).await;
+        assert_eq!(status, wanted, "{input}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_key_is_refused_however_near() {
     let bench = Bench::new();
