@@ -41,6 +41,7 @@ impl Config {
         self.check_store(&mut found);
         self.check_listeners(&mut found);
         self.check_proxies(&mut found);
+        self.check_caches(&mut found);
         self.check_limits(&mut found);
         telemetry::check(self, &mut found);
         self.check_profiles(&mut found);
@@ -201,6 +202,26 @@ impl Config {
         }
     }
 
+    fn check_caches(&self, found: &mut Findings) {
+        let origin = &self.origin;
+        let grace_s = u64::from(self.encoder.version_grace_h) * 3_600;
+        let if_error_s = origin.cache.pointer_stale_if_error_s;
+        if u64::from(if_error_s) >= grace_s {
+            found.warning(
+                "origin.cache.pointer_stale_if_error_s",
+                format!("{if_error_s} s: while the store cannot be asked, manifests may name versions that encoder.version_grace_h lets be deleted after {grace_s} s"),
+                "make it shorter than that",
+            );
+        }
+        if origin.prefetch.segments > 0 && origin.cache.responses_mib == 0 {
+            found.warning(
+                "origin.prefetch.segments",
+                "what is made ahead is kept until it is asked for, and by nobody then: origin.cache.responses_mib is 0".to_owned(),
+                "give the response cache room, or make nothing ahead",
+            );
+        }
+    }
+
     fn check_limits(&self, found: &mut Findings) {
         let limits = &self.origin.limits;
         if limits.max_uri_bytes >= limits.max_header_bytes {
@@ -248,7 +269,10 @@ impl Config {
                     profile.cdn_manifest_stale_s,
                 ),
             ] {
-                let held_s = u64::from(max_age_s) + u64::from(stale_s);
+                let if_error_s = profile.manifest_stale_if_error_s;
+                let stale_key =
+                    if if_error_s > stale_s { "manifest_stale_if_error_s" } else { stale_key };
+                let held_s = u64::from(max_age_s) + u64::from(stale_s.max(if_error_s));
                 if held_s >= grace_s {
                     found.error(
                         key(max_age_key),

@@ -13,6 +13,7 @@
 
 mod access;
 mod blank;
+mod caches;
 mod check;
 mod encoder;
 mod env;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, EnforcedBy, FieldName, PropagateQuery, Renewal};
+pub use caches::{Cache, Prefetch, TitleName, WarmUp};
 pub use check::{Finding, Severity};
 pub use encoder::{Audio, AudioCodec, Encoder, Preset, Recipe, Rule, Rung, Sandbox, VideoCodec};
 pub use env::{CONFIG_VARIABLE, environment};
@@ -46,7 +48,7 @@ pub use error::{ConfigError, Place, Problem};
 pub use keys::{HeaderSecret, KeyProvider, ProviderKind, SentField};
 pub use network::Network;
 pub use origin::{
-    AccessLog, Cache, CacheTags, ForwardedHeader, Limits, LogLevel, NodeName, Origin, StoreReads,
+    AccessLog, CacheTags, ForwardedHeader, Limits, LogLevel, NodeName, Origin, StoreReads,
 };
 pub use profile::{CorsOrigins, Format, Name, Profile, TitleRule};
 pub use protection::{KeyScope, Protection, Scheme, System};

@@ -57,10 +57,19 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.tls.handshake_timeout_s", 1..=300),
     ("origin.tls.certificates_look_s", 0..=86_400),
     ("origin.cache.responses_mib", 0..=1_048_576),
+    ("origin.cache.sources_mib", 0..=1_048_576),
     ("origin.cache.titles_mib", 1..=1_048_576),
     ("origin.cache.pointer_ttl_ms", 0..=3_600_000),
+    ("origin.cache.pointer_stale_ms", 0..=3_600_000),
+    ("origin.cache.pointer_stale_if_error_s", 0..=31_536_000),
     // Longer would hide a title that was just published.
     ("origin.cache.not_found_ttl_ms", 0..=60_000),
+    // More is a guess about viewers who leave.
+    ("origin.prefetch.segments", 0..=8),
+    ("origin.prefetch.memory_mib", 1..=1_048_576),
+    ("origin.prefetch.max_concurrent", 1..=1_024),
+    ("origin.warm_up.segments", 0..=1_000),
+    ("origin.warm_up.max_concurrent", 1..=64),
     ("origin.limits.header_timeout_s", 1..=300),
     ("origin.limits.idle_timeout_s", 1..=3_600),
     ("origin.limits.write_timeout_s", 1..=3_600),
@@ -76,6 +85,12 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.limits.min_send_kib_s", 0..=64),
     // Less has no room for a few segments of a good rendition.
     ("origin.limits.max_body_mib", 16..=1_048_576),
+    ("origin.limits.max_concurrent_fills", 1..=65_536),
+    ("origin.limits.max_waiting_fills", 0..=1_048_576),
+    // A player that waits longer has asked elsewhere.
+    ("origin.limits.fill_wait_ms", 1..=60_000),
+    ("origin.limits.max_client_requests", 0..=1_048_576),
+    ("origin.limits.max_client_connections", 0..=1_048_576),
     ("origin.telemetry.sample_per_million", 0..=1_000_000),
     // One takes up to 3 KB of memory, mostly less than 1.
     ("origin.telemetry.queue_spans", 1..=65_536),
@@ -91,6 +106,8 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("profiles.*.access.renewal_s", 2..=86_400),
     ("origin.store.read_timeout_ms", 10..=600_000),
     ("origin.store.max_concurrent_reads", 1..=65_536),
+    ("origin.store.max_waiting_reads", 0..=1_048_576),
+    ("origin.store.read_wait_ms", 1..=600_000),
     // Shorter segments cost more requests than media; longer ones make seeks and switches slow.
     ("profiles.*.segment_ms", 1_000..=60_000),
     // 0 for one period. A day has 86,400 s; a title that is longer than 64 periods has longer ones.
@@ -99,6 +116,9 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("profiles.*.manifest_stale_s", 0..=604_800),
     ("profiles.*.cdn_manifest_max_age_s", 0..=86_400),
     ("profiles.*.cdn_manifest_stale_s", 0..=604_800),
+    ("profiles.*.manifest_stale_if_error_s", 0..=604_800),
+    ("profiles.*.keep_manifests_s", 0..=31_536_000),
+    ("profiles.*.keep_media_s", 0..=31_536_000),
     // A viewer waits for it, with the first answer of a title.
     ("keys.*.timeout_ms", 100..=60_000),
     ("keys.*.retries", 0..=10),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::telemetry::Telemetry;
 use crate::tokens::Tokens;
 
+use crate::caches::{Cache, Prefetch, WarmUp};
 use crate::limits::MAX_NODE_NAME_BYTES;
 use crate::{Network, Tls};
 
@@ -47,6 +48,10 @@ pub struct Origin {
     pub tls: Tls,
     /// What is kept in memory.
     pub cache: Cache,
+    /// What is made before it is asked for.
+    pub prefetch: Prefetch,
+    /// Titles that are made ready at a start and a reload.
+    pub warm_up: WarmUp,
     /// What a client may take.
     pub limits: Limits,
     /// How the store is read.
@@ -55,20 +60,6 @@ pub struct Origin {
     pub telemetry: Telemetry,
     /// What viewers show to protected profiles.
     pub tokens: Tokens,
-}
-
-/// `[origin.cache]`: sizes in MiB of bytes really pinned, lifetimes in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cache {
-    /// Segments, init sections and manifests; 0 keeps none.
-    pub responses_mib: u32,
-    /// Opened titles: heads, ready to plan from.
-    pub titles_mib: u32,
-    /// How long a title's pointer (which version is live) is believed without asking the store.
-    pub pointer_ttl_ms: u32,
-    /// How long "there is no such title or version" is believed.
-    pub not_found_ttl_ms: u32,
 }
 
 /// `[origin.limits]`: one connection's and one request's share.
@@ -95,6 +86,16 @@ pub struct Limits {
     pub min_send_kib_s: u32,
     /// MiB of segments that are being read or sent beside what the response cache holds.
     pub max_body_mib: u32,
+    /// Responses that are being made at one time; others wait their turn.
+    pub max_concurrent_fills: u32,
+    /// Responses that wait for it; a further one is refused at once.
+    pub max_waiting_fills: u32,
+    /// Milliseconds that a response waits for its turn at most.
+    pub fill_wait_ms: u32,
+    /// Requests of one client's address that are being answered at one time; 0 sets no limit.
+    pub max_client_requests: u32,
+    /// Connections of one address at one time; 0 sets no limit.
+    pub max_client_connections: u32,
 }
 
 /// `[origin.store]`.
@@ -105,6 +106,10 @@ pub struct StoreReads {
     pub read_timeout_ms: u32,
     /// Reads at one time, over all requests; the others wait their turn.
     pub max_concurrent_reads: u32,
+    /// Reads that wait for it; a further one is refused at once.
+    pub max_waiting_reads: u32,
+    /// Milliseconds that a read waits for its turn at most.
+    pub read_wait_ms: u32,
 }
 
 /// Where the access log goes: `"stdout"`, `"off"`, or the path of a file that is appended to.
@@ -236,17 +241,13 @@ impl Default for Origin {
             log_level: LogLevel::default(),
             tls: Tls::default(),
             cache: Cache::default(),
+            prefetch: Prefetch::default(),
+            warm_up: WarmUp::default(),
             limits: Limits::default(),
             store: StoreReads::default(),
             telemetry: Telemetry::default(),
             tokens: Tokens::default(),
         }
-    }
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self { responses_mib: 256, titles_mib: 64, pointer_ttl_ms: 2_000, not_found_ttl_ms: 1_000 }
     }
 }
 
@@ -263,13 +264,23 @@ impl Default for Limits {
             max_streams: 128,
             min_send_kib_s: 4,
             max_body_mib: 1_024,
+            max_concurrent_fills: 256,
+            max_waiting_fills: 4_096,
+            fill_wait_ms: 1_000,
+            max_client_requests: 0,
+            max_client_connections: 0,
         }
     }
 }
 
 impl Default for StoreReads {
     fn default() -> Self {
-        Self { read_timeout_ms: 5_000, max_concurrent_reads: 256 }
+        Self {
+            read_timeout_ms: 5_000,
+            max_concurrent_reads: 256,
+            max_waiting_reads: 4_096,
+            read_wait_ms: 2_000,
+        }
     }
 }
 

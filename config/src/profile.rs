@@ -30,6 +30,12 @@ pub struct Profile {
     pub cdn_manifest_max_age_s: u32,
     /// `stale-while-revalidate` of playlists and MPDs in a CDN, in seconds.
     pub cdn_manifest_stale_s: u32,
+    /// `stale-if-error` of playlists and MPDs, in seconds; 0 says nothing.
+    pub manifest_stale_if_error_s: u32,
+    /// Seconds that the response cache keeps manifests; 0 for as long as there is room.
+    pub keep_manifests_s: u32,
+    /// The same of init sections and segments.
+    pub keep_media_s: u32,
     /// Titles without an access class that are admitted: ids, or `prefix*`.
     pub titles: Vec<TitleRule>,
     /// Access classes that are admitted. A title that has one is admitted by nothing else.
@@ -72,6 +78,9 @@ impl Profile {
             cdn_cache_control: _,
             cdn_manifest_max_age_s: _,
             cdn_manifest_stale_s: _,
+            manifest_stale_if_error_s: _,
+            keep_manifests_s: _,
+            keep_media_s: _,
             titles: _,
             access_classes: _,
             cors_origins: _,
@@ -98,6 +107,9 @@ impl Default for Profile {
             cdn_cache_control: false,
             cdn_manifest_max_age_s: 10,
             cdn_manifest_stale_s: 60,
+            manifest_stale_if_error_s: 0,
+            keep_manifests_s: 0,
+            keep_media_s: 0,
             titles: vec![TitleRule::Prefix(String::new())],
             access_classes: Vec::new(),
             cors_origins: CorsOrigins::Any,
@@ -231,6 +243,15 @@ impl From<TitleRule> for String {
     fn from(rule: TitleRule) -> Self {
         rule.to_string()
     }
+}
+
+/// Whether a text is a title's id: the packager's `TitleId` takes the same.
+pub(crate) fn is_title_id(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=MAX_TITLE_ID_BYTES).contains(&text.len())
+        && text.bytes().all(allowed)
+        && text != "."
+        && text != ".."
 }
 
 /// Web pages that may read responses (the `Origin` of a CORS request).

@@ -41,6 +41,7 @@ use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::admin::Admin;
+use crate::clients::{Clients, Seat};
 use crate::exchange::{Answer, Request};
 use crate::metrics::Metrics;
 use crate::proxy_protocol::{self, Sender};
@@ -99,6 +100,8 @@ pub struct Terms {
     pub max_headers: usize,
     /// Connections at one time.
     pub max_connections: usize,
+    /// Connections of one address at one time; 0 for any.
+    pub max_client_connections: u32,
     /// Requests at one time on an HTTP/2 connection.
     pub max_streams: u32,
     /// Bytes a second that a client takes at least of what is ready for it; 0 sets no floor.
@@ -118,6 +121,7 @@ impl Terms {
             max_header_bytes: count(limits.max_header_bytes),
             max_headers: count(limits.max_headers),
             max_connections: count(limits.max_connections),
+            max_client_connections: limits.max_client_connections,
             max_streams: limits.max_streams,
             min_send_bytes_s: u64::from(limits.min_send_kib_s) * 1024,
             handshake_timeout: Duration::from_secs(config.origin.tls.handshake_timeout_s.into()),
@@ -139,7 +143,11 @@ pub struct Adapter<A> {
     metrics: Arc<Metrics>,
     /// What is open here; the metric counts it for all adapters.
     open: AtomicUsize,
+    clients: Arc<Clients>,
 }
+
+/// A client has as many connections as it may.
+struct TooMany;
 
 /// What is said of one connection to its codec.
 #[derive(Debug)]
@@ -186,6 +194,7 @@ impl<A: Answers> Adapter<A> {
             alive: None,
             metrics,
             open: AtomicUsize::new(0),
+            clients: Clients::new(),
         }
     }
 
@@ -229,6 +238,10 @@ impl<A: Answers> Adapter<A> {
             Ok(remote) => remote,
             Err(fault) => return self.fault(fault),
         };
+        let Ok(_seat) = self.seat(remote, &terms) else {
+            self.metrics.client_refusals.with_label_values(&["connections"]).inc();
+            return self.fault("too_many_of_client");
+        };
         let line = Line {
             answers: Arc::clone(&self.answers),
             terms: Arc::clone(&terms),
@@ -258,6 +271,17 @@ impl<A: Answers> Adapter<A> {
         };
         if let Some(fault) = fault {
             self.fault(fault);
+        }
+    }
+
+    /// The client's seat for as long as the connection lives, where seats are counted. A proxy that is
+    /// trusted has as many as it likes: its clients are others.
+    fn seat(&self, remote: Option<IpAddr>, terms: &Terms) -> Result<Option<Seat>, TooMany> {
+        let most = terms.max_client_connections;
+        let is_trusted = |of: &IpAddr| terms.trusted_proxies.iter().any(|net| net.contains(*of));
+        match remote.filter(|remote| most > 0 && !is_trusted(remote)) {
+            None => Ok(None),
+            Some(remote) => self.clients.seat(remote, most).map(Some).ok_or(TooMany),
         }
     }
 

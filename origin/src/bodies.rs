@@ -16,7 +16,7 @@ use crate::slices::Slices;
 /// How much there may be, and how much there is.
 #[derive(Debug)]
 pub struct Bodies {
-    most_bytes: u64,
+    most_bytes: AtomicU64,
     held_bytes: AtomicU64,
     metrics: Arc<Metrics>,
 }
@@ -31,7 +31,13 @@ pub struct Room {
 impl Bodies {
     /// At most `most_bytes` at one time.
     pub fn new(most_bytes: u64, metrics: Arc<Metrics>) -> Arc<Self> {
+        let most_bytes = AtomicU64::new(most_bytes);
         Arc::new(Self { most_bytes, held_bytes: AtomicU64::new(0), metrics })
+    }
+
+    /// Another bound, from now on.
+    pub fn set(&self, most_bytes: u64) {
+        self.most_bytes.store(most_bytes, Ordering::Relaxed);
     }
 
     /// Room for a body that is about to be read.
@@ -39,7 +45,8 @@ impl Bodies {
     /// # Errors
     /// [`Failure::Overloaded`] where there is none.
     pub fn room(self: &Arc<Self>, len_bytes: u64) -> Result<Room, Failure> {
-        let more = |held: u64| held.checked_add(len_bytes).filter(|sum| *sum <= self.most_bytes);
+        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        let more = |held: u64| held.checked_add(len_bytes).filter(|sum| *sum <= most_bytes);
         let taken = self.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.map_err(|_| Failure::Overloaded)?;
         self.metrics.body_bytes.add(gauged(len_bytes));

@@ -12,6 +12,7 @@ use headwater_packager::ids::{TitleId, VersionId};
 use crate::access::carrier;
 use crate::access_log::{AccessLog, Line};
 use crate::client::{Client, Trust};
+use crate::clients::Seat;
 use crate::exchange::Request;
 use crate::metrics::Metrics;
 use crate::telemetry::{Asked, Context, Span, Telemetry};
@@ -70,7 +71,7 @@ pub struct Books {
 }
 
 /// Facts about a request that are known once it was routed and answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct About {
     /// Kind of resource; a metric label.
     pub kind: &'static str,
@@ -86,6 +87,8 @@ pub struct About {
     pub error: Option<&'static str>,
     /// Why access was refused; the client is not told.
     pub reason: Option<&'static str>,
+    /// The client's, for as long as it is answered.
+    pub seat: Option<Seat>,
 }
 
 /// Whether the response cache had the body.

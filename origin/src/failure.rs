@@ -4,6 +4,8 @@
 //! A client is told what it can act on. Keys, offsets and causes inside the store go to the log.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use headwater_config::Name;
 use http::{HeaderValue, StatusCode};
@@ -77,8 +79,11 @@ pub enum Failure {
     MalformedLicenceRequest(&'static str),
     /// There are no keys to encrypt with.
     Keys(KeyError),
-    /// Bodies that are being read or sent take all the memory that they may.
+    /// Bodies that are being read or sent take all the memory that they may, or too many wait for their
+    /// turn.
     Overloaded,
+    /// The client has as many requests at a time as it may.
+    TooManyRequests,
     /// A bug of ours.
     Internal(String),
 }
@@ -253,8 +258,15 @@ impl Failure {
             }
             Self::Keys(error) => keys_row(error.kind),
             Self::Overloaded => {
-                (503, "overloaded", "too much is being sent just now", Level::WARN, AskAgain)
+                (503, "overloaded", "too much is asked for just now", Level::WARN, AskAgain)
             }
+            Self::TooManyRequests => (
+                429,
+                "too_many_requests",
+                "ask for less at a time from one address",
+                Level::DEBUG,
+                AskAgain,
+            ),
             Self::Internal(_) => {
                 (500, "internal", "a fault of this service; its log says more", Level::ERROR, Never)
             }
@@ -314,6 +326,7 @@ impl Failure {
             Self::Keys(keys(Kind::Unavailable)),
             Self::Keys(keys(Kind::Timeout)),
             Self::Overloaded,
+            Self::TooManyRequests,
             Self::Internal(String::new()),
         ]
     }
@@ -338,6 +351,10 @@ impl Failure {
         if let Self::SourceDamaged(cause) | Self::MediaMissing(cause) = self {
             metrics.damage.with_label_values(&[cause.part.as_str()]).inc();
         }
+        // There may be thousands in a second: a line for each would be a load of its own.
+        if *self == Self::Overloaded && was_told() {
+            return;
+        }
         let row = self.row();
         let (key, part, detail) = match (self.cause(), self) {
             (Some(cause), _) => (cause.key.as_str(), cause.part.as_str(), cause.detail.as_str()),
@@ -355,6 +372,18 @@ impl Failure {
             _ => tracing::debug!(error, key, part, detail, request_id, trace_id),
         }
     }
+}
+
+/// Whether the log was told of an overload a moment ago; if not, it now is.
+fn was_told() -> bool {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let was = told.is_some_and(|at| now.duration_since(at) < limits::OVERLOAD_TOLD_EVERY);
+    if !was {
+        *told = Some(now);
+    }
+    was
 }
 
 /// The rows of what is wrong with keys. Whose they are and where they come from goes to the log.

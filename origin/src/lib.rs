@@ -9,9 +9,10 @@
 //! profile      the operator's policy, and its rev
 //! access       who may have it
 //! titles       which version is live; opened versions
-//! cache        responses in memory, one fill for all
+//! cache        responses in memory, one fill for all; gate: fills take turns; clients: who has how many
+//! prefetch     what is asked for next, kept in ahead; warm: what is expected; preparer: makes all of them
 //! make         manifests and inits from an opened version; segments planned
-//! segment      media read from the store and checked; bodies: the memory that takes
+//! segment      media read from the store and checked; sources: kept as it was read; bodies: the memory that takes
 //! respond      status and header: conditions, ranges, CORS; failure: the same for errors
 //! delivery     the account of an answer: metrics, access_log, telemetry; within: for whom a task works
 //! ```
@@ -30,6 +31,8 @@ pub mod access;
 pub mod access_log;
 pub mod adapter;
 pub mod admin;
+pub mod admin_tool;
+pub mod ahead;
 pub mod bodies;
 pub mod cache;
 pub mod cache_status;
@@ -37,6 +40,7 @@ pub mod cache_tags;
 pub mod cdn_loop;
 pub mod check;
 pub mod client;
+pub mod clients;
 pub mod clock;
 pub mod coding;
 pub mod delivery;
@@ -45,6 +49,8 @@ pub mod etag;
 pub mod exchange;
 pub mod failure;
 pub mod fields;
+mod follow;
+pub mod gate;
 mod key_delivery;
 pub mod keys;
 pub mod licence;
@@ -55,6 +61,8 @@ pub mod metrics;
 pub mod open_files;
 pub mod page;
 mod peer;
+pub mod prefetch;
+pub mod preparer;
 pub mod profile;
 pub mod protections;
 pub mod proxy_protocol;
@@ -66,10 +74,12 @@ pub mod respond;
 pub mod rooms;
 pub mod route;
 pub mod segment;
+pub mod selector;
 pub mod server;
 pub mod service;
 pub mod signals;
 pub mod slices;
+pub mod sources;
 pub mod start_error;
 pub mod store;
 pub mod supervisor;
@@ -80,4 +90,5 @@ pub mod tls;
 pub mod token_tool;
 pub mod trace;
 pub mod upgrade;
+pub mod warm;
 pub mod within;

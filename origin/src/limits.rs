@@ -53,6 +53,20 @@ pub const FRAME_BYTES: usize = 256 * 1024;
 pub const SEGMENT_BYTES: u64 = 512 * 1024 * 1024;
 /// Cache-Control of a 404 of a well-formed URL: seconds that a shared cache may believe it.
 pub const NOT_FOUND_CACHE_CONTROL: &str = "public, max-age=2";
+/// The least that somebody waits for a turn where turns are waited for all the time.
+pub const LEAST_PATIENCE: Duration = Duration::from_millis(1);
+/// How often the log says that requests are refused for want of turns.
+pub const OVERLOAD_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// How long a segment that was made ahead waits for somebody to ask for it.
+pub const AHEAD_TTL: Duration = Duration::from_secs(60);
+/// Requests for segments that are remembered, to know who asks in order.
+pub const FOLLOWED: u64 = 65_536;
+/// How long each of them is.
+pub const FOLLOWED_TTL: Duration = Duration::from_secs(60);
+/// Bytes of a next object's name that is looked at.
+pub const NEXT_OBJECT_BYTES: usize = 1_024;
+/// Titles in one request of an operator's to make them ready.
+pub const WARMED_TITLES: usize = 1_000;
 /// Seconds after which a client may ask again for what failed for now.
 pub const RETRY_AFTER_S: u32 = 2;
 /// Bytes of a user agent kept in the access log.

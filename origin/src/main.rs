@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use clap::{Parser, Subcommand};
 use headwater_config::{CONFIG_VARIABLE, Config, Severity, environment};
+use headwater_origin::admin_tool::{Purge, Told, Warm};
 use headwater_origin::token_tool::{Explain, Sign};
 use headwater_origin::upgrade::{self, Step};
 use headwater_origin::{check, open_files, server};
@@ -48,6 +49,8 @@ enum Command {
     /// Says what a token allows, and why a request with it would be refused: 0 if it is good,
     /// 1 if not.
     ExplainToken(Explain),
+    Purge(Purge),
+    Warm(Warm),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,12 @@ fn main() -> ExitCode {
         Some(Command::Check) => run_check(arguments.config.as_deref()),
         Some(Command::Sign(sign)) => run_sign(arguments.config.as_deref(), sign),
         Some(Command::ExplainToken(explain)) => run_explain(arguments.config.as_deref(), explain),
+        Some(Command::Purge(purge)) => {
+            run_admin(arguments.config.as_deref(), |config| purge.run(config))
+        }
+        Some(Command::Warm(warm)) => {
+            run_admin(arguments.config.as_deref(), |config| warm.run(config))
+        }
         None => match arguments.take_over {
             None => run_server(arguments.config.as_deref(), false),
             Some(Step::Detach) => detach(),
@@ -81,6 +90,13 @@ fn run_explain(config: Option<&Path>, explain: Explain) -> Outcome {
     let config = Config::load(config, environment())?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let (told, good) = runtime.block_on(explain.run(&config, SystemTime::now()))?;
+    write!(io::stdout(), "{told}")?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_admin(config: Option<&Path>, ask: impl FnOnce(&Config) -> Result<Told, String>) -> Outcome {
+    let config = Config::load(config, environment())?;
+    let (told, good) = ask(&config)?;
     write!(io::stdout(), "{told}")?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

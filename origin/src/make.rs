@@ -20,6 +20,7 @@ use crate::failure::{Cause, Failure, Part};
 use crate::representation::{Facts, Representation};
 use crate::route::{Manifest, TrackFile};
 use crate::segment;
+use crate::sources::Sources;
 use crate::store::{Key, Store};
 use crate::titles::{Cut, Opened};
 
@@ -159,10 +160,14 @@ impl Planned {
         self,
         store: Arc<dyn Store>,
         bodies: &Arc<Bodies>,
+        sources: &Sources,
     ) -> Result<Representation, Failure> {
         let room = bodies.room(self.facts.len_bytes)?;
         let (title, track) = (self.served.title(), self.served.track(&self.track)?);
-        let clear = segment::read(&*store, title, track, &self.plan).await?;
+        // What leaves in the clear lies in the response cache as it is.
+        let keep = self.served.protection().is_some();
+        let sources = (sources, keep);
+        let clear = segment::read(&*store, sources, title, track, &self.plan).await?;
         let body = match self.served.protection() {
             None => clear.into_iter().collect(),
             Some(protection) => segment::protect(title, track, protection, &self.plan, clear)?,

@@ -44,6 +44,34 @@ pub struct Metrics {
     pub cache_bytes: IntGauge,
     /// Bytes of segments that are being read or sent, or are in the cache.
     pub body_bytes: IntGauge,
+    /// Looks into the response cache by profile.
+    pub profile_lookups: IntCounterVec,
+    /// Looks for stored media in memory.
+    pub source_lookups: IntCounterVec,
+    /// Ranges of stored media in memory.
+    pub source_entries: IntGauge,
+    /// Their bytes.
+    pub source_bytes: IntGauge,
+    /// Segments made ahead.
+    pub prefetches: IntCounterVec,
+    /// Bytes of those that wait.
+    pub prefetch_bytes: IntGauge,
+    /// Responses made ready.
+    pub warmed: IntCounterVec,
+    /// What purges let go.
+    pub purged: IntCounterVec,
+    /// Turns taken now.
+    pub turns_taken: IntGaugeVec,
+    /// Who waits for one now.
+    pub turns_waiting: IntGaugeVec,
+    /// Who got none.
+    pub turns_refused: IntCounterVec,
+    /// Clients that had too much at a time.
+    pub client_refusals: IntCounterVec,
+    /// Looks for pointers.
+    pub pointer_lookups: IntCounterVec,
+    /// Looks for opened versions.
+    pub title_lookups: IntCounterVec,
     /// Titles opened.
     pub title_loads: IntCounterVec,
     /// Titles in the cache.
@@ -160,7 +188,7 @@ impl Metrics {
             ),
             cache_fills: new.counters(
                 "cache_fills_total",
-                "Responses made after a miss; outcome is kept, too_large or failed",
+                "Responses made after a miss; outcome is kept, too_large, purged (while it was made) or failed",
                 &["outcome"],
             ),
             cache_entries: new.gauge("cache_entries", "Responses in the cache"),
@@ -168,6 +196,67 @@ impl Metrics {
             body_bytes: new.gauge(
                 "body_bytes",
                 "Memory of segments in the response cache, being read, and being sent",
+            ),
+            profile_lookups: new.counters(
+                "profile_lookups_total",
+                "Looks into the response cache by profile; outcome is hit or miss",
+                &["profile", "outcome"],
+            ),
+            source_lookups: new.counters(
+                "source_lookups_total",
+                "Looks for stored media in memory; outcome is hit or miss",
+                &["outcome"],
+            ),
+            source_entries: new.gauge("source_entries", "Ranges of stored media in memory"),
+            source_bytes: new.gauge("source_bytes", "Memory pinned by stored media"),
+            prefetches: new.counters(
+                "prefetches_total",
+                "Segments made ahead; outcome is made, then used or unused; or failed, too_large, busy \
+                 (it was not even begun) or gone",
+                &["outcome"],
+            ),
+            prefetch_bytes: new
+                .gauge("prefetch_bytes", "Memory pinned by segments that were made ahead"),
+            warmed: new.counters(
+                "warmed_total",
+                "Responses of warm-ups; outcome is made, there (it was in the cache) or failed",
+                &["outcome"],
+            ),
+            purged: new.counters(
+                "purged_total",
+                "What purges let go; tier is responses, sources, versions or pointers",
+                &["tier"],
+            ),
+            turns_taken: new.gauges(
+                "turns_taken",
+                "Work being done that takes turns; work is fills or reads",
+                &["work"],
+            ),
+            turns_waiting: new.gauges(
+                "turns_waiting",
+                "Work that waits for its turn; work is fills or reads",
+                &["work"],
+            ),
+            turns_refused: new.counters(
+                "turns_refused_total",
+                "Work refused for want of a turn; reason is queue_full, too_long (it would have waited) or \
+                 waited_in_vain",
+                &["work", "reason"],
+            ),
+            client_refusals: new.counters(
+                "client_refusals_total",
+                "Clients that had too much at a time; limit is requests or connections",
+                &["limit"],
+            ),
+            pointer_lookups: new.counters(
+                "pointer_lookups_total",
+                "Looks for a title's pointer; outcome is hit, stale (used while the store is asked) or miss",
+                &["outcome"],
+            ),
+            title_lookups: new.counters(
+                "title_lookups_total",
+                "Looks for an opened version; outcome is hit, absent (known to be missing) or miss",
+                &["outcome"],
             ),
             title_loads: new.counters(
                 "title_loads_total",
@@ -192,7 +281,7 @@ impl Metrics {
             ),
             store_errors: new.counters(
                 "store_errors_total",
-                "Failed reads; error is not_found, short, too_large, unavailable, denied, throttled or timeout",
+                "Failed reads; error is not_found, short, too_large, unavailable, denied, throttled, timeout or busy (it was not begun)",
                 &["error"],
             ),
             damage: new.counters(
@@ -210,7 +299,7 @@ impl Metrics {
             connection_faults: new.counters(
                 "connection_faults_total",
                 "Connections ended by a fault; fault is header_timeout, idle_timeout, \
-                 write_timeout, too_slow, bad_request, flood, resets, broken, too_many, proxy_untrusted or \
+                 write_timeout, too_slow, bad_request, flood, resets, broken, too_many, too_many_of_client, proxy_untrusted or \
                  proxy_malformed",
                 &["fault"],
             ),

@@ -9,9 +9,11 @@ use headwater_packager::FORMAT_VERSION;
 use headwater_packager::ids::Rev;
 use headwater_packager::protect::{Form, Scheme};
 use http::HeaderValue;
+use prometheus::IntCounter;
 use sha2::{Digest, Sha256};
 
 use crate::access::{Access, SecretError};
+use crate::metrics::Metrics;
 use crate::respond::Lifetime;
 use crate::titles::Cut;
 
@@ -35,6 +37,17 @@ pub struct Profile {
     pub manifest_lifetime: Lifetime,
     /// Who may have responses.
     pub access: Access,
+    /// How often the response cache had what was asked for.
+    pub lookups: Lookups,
+}
+
+/// Looks into the response cache.
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    /// It was there.
+    pub hits: IntCounter,
+    /// It was not.
+    pub misses: IntCounter,
 }
 
 /// A policy that lacks a secret.
@@ -59,6 +72,16 @@ impl Profiles {
         };
         let by_name = settings.iter().map(ready).collect::<Result<_, _>>()?;
         Ok(Self { by_name, cors_origins: CorsOrigins::of_any(settings.values()) })
+    }
+
+    /// The same, with looks into the response cache counted by profile.
+    #[must_use]
+    pub fn counted(mut self, metrics: &Metrics) -> Self {
+        for (name, profile) in &mut self.by_name {
+            let of = |outcome| metrics.profile_lookups.with_label_values(&[name.as_str(), outcome]);
+            profile.lookups = Lookups { hits: of("hit"), misses: of("miss") };
+        }
+        self
     }
 
     /// The pages that may read answers which belong to no profile: those of any.
@@ -103,6 +126,7 @@ impl Profile {
             clear_rev: rev(FORMAT_VERSION, &settings.shape()),
             name,
             settings,
+            lookups: Lookups::uncounted(),
         })
     }
 
@@ -126,9 +150,26 @@ impl Profile {
     }
 }
 
+impl Lookups {
+    fn uncounted() -> Self {
+        let counter = |name| IntCounter::new(name, name).expect("a good name");
+        Self { hits: counter("hits"), misses: counter("misses") }
+    }
+
+    /// Counts one.
+    pub fn count<T>(&self, found: Option<T>) -> Option<T> {
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.inc();
+        found
+    }
+}
+
 fn manifest_lifetime(settings: &Settings) -> Lifetime {
     let value = |max_age_s: u32, stale_s: u32| {
-        let text = format!("public, max-age={max_age_s}, stale-while-revalidate={stale_s}");
+        let mut text = format!("public, max-age={max_age_s}, stale-while-revalidate={stale_s}");
+        if settings.manifest_stale_if_error_s > 0 {
+            text += &format!(", stale-if-error={}", settings.manifest_stale_if_error_s);
+        }
         HeaderValue::try_from(text).expect("words and numbers")
     };
     let for_cdns = || value(settings.cdn_manifest_max_age_s, settings.cdn_manifest_stale_s);
@@ -184,8 +225,7 @@ mod tests {
                 } else {
                     CorsOrigins::Listed(Vec::new())
                 },
-                access: headwater_config::Access::default(),
-                protection: headwater_config::Protection::default(),
+                ..Settings::default()
             })
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::service::Service;
 use crate::tls::Tls;
+use crate::warm::WarmUps;
 
 /// Keys, or beginnings of keys, that are read at a start alone.
 const AT_A_START: &[&str] = &[
@@ -31,8 +33,6 @@ const AT_A_START: &[&str] = &[
     "origin.access_log",
     "origin.log_level",
     "origin.tls.listen",
-    "origin.cache.responses_mib",
-    "origin.limits.max_body_mib",
     "origin.store.",
     "origin.telemetry.",
 ];
@@ -54,6 +54,7 @@ pub struct Live {
     pub terms: Arc<ArcSwap<Terms>>,
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
+    warm_ups: WarmUps,
 }
 
 /// A key whose value is another one.
@@ -94,9 +95,19 @@ impl Live {
             metrics: Arc::clone(&rooms.admin.metrics),
             rooms,
             tls,
+            warm_ups: WarmUps::default(),
         };
         live.note();
         live
+    }
+
+    /// Makes ready what the configuration names, beside everything else.
+    ///
+    /// # Errors
+    /// Where there is no thread for it.
+    pub fn warm_up(&mut self) -> io::Result<()> {
+        let titles = &self.config.origin.warm_up.titles;
+        self.warm_ups.begin(titles, &self.rooms.admin)
     }
 
     /// The configuration as far as it is in use.
@@ -155,11 +166,16 @@ impl Live {
         if let Some(tls) = &self.tls {
             tls.read_again(&config.origin.tls).map_err(|error| error.to_string())?;
         }
+        let is_warm = |config: &Config| (config.origin.warm_up.clone(), config.profiles.clone());
+        let is_cold = is_warm(&self.config) != is_warm(&config);
         self.terms.store(Arc::new(Terms::new(&config)));
         self.service.store(Arc::clone(&rooms.service));
         self.admin.store(Arc::clone(&rooms.admin));
         self.rooms = rooms;
         self.config = config;
+        if is_cold && let Err(error) = self.warm_up() {
+            tracing::error!(%error, "no titles are made ready");
+        }
         self.note();
         Ok(changes)
     }
@@ -190,8 +206,6 @@ fn usable(new: Config, old: &Config) -> Config {
     origin.access_log = kept.access_log.clone();
     origin.log_level = kept.log_level;
     origin.tls.listen.clone_from(&kept.tls.listen);
-    origin.cache.responses_mib = kept.cache.responses_mib;
-    origin.limits.max_body_mib = kept.limits.max_body_mib;
     origin.store = kept.store.clone();
     origin.telemetry = kept.telemetry.clone();
     config

@@ -10,11 +10,14 @@ use headwater_packager::title::{Title, Track};
 use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::slices::Slices;
+use crate::sources::Sources;
 use crate::store::{Fault, Key, Store};
 
-/// Reads what a plan names, one read for each object, and checks every fragment.
+/// Reads what a plan names, one read for each object unless it lies in memory, and checks every
+/// fragment; whether what was read is kept there.
 pub async fn read(
     store: &dyn Store,
+    (sources, keep): (&Sources, bool),
     title: &Title,
     track: &Track,
     plan: &SegmentPlan,
@@ -28,13 +31,17 @@ pub async fn read(
                 format!("a segment of {} bytes, at most {}", plan.len_bytes, limits::SEGMENT_BYTES);
             return Err(damaged(&key, detail));
         }
-        let bytes =
-            store.read_range(&key, read.bytes.clone()).await.map_err(|e| match e.fault {
+        let checked = async {
+            let bytes = store.read_range(&key, read.bytes.clone()).await;
+            let bytes = bytes.map_err(|e| match e.fault {
                 Fault::NotFound => Failure::MediaMissing(cause(&key, e.detail)),
                 _ => e.into_failure(Part::Media, key.as_str()),
             })?;
-        plan::verify(track, read, &bytes).map_err(|damage| damaged(&key, damage.to_string()))?;
-        parts.push(bytes);
+            let checked = plan::verify(track, read, &bytes);
+            checked.map_err(|damage| damaged(&key, damage.to_string()))?;
+            Ok(bytes)
+        };
+        parts.push(sources.read(key.as_str(), &read.bytes, keep, checked).await?);
     }
     Ok(parts)
 }

@@ -60,7 +60,8 @@ pub fn run(config: &Config, load: Load<'_>, take_over: bool) -> Result<(), Start
     if predecessor.is_some() {
         ask_store(config)?;
     }
-    let live = Live::new(config, rooms, tls.clone());
+    let mut live = Live::new(config, rooms, tls.clone());
+    live.warm_up().map_err(StartError::Thread)?;
     look_at_keys(Arc::clone(&live.service))?;
     let pingora = Pingora::start(config, &live, tls, &listeners)?;
     let mut origin = Running { live, listeners, tell, events, pending: None };

@@ -22,18 +22,21 @@ use crate::access::policy::Enforcer;
 use crate::access::propagate::Along;
 use crate::access::scope::{PathScope, SessionId};
 use crate::access::tokens::Tokens;
-use crate::bodies::Bodies;
 use crate::cache::ResponseCache;
 use crate::cache_status::CACHE_STATUS;
 use crate::cache_tags::Tags;
 use crate::cdn_loop;
+use crate::clients::Clients;
 use crate::coding;
 use crate::delivery::{About, Books, CacheUse, Caller, Delivery};
 use crate::edge::Edge;
 use crate::exchange::{Answer, Request};
 use crate::failure::{Cause, Failure, Part};
+use crate::gate::Gate;
 use crate::make::{self, Planned, Served};
 use crate::page::Page;
+use crate::prefetch::Prefetch;
+use crate::preparer::Preparer;
 use crate::profile::{Profile, Profiles};
 use crate::protections::Protections;
 use crate::recent::Recent;
@@ -51,17 +54,25 @@ const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 /// Answers requests.
 pub struct Service {
     /// Delivery policies.
-    pub profiles: Profiles,
+    pub profiles: Arc<Profiles>,
     /// Their titles under keys.
-    pub protections: Protections,
+    pub protections: Arc<Protections>,
     /// What viewers of protected profiles show.
     pub tokens: Arc<Tokens>,
     /// Pointers and opened versions.
     pub titles: Arc<Titles>,
     /// Responses in memory.
     pub cache: ResponseCache,
-    /// The memory that segments take.
-    pub bodies: Arc<Bodies>,
+    /// Makes what viewers share.
+    pub preparer: Preparer,
+    /// Makes what is asked for next, where that is wanted.
+    pub prefetch: Option<Prefetch>,
+    /// Where what is made for one viewer takes its turn; the response cache has the same.
+    pub gate: Arc<Gate>,
+    /// How much each client has at a time.
+    pub clients: Arc<Clients>,
+    /// How much that may be; 0 for any.
+    pub max_client_requests: u32,
     /// Where media is read from.
     pub store: Arc<dyn Store>,
     /// The player page, where it is on.
@@ -171,6 +182,7 @@ impl Service {
             Route::Ready => self.readiness(request, now).await,
             Route::Live { profile, title, manifest } => {
                 about.title = Some(title.clone());
+                about.seat = self.seat(request)?;
                 let mut asked = self.asked(request, route, profile, title, moment).await?;
                 let cookie = asked.pass.cookie.take();
                 let reply = self.live(request, &asked, *manifest, now, about).await?;
@@ -179,6 +191,7 @@ impl Service {
             Route::Versioned { profile, title, version, rev, resource, session: _ } => {
                 about.title = Some(title.clone());
                 about.version = Some(*version);
+                about.seat = self.seat(request)?;
                 let mut asked = self.asked(request, route, profile, title, moment).await?;
                 let cookie = asked.pass.cookie.take();
                 if *rev != self.protections.rev(asked.profile, title) {
@@ -235,7 +248,7 @@ impl Service {
         // Paths hold no '@', so this is no other resource's key.
         let key = format!("{}@{prefix}", asked.path);
         let is_shared = asked.session().is_none();
-        if is_shared && let Some(kept) = self.cache.kept(&key).await {
+        if is_shared && let Some(kept) = self.looked_up(asked, &key).await {
             about.cache = CacheUse::Hit;
             return self.manifest(request, asked, (&key, manifest.format()), &kept).await;
         }
@@ -258,9 +271,7 @@ impl Service {
 
     /// A version as the asked profile serves it.
     async fn served(&self, asked: &Asked<'_>, opened: Arc<Opened>) -> Result<Served, Failure> {
-        let kept = self.protections.of(asked.profile, &opened, asked.session()).await;
-        let protection = kept.inspect_err(|failure| failure.report(&self.books.metrics))?;
-        Ok(Served { opened, cut: asked.profile.cut(), protection })
+        self.preparer.served(asked.profile, opened, asked.session()).await
     }
 
     /// A live version must be there: its pointer was written last.
@@ -302,7 +313,10 @@ impl Service {
             return self.handed_on(request, parent, folder, file);
         }
         let is_shared = asked.session().is_none();
-        if is_shared && let Some(kept) = self.cache.kept(path).await {
+        if is_shared {
+            self.follow(request, asked, version, resource, moment.now).await;
+        }
+        if is_shared && let Some(kept) = self.looked_up(asked, path).await {
             about.cache = CacheUse::Hit;
             return self.made(request, asked, resource, &kept).await;
         }
@@ -339,7 +353,8 @@ impl Service {
                     let lifetime = &respond::IMMUTABLE;
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
-                self.cache.fill(path, self.media(planned, asked.title.clone(), version)).await
+                let media = self.preparer.media(planned, asked.title.clone(), version);
+                self.cache.fill(path, media).await
             }
         };
         about.cache = CacheUse::MISS;
@@ -369,7 +384,9 @@ impl Service {
                     let lifetime = &respond::KEPT_NOWHERE;
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
-                self.media(planned, asked.title.clone(), version).await?
+                let media = self.preparer.media(planned, asked.title.clone(), version);
+                let _turn = self.gate.turn().await.map_err(|_| Failure::Overloaded)?;
+                media.await?
             }
             Resource::Key(..) | Resource::ClearKey => return Err(Failure::UnknownPath),
         };
@@ -465,26 +482,6 @@ impl Service {
             reply.headers.insert(header::SET_COOKIE, cookie);
         }
         reply
-    }
-
-    /// Reads a segment. One whose object is gone is damage; but where the heads are gone too, the
-    /// version was removed since it was opened, and is unknown from now on.
-    fn media(
-        &self,
-        planned: Planned,
-        title: TitleId,
-        version: VersionId,
-    ) -> impl Future<Output = Result<Representation, Failure>> + Send + 'static {
-        let (store, titles) = (Arc::clone(&self.store), Arc::clone(&self.titles));
-        let bodies = Arc::clone(&self.bodies);
-        async move {
-            match planned.read(store, &bodies).await {
-                Err(Failure::MediaMissing(_)) if titles.is_removed(&title, version).await => {
-                    Err(Failure::UnknownVersion)
-                }
-                read => read,
-            }
-        }
     }
 
     /// The answer with a representation that lies under `key` in the response cache.

@@ -116,6 +116,8 @@ pub enum Fault {
     Throttled,
     /// The time limit passed.
     Timeout,
+    /// Too many reads wait for their turn.
+    Busy,
 }
 
 /// A read that failed.
@@ -143,6 +145,7 @@ impl StoreError {
             Fault::Denied => Failure::StoreDenied(cause),
             Fault::Throttled => Failure::StoreThrottled(cause),
             Fault::Timeout => Failure::StoreTimeout(cause),
+            Fault::Busy => Failure::Overloaded,
         }
     }
 }
@@ -158,6 +161,7 @@ impl Fault {
             Self::Denied => "denied",
             Self::Throttled => "throttled",
             Self::Timeout => "timeout",
+            Self::Busy => "busy",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Which version of a title is live, and opened versions to plan from.
 //!
 //! ```text
-//! pointer(title)           title.json   believed for pointer_ttl; kept in use while it cannot be read
+//! pointer(title)           title.json   believed for pointer_ttl; kept in use for a while when it is, or cannot
+//!                                       be, read again
 //! opened(title, version)   heads.bin    immutable, so kept until memory is short
 //! ```
 //!
@@ -9,6 +10,7 @@
 //! finished also when they go away. A version's `seq` never goes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,10 +21,12 @@ use headwater_packager::stored::Pointer;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
 use moka::future::Cache;
+use tokio::task::JoinHandle;
 
 use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::selector::Selector;
 use crate::store::{Fault, Key, Small, Stamp, Store};
 use crate::within;
 
@@ -43,6 +47,10 @@ pub struct Terms {
     pub capacity_bytes: u64,
     /// How long a pointer is believed.
     pub pointer_ttl: Duration,
+    /// How long after that it is used while it is looked at again.
+    pub pointer_stale: Duration,
+    /// How long it is used while it cannot be looked at.
+    pub pointer_stale_if_error: Duration,
     /// How long it is believed that something is missing.
     pub not_found_ttl: Duration,
     /// How versions are cut when they are opened.
@@ -88,6 +96,10 @@ impl Opened {
 /// What the last look at a pointer found.
 #[derive(Clone)]
 struct PointerSeen {
+    /// When the store last said so.
+    said_at: Instant,
+    /// Somebody looks at it again.
+    looked_at: Arc<AtomicBool>,
     outcome: Result<(Arc<Pointer>, Stamp), Failure>,
     /// From when on it must be looked at again.
     stale_at: Instant,
@@ -128,19 +140,41 @@ impl Titles {
         now: Instant,
     ) -> Result<Arc<Pointer>, Failure> {
         let last = self.pointers.get(title).await;
-        let seen = match last {
-            Some(seen) if now < seen.stale_at => seen,
+        let (outcome, seen) = match last {
+            Some(seen) if now < seen.stale_at => ("hit", seen),
+            Some(seen) if self.is_usable_meanwhile(&seen, now) => {
+                // One look for all who come meanwhile.
+                if !seen.looked_at.swap(true, Ordering::Relaxed) {
+                    drop(self.look_again(title, Some(seen.clone()), now));
+                }
+                ("stale", seen)
+            }
             last => {
-                let (this, title) = (Arc::clone(self), title.clone());
-                let looking = tokio::spawn(within::carried(async move {
-                    let look = this.look_at_pointer(&title, last, now);
-                    let entry = this.pointers.entry(title.clone());
-                    entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
-                }));
-                looking.await.map_err(|e| self.broken_off(&e))?
+                let looking = self.look_again(title, last, now);
+                ("miss", looking.await.map_err(|e| self.broken_off(&e))?)
             }
         };
+        self.metrics.pointer_lookups.with_label_values(&[outcome]).inc();
         seen.outcome.map(|(pointer, _)| pointer)
+    }
+
+    /// Whether a pointer that must be looked at again may be used while that is done (RFC 5861 3).
+    fn is_usable_meanwhile(&self, seen: &PointerSeen, now: Instant) -> bool {
+        seen.outcome.is_ok() && now < seen.stale_at + self.terms.pointer_stale
+    }
+
+    fn look_again(
+        self: &Arc<Self>,
+        title: &TitleId,
+        last: Option<PointerSeen>,
+        now: Instant,
+    ) -> JoinHandle<PointerSeen> {
+        let (this, title) = (Arc::clone(self), title.clone());
+        tokio::spawn(within::carried(async move {
+            let look = this.look_at_pointer(&title, last, now);
+            let entry = this.pointers.entry(title.clone());
+            entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
+        }))
     }
 
     /// An opened version. One that is not in the store is [`Failure::UnknownVersion`].
@@ -151,9 +185,16 @@ impl Titles {
         now: Instant,
     ) -> Result<Arc<Opened>, Failure> {
         let key = (title.clone(), version);
-        let seen = match self.versions.get(&key).await {
-            Some(seen) if !seen.is_stale(now) => seen,
-            _ => {
+        let here = self.versions.get(&key).await.filter(|seen| !seen.is_stale(now));
+        let outcome = match &here {
+            Some(VersionSeen::Absent { .. }) => "absent",
+            Some(_) => "hit",
+            None => "miss",
+        };
+        self.metrics.title_lookups.with_label_values(&[outcome]).inc();
+        let seen = match here {
+            Some(seen) => seen,
+            None => {
                 let this = Arc::clone(self);
                 let loading = tokio::spawn(within::carried(async move {
                     let load = this.load(&key, now);
@@ -179,6 +220,21 @@ impl Titles {
         removed
     }
 
+    /// Forgets what is named: how many pointers, and how many opened versions.
+    pub async fn purge(&self, named: &Selector) -> (u64, u64) {
+        let pointers: Vec<_> =
+            self.pointers.iter().filter(|(title, _)| named.names_pointer(title)).collect();
+        for (title, _) in &pointers {
+            self.pointers.invalidate(&**title).await;
+        }
+        let versions: Vec<_> =
+            self.versions.iter().filter(|(of, _)| named.names_version(&of.0, of.1)).collect();
+        for (of, _) in &versions {
+            self.versions.invalidate(&**of).await;
+        }
+        (pointers.len() as u64, versions.len() as u64)
+    }
+
     /// Sets the gauges.
     pub async fn measure(&self) {
         self.versions.run_pending_tasks().await;
@@ -193,32 +249,39 @@ impl Titles {
         last: Option<PointerSeen>,
         now: Instant,
     ) -> PointerSeen {
+        let said_at = last.as_ref().map(|seen| seen.said_at);
         let last = last.and_then(|seen| seen.outcome.ok());
         let stamp = last.as_ref().map(|(_, stamp)| stamp);
+        let terms = &self.terms;
+        let seen = |outcome, said_at, stale_at| PointerSeen {
+            outcome,
+            said_at,
+            stale_at,
+            looked_at: Arc::default(),
+        };
         match (self.read_pointer(title, stamp).await, last) {
-            (Ok(None), Some(unchanged)) => {
-                PointerSeen { outcome: Ok(unchanged), stale_at: now + self.terms.pointer_ttl }
+            (Ok(None), Some(unchanged)) => seen(Ok(unchanged), now, now + terms.pointer_ttl),
+            (Ok(Some(new)), _) => seen(Ok(new), now, now + terms.pointer_ttl),
+            (Ok(None), None) => {
+                let failure = Failure::Internal(format!("{title}: unchanged, but never seen"));
+                seen(Err(failure), now, now)
             }
-            (Ok(Some(new)), _) => {
-                PointerSeen { outcome: Ok(new), stale_at: now + self.terms.pointer_ttl }
+            (Err(Failure::UnknownTitle), _) => {
+                seen(Err(Failure::UnknownTitle), now, now + terms.not_found_ttl)
             }
-            (Ok(None), None) => PointerSeen {
-                outcome: Err(Failure::Internal(format!("{title}: unchanged, but never seen"))),
-                stale_at: now,
-            },
-            (Err(Failure::UnknownTitle), _) => PointerSeen {
-                outcome: Err(Failure::UnknownTitle),
-                stale_at: now + self.terms.not_found_ttl,
-            },
             // What was published stays published while the store is away (RFC 5861 4).
             (Err(failure), Some(stale)) => {
                 failure.report(&self.metrics);
+                let said_at = said_at.unwrap_or(now);
+                if now >= said_at + terms.pointer_stale_if_error {
+                    return seen(Err(failure), said_at, now);
+                }
                 self.metrics.stale_pointers.inc();
-                PointerSeen { outcome: Ok(stale), stale_at: now + self.terms.pointer_ttl }
+                seen(Ok(stale), said_at, now + terms.pointer_ttl)
             }
             (Err(failure), None) => {
                 failure.report(&self.metrics);
-                PointerSeen { outcome: Err(failure), stale_at: now }
+                seen(Err(failure), now, now)
             }
         }
     }

@@ -305,6 +305,7 @@ mod tests {
             max_header_bytes: 0,
             max_headers: 0,
             max_connections: 0,
+            max_client_connections: 0,
             max_streams: 0,
             min_send_bytes_s: 10,
             trusted_proxies: Vec::new(),

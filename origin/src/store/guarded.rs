@@ -1,4 +1,4 @@
-//! Any store, with a time limit on each read and a count of reads, bytes and errors.
+//! Any store, with a time limit on each read, turns that reads take, and a count of reads, bytes and errors.
 
 use std::future::Future;
 use std::ops::Range;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use headwater_packager::ids::TitleId;
 
 use super::{Fault, Key, Small, Stamp, Store, StoreError};
+use crate::gate::{Gate, Turn};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -17,13 +18,20 @@ use crate::telemetry;
 pub struct Guarded<S> {
     store: S,
     read_timeout: Duration,
+    gate: Option<Arc<Gate>>,
     metrics: Arc<Metrics>,
 }
 
 impl<S: Store> Guarded<S> {
     /// Guards `store`.
     pub fn new(store: S, read_timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { store, read_timeout, metrics }
+        Self { store, read_timeout, gate: None, metrics }
+    }
+
+    /// With a gate at which reads take turns. The time limit is for the read alone.
+    #[must_use]
+    pub fn behind(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     async fn guard<T>(
@@ -34,11 +42,14 @@ impl<S: Store> Guarded<S> {
         len_bytes: impl Fn(&T) -> usize,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let outcome = tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(|_| {
-            let limit_ms = self.read_timeout.as_millis();
-            let detail = format!("{what}: no answer within {limit_ms} ms");
-            Err(StoreError::new(Fault::Timeout, detail))
-        });
+        let outcome = match self.turn(what).await {
+            Err(busy) => Err(busy),
+            Ok(_turn) => tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(|_| {
+                let limit_ms = self.read_timeout.as_millis();
+                let detail = format!("{what}: no answer within {limit_ms} ms");
+                Err(StoreError::new(Fault::Timeout, detail))
+            }),
+        };
         let taken = started.elapsed();
         self.metrics.store_read_seconds.observe(taken.as_secs_f64());
         self.metrics.store_reads.with_label_values(&[part]).inc();
@@ -49,6 +60,14 @@ impl<S: Store> Guarded<S> {
         let read = outcome.as_ref().map(&len_bytes).map_err(|e| e.fault.as_str());
         telemetry::note(part, what, taken, read);
         outcome
+    }
+
+    async fn turn(&self, what: &str) -> Result<Option<Turn>, StoreError> {
+        let Some(gate) = &self.gate else { return Ok(None) };
+        let turn = gate.turn().await.map_err(|why| {
+            StoreError::new(Fault::Busy, format!("{what}: no turn to be read: {}", why.as_str()))
+        });
+        turn.map(Some)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod access;
 mod binary;
+mod caches;
 mod clients;
 mod collector;
 mod common;
@@ -14,6 +15,8 @@ mod h2;
 mod joined;
 mod key_server;
 mod net;
+mod operator;
+mod overload;
 mod proxy;
 mod reload;
 mod requests;

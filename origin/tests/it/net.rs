@@ -49,6 +49,7 @@ pub const TERMS: Terms = Terms {
     max_headers: 64,
     handshake_timeout: Duration::from_secs(20),
     max_connections: 1000,
+    max_client_connections: 0,
     max_streams: 100,
     min_send_bytes_s: 0,
     trusted_proxies: Vec::new(),

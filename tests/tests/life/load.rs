@@ -120,7 +120,7 @@ impl Tally {
     }
 }
 
-type Bodies = Vec<(String, Vec<u8>)>;
+pub type Bodies = Vec<(String, Vec<u8>)>;
 
 async fn ask(
     mut client: LoadClient,
@@ -151,7 +151,7 @@ async fn ask(
 }
 
 /// Manifests, playlists, inits and every segment of the title, as they are before anything happens.
-async fn wanted(title: &Title, plain: SocketAddr, tls: &Arc<ClientConfig>) -> Bodies {
+pub async fn wanted(title: &Title, plain: SocketAddr, tls: &Arc<ClientConfig>) -> Bodies {
     let mut client = LoadClient::new(Speaks::Kept, plain, tls);
     let mut bodies = Bodies::new();
     let mut paths = vec![title.master(), title.mpd()];

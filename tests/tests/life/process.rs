@@ -20,6 +20,8 @@ pub struct Origin {
     pub plain: SocketAddr,
     /// TLS.
     pub tls: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
     folder: TempDir,
     manager: UnixDatagram,
     first: Child,
@@ -50,9 +52,16 @@ impl Origin {
             .spawn()
             .unwrap();
         let pid = i32::try_from(first.id()).unwrap();
-        let origin = Self { plain, tls, folder, manager, first, pid };
+        let origin = Self { plain, tls, admin, folder, manager, first, pid };
         assert_eq!(origin.told(), "READY=1");
         origin
+    }
+
+    /// What its process has in memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
     /// Its configuration.
