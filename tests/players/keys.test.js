@@ -46,6 +46,10 @@ const USUAL = [
   ['shaka-dash', "another title's key"],
 ];
 const everything = process.env.HEADWATER_TEST_LONG ? REFUSED.flatMap((player) => Object.keys(REFUSALS).map((what) => [player, what])) : USUAL;
+/** Under the other schemes, in the player that plays them all. */
+const elsewise = process.env.HEADWATER_TEST_LONG
+  ? ['cenc', 'whole'].flatMap((profile) => Object.keys(REFUSALS).map((what) => [profile, what]))
+  : [['whole', 'a wrong key']];
 
 const store = await labelledStore();
 
@@ -122,11 +126,11 @@ describe('keys', { concurrency: SIDE_BY_SIDE }, () => {
   }
 
   /** A viewer of the profile that wants tokens. */
-  async function visit(player, claims, prepare, look) {
+  async function visit(player, claims, prepare, look, profile = 'cbcs') {
     const network = await startNetwork(guarded.url);
-    const said = { folder: '/cbcs/', expires: inSeconds(600), ...(typeof claims === 'function' ? claims() : claims) };
-    const lacking = { network, expires_ms: said.expires * 1000, elsewhere: await folderOf(OTHER) };
-    const viewer = await watch(browser, network.url, { player, profile: 'cbcs', way: 'path', claims: said, prepare: (page) => prepare?.(page, lacking) });
+    const said = { folder: `/${profile}/`, expires: inSeconds(600), ...(typeof claims === 'function' ? claims() : claims) };
+    const lacking = { network, expires_ms: said.expires * 1000, elsewhere: await folderOf(OTHER, profile) };
+    const viewer = await watch(browser, network.url, { player, profile, way: 'path', claims: said, prepare: (page) => prepare?.(page, lacking) });
     try {
       await look(viewer, network);
     } finally {
@@ -136,11 +140,11 @@ describe('keys', { concurrency: SIDE_BY_SIDE }, () => {
   }
 
   /** Path of a title's live version, without a token. */
-  async function folderOf(title) {
-    const token = issue({ folder: '/cbcs/', expires: inSeconds(600) });
-    const answer = await fetch(`${guarded.url}/~${token}/cbcs/${title}/master.m3u8`);
+  async function folderOf(title, profile) {
+    const token = issue({ folder: `/${profile}/`, expires: inSeconds(600) });
+    const answer = await fetch(`${guarded.url}/~${token}/${profile}/${title}/master.m3u8`);
     const [, version] = /^(\S+)\/v\d+\/index/m.exec(await answer.text());
-    return `/cbcs/${title}/${version}/`;
+    return `/${profile}/${title}/${version}/`;
   }
 
   for (const [player, what] of everything) {
@@ -150,6 +154,17 @@ describe('keys', { concurrency: SIDE_BY_SIDE }, () => {
         assert.match(await viewer.refusal(START_MS), says);
         assert.deepEqual(await viewer.frames(), [], 'pictures without a key');
       });
+    });
+  }
+
+  for (const [profile, what] of elsewise) {
+    it(`hls.js shows nothing of ${profile} with ${what}, and says why`, async () => {
+      const { claims, prepare, says } = REFUSALS[what];
+      const look = async (viewer) => {
+        assert.match(await viewer.refusal(START_MS), says);
+        assert.deepEqual(await viewer.frames(), [], 'pictures without a key');
+      };
+      await visit('hls.js', claims, prepare, look, profile);
     });
   }
 

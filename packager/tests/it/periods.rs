@@ -282,7 +282,7 @@ fn a_period_has_something_of_every_kind() {
 #[test]
 fn a_period_starts_with_its_key_frame_on_every_clock() {
     let rate = (10_000_000, 333_667);
-    let gops = [60; 9];
+    let gops = [48; 9];
     let made = make(&[video("v720", 720, rate, &gops, 40), audio("a-en", None, rate, &gops)]);
     let (timeline, protection) = cut(&made.title, 2000, Scheme::Cbcs, 4);
     let periods: Vec<_> = protection.periods().iter().collect();

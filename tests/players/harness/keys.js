@@ -18,23 +18,28 @@ function profile(name, { access = '', scheme = name, handed = true, more = '', l
   );
 }
 
+function whole(name, access = '') {
+  return (
+    `[profiles.${name}]\nsegment_ms = ${SEGMENT_S * 1000}\nformats = ["hls"]\n${access}` +
+    `[profiles.${name}.protection]\nscheme = "aes-128"\nkeys = "main"\ndeliver_keys = true\n`
+  );
+}
+
 /** Profiles `cbcs`, `cenc` and `whole` (aes-128), each with its keys and with keys that change, for everybody. @param {string} store a store's URL */
 export function startOpen(store) {
   const last = `key_period_s = ${KEY_PERIOD_S}\n`;
-  const whole = (name) =>
-    `[profiles.${name}]\nsegment_ms = ${SEGMENT_S * 1000}\nformats = ["hls"]\n` +
-    `[profiles.${name}.protection]\nscheme = "aes-128"\nkeys = "main"\ndeliver_keys = true\n`;
   const turns = (scheme) => profile(`${scheme}${TURNS}`, { scheme, last });
   const all = [profile('cbcs', {}), profile('cenc', {}), whole('whole'), turns('cbcs'), turns('cenc'), whole(`whole${TURNS}`) + last];
   return start(store, KEYS + all.join(''));
 }
 
-/** Profile `cbcs` for who shows a token, and `kept`, which tells no key. @param {string} store a store's URL */
+/** Profiles `cbcs`, `cenc` and `whole` for who shows a token, and `kept`, which tells no key. @param {string} store a store's URL */
 export function startGuarded(store) {
   const access = (name) => `[profiles.${name}.access]\nenforced_by = "origin"\n`;
   const tokens = `[origin.tokens]\nkeys = [{ id = "k1", secret = "env:SECRET" }]\nskew_s = 0\n`;
   const kept = profile('kept', { access: access('kept'), scheme: 'cbcs', handed: false, more: 'formats = ["dash"]\n' });
-  return start(store, tokens + KEYS + profile('cbcs', { access: access('cbcs') }) + kept);
+  const schemes = ['cbcs', 'cenc'].map((scheme) => profile(scheme, { access: access(scheme) }));
+  return start(store, tokens + KEYS + schemes.join('') + whole('whole', access('whole')) + kept);
 }
 
 function start(store, profiles) {
