@@ -76,19 +76,23 @@ impl FromStr for VersionId {
 
 /// The bits of a UUID in lower case with its hyphens.
 fn uuid_bits(text: &str) -> Option<u128> {
-    if text.len() != 36 {
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    if HYPHENS.iter().any(|&at| text[at] != b'-') {
         return None;
     }
     let mut bits = 0u128;
-    for (i, byte) in text.bytes().enumerate() {
-        let digit = match byte {
-            b'-' if HYPHENS.contains(&i) => continue,
-            _ if HYPHENS.contains(&i) => return None,
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        bits = bits << 4 | u128::from(digit);
+    // Between two hyphens at most 12 digits, which fit in one register.
+    for (from, to) in [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)] {
+        let mut group = 0u64;
+        for &byte in &text[from..to] {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => return None,
+            };
+            group = group << 4 | u64::from(digit);
+        }
+        bits = bits << (4 * (to - from)) | u128::from(group);
     }
     Some(bits)
 }

@@ -14,7 +14,8 @@ use sha2::Sha256;
 use crate::bmff::fragment::{self, MDAT_HEADER_BYTES};
 use crate::bmff::movie::Defaults;
 use crate::bmff::protection::{self, Aux, AuxShape, Encryption, Subsample};
-use crate::encrypt::{BLOCK_BYTES, Chain, Cipher, ContentKey, Counted};
+pub use crate::encrypt::SIDE_BY_SIDE;
+use crate::encrypt::{self, BLOCK_BYTES, Chain, Cipher, ContentKey, Counted, Whole};
 use crate::error::Error;
 use crate::heads::Row;
 use crate::ids::{KeyId, TrackId, VersionId};
@@ -166,6 +167,11 @@ impl Protector {
         }
     }
 
+    /// Whether it encrypts segments whole, so that [`wholes_together`] may take them.
+    pub fn is_whole(&self) -> bool {
+        self.scheme == Scheme::Aes128
+    }
+
     /// The key's id.
     pub fn key_id(&self) -> KeyId {
         self.key_id
@@ -178,23 +184,21 @@ impl Protector {
 
     /// The IV of segment `number`, or of the init segment as number 0, where each has its own.
     pub fn segment_iv(&self, number: u32) -> Option<[u8; BLOCK_BYTES]> {
-        (self.scheme == Scheme::Aes128).then(|| {
-            // One block under the key: as unforeseeable as the key is, and never the same twice.
-            let mut iv = self.iv;
-            iv.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(byte, n)| *byte ^= n);
-            self.cipher.cbc([0; BLOCK_BYTES], &mut iv, [whole_blocks(BLOCK_BYTES)].into_iter());
-            iv
-        })
+        (self.scheme == Scheme::Aes128).then(|| self.whole_iv(number))
     }
 
-    /// A segment's slices as they leave: number 0 is the init segment.
+    /// One block under the key: as unforeseeable as the key is, and never the same twice.
+    fn whole_iv(&self, number: u32) -> [u8; BLOCK_BYTES] {
+        let mut iv = self.iv;
+        iv.iter_mut().rev().zip(number.to_le_bytes()).for_each(|(byte, n)| *byte ^= n);
+        let block = Chain { start: 0, blocks: 1, stride_bytes: BLOCK_BYTES };
+        self.cipher.cbc([0; BLOCK_BYTES], &mut iv, [block].into_iter());
+        iv
+    }
+
+    /// A segment as it leaves under a scheme that encrypts it whole: number 0 is the init segment.
     fn whole(&self, number: u32, mut bytes: BytesMut) -> Bytes {
-        let padding = padding((bytes.len() % BLOCK_BYTES) as u64);
-        bytes.extend(std::iter::repeat_n(padding, padding.into()));
-        if let Some(iv) = self.segment_iv(number) {
-            let blocks = whole_blocks(bytes.len());
-            self.cipher.cbc(iv, &mut bytes, [blocks].into_iter());
-        }
+        wholes_together([(self, number, &mut bytes)]);
         bytes.freeze()
     }
 
@@ -262,16 +266,26 @@ impl Protector {
     }
 }
 
+/// Encrypts segments of their tracks whole, each under its own key and as the scheme `aes-128` has
+/// it, but [`SIDE_BY_SIDE`] of them at a time: one chain alone leaves the processor's AES unit idle
+/// for most of its time. Each is a protector of that scheme, the segment's number and its checked
+/// bytes, which grow by their padding.
+pub fn wholes_together<'a>(
+    segments: impl IntoIterator<Item = (&'a Protector, u32, &'a mut BytesMut)>,
+) {
+    let wholes = segments.into_iter().map(|(by, number, bytes)| {
+        let padding = padding((bytes.len() % BLOCK_BYTES) as u64);
+        bytes.extend(std::iter::repeat_n(padding, padding.into()));
+        Whole { cipher: &by.cipher, iv: by.whole_iv(number), buffer: bytes }
+    });
+    encrypt::side_by_side(wholes.collect());
+}
+
 /// PKCS #7 (RFC 5652 6.3): 1 to 16 bytes, each of that value, behind what fills its last block so
 /// far with `over_bytes`.
 fn padding(over_bytes: u64) -> u8 {
     let bytes = BLOCK_BYTES as u64 - over_bytes;
     u8::try_from(bytes).expect("at most a block")
-}
-
-/// One chain over all of `len_bytes`.
-fn whole_blocks(len_bytes: usize) -> Chain {
-    Chain { start: 0, blocks: len_bytes / BLOCK_BYTES, stride_bytes: BLOCK_BYTES }
 }
 
 /// 16 bytes that belong to a key, scheme, version and track, and to nothing else.

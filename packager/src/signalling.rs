@@ -3,6 +3,7 @@
 //! Manifests and init segments must say the same of a key, so both ask here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -105,7 +106,7 @@ pub struct ProtectedTrack {
     /// The key itself, for who may be told it.
     pub key: ContentKey,
     /// What encrypts it.
-    pub protector: Protector,
+    pub protector: Arc<Protector>,
 }
 
 impl Told {
@@ -143,11 +144,11 @@ impl Protection {
                     .map_err(|e| e.within(track.id().as_str()))?,
             };
             let (id, label, key) = (track.id().clone(), of.label, key.clone());
-            Ok(ProtectedTrack { id, label, key, protector })
+            Ok(ProtectedTrack { id, label, key, protector: Arc::new(protector) })
         };
         let mut tracks: Vec<Vec<ProtectedTrack>> = Vec::new();
         for period in periods.iter() {
-            let first = |at: usize| tracks.first().map(|period| &period[at].protector);
+            let first = |at: usize| tracks.first().map(|period| &*period[at].protector);
             let of_period = title.tracks().iter().enumerate();
             let made = of_period.map(|(at, track)| under(first(at), track, period));
             let made = made.collect::<Result<_, Error>>()?;

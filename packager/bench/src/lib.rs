@@ -14,10 +14,10 @@ use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::KeyId;
 use headwater_packager::label::Label;
 use headwater_packager::period::Periods;
-use headwater_packager::protect::{Form, Scheme};
+use headwater_packager::protect::{Form, Scheme, wholes_together};
 use headwater_packager::signalling::{KeyUse, LabelKey, Protection, Signals, System, Told};
 use headwater_packager::timeline::Timeline;
-use headwater_packager::title::Title;
+use headwater_packager::title::{Title, Track};
 use headwater_packager::{dash, hls, plan};
 
 use segment::Segment;
@@ -78,7 +78,25 @@ fn of_a_segment() -> Vec<Work> {
         ("cbcs", protected(Scheme::Cbcs)),
         ("cenc", protected(Scheme::Cenc)),
         ("aes_128", protected(Scheme::Aes128)),
+        (
+            "aes_128_side_by_side",
+            side_by_side(segment, track, leaked(protection(title, Scheme::Aes128))),
+        ),
     ]
+}
+
+/// Four segments, as the origin encrypts those that are asked for at once.
+fn side_by_side(
+    segment: &'static Segment,
+    track: &'static Track,
+    keys: &'static Protection,
+) -> Box<dyn Fn()> {
+    work(move || {
+        let mut buffers = [(); 4].map(|()| segment.own());
+        let by = &*keys.of(track, 1).protector;
+        wholes_together((1..).zip(&mut buffers).map(|(number, bytes)| (by, number, bytes)));
+        buffers
+    })
 }
 
 /// Nothing of what is made may be left out because nobody reads it.

@@ -1,4 +1,8 @@
-//! CBC (NIST SP 800-38A 6.2) over many chains at once.
+//! CBC (NIST SP 800-38A 6.2) over many chains at once: of one key in one buffer, or of a key each in
+//! buffers of their own.
+
+use std::cmp::Reverse;
+use std::ops::Range;
 
 use aes::Block;
 use aes::cipher::consts::U16;
@@ -10,6 +14,9 @@ use super::{BLOCK_BYTES, Cipher, mixed};
 
 /// Chains that run side by side: as many as fill the AES unit's pipeline of 4 to 10 cycles.
 const LANES: usize = 8;
+
+/// Buffers under keys of their own that run side by side.
+pub const SIDE_BY_SIDE: usize = 4;
 
 /// One chain: blocks of a buffer, each encrypted after the one before it was mixed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +39,74 @@ impl Cipher {
         chains: impl Iterator<Item = Chain>,
     ) {
         self.0.encrypt_with_backend(Lanes { iv: iv.into(), buffer, chains });
+    }
+}
+
+/// A buffer that is one chain under a key of its own.
+#[derive(Debug)]
+pub struct Whole<'a> {
+    /// The key.
+    pub cipher: &'a Cipher,
+    /// What the first block is mixed with.
+    pub iv: [u8; BLOCK_BYTES],
+    /// Whole blocks.
+    pub buffer: &'a mut [u8],
+}
+
+/// Encrypts each buffer in place, [`SIDE_BY_SIDE`] of them at a time. Their keys differ, so there is
+/// no backend that they share; the processor looks far enough ahead to have the next buffers' ciphers
+/// in flight by itself. Measured when chosen, in s/GB: .83 for one, .39 for four, .29 for eight, which
+/// would keep others waiting for longer.
+pub fn side_by_side(mut wholes: Vec<Whole<'_>>) {
+    // While all go on in step the last ends first.
+    wholes.sort_by_key(|whole| Reverse(whole.buffer.len()));
+    for lanes in wholes.chunks_mut(SIDE_BY_SIDE) {
+        let mut done = 0;
+        for live in (1..=lanes.len()).rev() {
+            let steps = done..lanes[live - 1].buffer.len() / BLOCK_BYTES;
+            done = steps.end;
+            match &mut lanes[..live] {
+                [a, b, c, d] => in_step([a, b, c, d], steps),
+                [a, b, c] => in_step([a, b, c], steps),
+                [a, b] => in_step([a, b], steps),
+                [a] => a.alone(steps),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// So many blocks of each of `N` lanes, one of each in turn.
+fn in_step<const N: usize>(mut lanes: [&mut Whole<'_>; N], steps: Range<usize>) {
+    let range = steps.start * BLOCK_BYTES..steps.end * BLOCK_BYTES;
+    let ciphers = lanes.each_ref().map(|lane| &lane.cipher.0);
+    let mut state = lanes.each_ref().map(|lane| Block::from(lane.iv));
+    let mut blocks = lanes.each_mut().map(|lane| lane.buffer[range.clone()].as_chunks_mut().0);
+    for at in 0..steps.len() {
+        for (state, blocks) in state.iter_mut().zip(&blocks) {
+            *state = mixed(state, &blocks[at]);
+        }
+        for (state, cipher) in state.iter_mut().zip(&ciphers) {
+            cipher.encrypt_block(state);
+        }
+        for (state, blocks) in state.iter().zip(&mut blocks) {
+            blocks[at] = (*state).into();
+        }
+    }
+    for (lane, state) in lanes.into_iter().zip(state) {
+        lane.iv = state.into();
+    }
+}
+
+impl Whole<'_> {
+    /// So many blocks of a lane that has none beside it.
+    fn alone(&mut self, steps: Range<usize>) {
+        let chain = Chain {
+            start: steps.start * BLOCK_BYTES,
+            blocks: steps.len(),
+            stride_bytes: BLOCK_BYTES,
+        };
+        self.cipher.cbc(self.iv, self.buffer, [chain].into_iter());
     }
 }
 

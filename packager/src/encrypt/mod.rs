@@ -1,7 +1,8 @@
 //! AES-128 over whole segments at once: many chains or counters side by side, one key schedule.
 //!
 //! ```text
-//! cbc    chains of blocks, each begun with the same IV: cbcs, and AES-128 of HLS as one chain
+//! cbc    chains of blocks, each begun with the same IV: cbcs; AES-128 of HLS as one chain, beside
+//!        those of other segments and keys
 //! ctr    counters of ranges: cenc
 //! ```
 //! A chain's next block waits for the last, so the processor's AES unit would idle through one
@@ -16,7 +17,7 @@ use aes::cipher::KeyInit;
 use aes::{Aes128Enc, Block};
 use zeroize::Zeroize;
 
-pub use cbc::Chain;
+pub use cbc::{Chain, SIDE_BY_SIDE, Whole, side_by_side};
 pub use ctr::Counted;
 
 /// Bytes of a block, a key and an IV.
@@ -150,6 +151,28 @@ mod tests {
                     last = reference(bytes);
                     one_by_one[at..at + 16].copy_from_slice(&last);
                 }
+            }
+            prop_assert_eq!(together, one_by_one);
+        }
+
+        /// Buffers under keys of their own come out as each does alone, whatever their lengths.
+        #[test]
+        fn buffers_side_by_side_do_not_meet(
+            blocks in prop::collection::vec(0..70usize, 0..20), salt: u8,
+        ) {
+            let key = |n: usize| ContentKey::new([u8::try_from(n).unwrap() ^ salt; 16]);
+            let ciphers: Vec<_> = (0..blocks.len()).map(|n| Cipher::new(&key(n))).collect();
+            let clear: Vec<Vec<u8>> =
+                blocks.iter().zip(3..).map(|(blocks, byte)| vec![byte; 16 * blocks]).collect();
+            let iv = |n: usize| [u8::try_from(n).unwrap() ^ salt; 16];
+            let mut together = clear.clone();
+            let lanes = ciphers.iter().zip(&mut together).enumerate();
+            let wholes = lanes.map(|(n, (cipher, buffer))| Whole { cipher, iv: iv(n), buffer });
+            side_by_side(wholes.collect());
+            let mut one_by_one = clear;
+            for (n, (cipher, buffer)) in ciphers.iter().zip(&mut one_by_one).enumerate() {
+                let chain = Chain { start: 0, blocks: blocks[n], stride_bytes: 16 };
+                cipher.cbc(iv(n), buffer, [chain].into_iter());
             }
             prop_assert_eq!(together, one_by_one);
         }
