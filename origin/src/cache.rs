@@ -23,6 +23,7 @@ use headwater_config::{Name, Profile as Settings};
 use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+use prometheus::IntCounter;
 
 use crate::ahead::Ahead;
 use crate::delivery::CacheUse;
@@ -52,6 +53,8 @@ pub struct ResponseCache {
     gate: Arc<Gate>,
     /// How many purges there were: a fill that began before one is not kept.
     purges: Arc<AtomicU64>,
+    hits: IntCounter,
+    misses: IntCounter,
     metrics: Arc<Metrics>,
 }
 
@@ -83,6 +86,8 @@ impl ResponseCache {
         let once_bytes = capacity_bytes / ONCE_SHARE;
         // The weigher counts in 32 bits.
         let largest_bytes = once_bytes.min(u64::from(u32::MAX));
+        let [hits, misses] =
+            ["hit", "miss"].map(|outcome| metrics.cache_lookups.with_label_values(&[outcome]));
         Self {
             once: segment(once_bytes, lifetimes),
             often: segment(capacity_bytes - once_bytes, lifetimes),
@@ -90,6 +95,8 @@ impl ResponseCache {
             largest_bytes,
             gate,
             purges: Arc::default(),
+            hits,
+            misses,
             metrics,
         }
     }
@@ -106,8 +113,8 @@ impl ResponseCache {
             None => self.asked_again(key).await,
             often => often,
         };
-        let outcome = if kept.is_some() { "hit" } else { "miss" };
-        self.metrics.cache_lookups.with_label_values(&[outcome]).inc();
+        let counted = if kept.is_some() { &self.hits } else { &self.misses };
+        counted.inc();
         kept.map(|entry| entry.made)
     }
 

@@ -15,7 +15,7 @@ use crate::client::{Client, Trust};
 use crate::clients::Seat;
 use crate::exchange::Request;
 use crate::metrics::Metrics;
-use crate::telemetry::{Asked, Context, Span, Telemetry};
+use crate::telemetry::{Asked, Span, Telemetry};
 use crate::trace::{self, Trace};
 use crate::within::Within;
 
@@ -27,11 +27,11 @@ const CLIENT_GONE: &str = "client_gone";
 /// The account of one answer. Closed when dropped.
 #[derive(Debug)]
 pub struct Delivery {
-    books: Arc<Books>,
+    /// Who asked, for what is done for it too.
+    within: Within,
     arrived: Instant,
     arrived_at: SystemTime,
     remote: Option<std::net::IpAddr>,
-    caller: Caller,
     method: Method,
     uri: Uri,
     /// The path, where it holds what no log may.
@@ -39,8 +39,6 @@ pub struct Delivery {
     user_agent: Option<HeaderValue>,
     version: Version,
     over_tls: bool,
-    /// The request's span, where it has one.
-    span: Option<Context>,
     /// What the service found out about the request on its way.
     pub about: About,
     /// None while no answer is ready.
@@ -120,21 +118,19 @@ impl Delivery {
         let trace = caller.trace();
         let span = books.telemetry.sample(trace, caller.client.behind_proxy);
         Self {
-            books: Arc::clone(books),
-            arrived: now,
-            arrived_at: at,
-            remote: request.remote,
-            caller,
-            method: request.method.clone(),
-            uri: request.uri.clone(),
             redacted: match carrier::redacted(request.uri.path()) {
                 Cow::Owned(path) => Some(path),
                 Cow::Borrowed(_) => None,
             },
+            within: Within::new(caller, span, books),
+            arrived: now,
+            arrived_at: at,
+            remote: request.remote,
+            method: request.method.clone(),
+            uri: request.uri.clone(),
             user_agent: request.headers.get(http::header::USER_AGENT).cloned(),
             version: request.version,
             over_tls: request.over_tls,
-            span,
             about: About::default(),
             status: None,
             sent_bytes: 0,
@@ -143,15 +139,15 @@ impl Delivery {
 
     /// The request, for what is done for it.
     pub fn within(&self) -> Within {
-        Within::new(&self.caller, self.span, &self.books.telemetry)
+        self.within.clone()
     }
 
     /// The answer is ready to be sent.
     pub fn answered(&mut self, status: StatusCode) {
         self.ended(status);
         let taken = self.arrived.elapsed().as_secs_f64();
-        let metrics = &self.books.metrics;
-        metrics.answer_seconds.with_label_values(&[self.about.kind]).observe(taken);
+        let metrics = &self.within.books().metrics;
+        metrics.settled.answered(&metrics.answer_seconds, self.about.kind, taken);
     }
 
     /// Some bytes of the body were given to the connection.
@@ -161,8 +157,8 @@ impl Delivery {
 
     fn ended(&mut self, status: StatusCode) {
         self.status = Some(status);
-        let metrics = &self.books.metrics;
-        metrics.requests.with_label_values(&[self.about.kind, status.as_str()]).inc();
+        let metrics = &self.within.books().metrics;
+        metrics.settled.request(&metrics.requests, self.about.kind, status);
         if let Some(error) = self.about.error {
             metrics.failures.with_label_values(&[error]).inc();
         }
@@ -186,9 +182,9 @@ impl Delivery {
     fn line(&self, status: StatusCode, taken: Duration) -> Line<'_> {
         Line {
             at: self.arrived_at,
-            request_id: text(&self.caller.request_id).unwrap_or_default(),
+            request_id: text(&self.within.caller().request_id).unwrap_or_default(),
             remote: self.remote,
-            client: self.caller.client.address,
+            client: self.within.caller().client.address,
             method: self.method.as_str(),
             path: self.redacted.as_deref().unwrap_or_else(|| self.uri.path()),
             status: status.as_u16(),
@@ -200,8 +196,8 @@ impl Delivery {
             error: self.about.error,
             reason: self.about.reason,
             user_agent: self.user_agent.as_ref().and_then(text),
-            trace: self.caller.trace(),
-            span: self.span,
+            trace: self.within.caller().trace(),
+            span: self.within.context(),
         }
     }
 }
@@ -212,13 +208,14 @@ impl Drop for Delivery {
             self.given_up();
         }
         let Some(status) = self.status else { return };
-        let books = &self.books;
-        books.metrics.sent_bytes.with_label_values(&[self.about.kind]).inc_by(self.sent_bytes);
-        if !books.access_log.is_on() && self.span.is_none() {
+        let (books, span) = (self.within.books(), self.within.context());
+        let metrics = &books.metrics;
+        metrics.settled.sent(&metrics.sent_bytes, self.about.kind, self.sent_bytes);
+        if !books.access_log.is_on() && span.is_none() {
             return;
         }
         let line = self.line(status, self.arrived.elapsed());
-        if let Some(span) = self.span {
+        if let Some(span) = span {
             let (kind, route) = (self.about.kind, self.about.route);
             let (over_tls, http_version) = (self.over_tls, self.version);
             let asked = Asked { kind, route, over_tls, http_version };

@@ -71,5 +71,5 @@ pub struct Answer {
     /// The body; empty where none is sent.
     pub body: Slices,
     /// Accounts for what becomes of it; requests to the admin port have no account.
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<Box<Delivery>>,
 }

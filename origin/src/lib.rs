@@ -12,9 +12,9 @@
 //! cache        responses in memory, one fill for all; gate: fills take turns; clients: who has how many
 //! prefetch     what is asked for next, kept in ahead; warm: what is expected; preparer: makes all of them
 //! make         manifests and inits from an opened version; segments planned
-//! segment      media read from the store and checked; sources: kept as it was read; bodies: the memory that takes
+//! segment      media read from the store and checked; sources: kept as it was read; bodies: the memory that takes; chains: whole segments encrypted side by side
 //! respond      status and header: conditions, ranges, CORS; failure: the same for errors
-//! delivery     the account of an answer: metrics, access_log, telemetry; within: for whom a task works
+//! delivery     the account of an answer: metrics (settled: found once), access_log, telemetry; within: for whom a task works
 //! ```
 //!
 //! Towards proxies and CDNs: `edge` (as configured), `client` (who asked), `trace` (ids), `cdn_loop`,
@@ -38,6 +38,7 @@ pub mod cache;
 pub mod cache_status;
 pub mod cache_tags;
 pub mod cdn_loop;
+pub mod chains;
 pub mod check;
 pub mod client;
 pub mod clients;
@@ -77,6 +78,7 @@ pub mod segment;
 pub mod selector;
 pub mod server;
 pub mod service;
+pub mod settled;
 pub mod signals;
 pub mod slices;
 pub mod sources;

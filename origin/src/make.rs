@@ -15,6 +15,7 @@ use http::HeaderValue;
 use crate::access::propagate::Along;
 use crate::bodies::Bodies;
 use crate::cache_tags::Tags;
+use crate::chains::Chains;
 use crate::etag::EntityTag;
 use crate::failure::{Cause, Failure, Part};
 use crate::representation::{Facts, Representation};
@@ -161,6 +162,7 @@ impl Planned {
         store: Arc<dyn Store>,
         bodies: &Arc<Bodies>,
         sources: &Sources,
+        chains: &Chains,
     ) -> Result<Representation, Failure> {
         let room = bodies.room(self.facts.len_bytes)?;
         let (title, track) = (self.served.title(), self.served.track(&self.track)?);
@@ -170,7 +172,9 @@ impl Planned {
         let clear = segment::read(&*store, sources, title, track, &self.plan).await?;
         let body = match self.served.protection() {
             None => clear.into_iter().collect(),
-            Some(protection) => segment::protect(title, track, protection, &self.plan, clear)?,
+            Some(protection) => {
+                segment::protect(title, track, protection, &self.plan, clear, chains).await?
+            }
         };
         Ok(Representation::of_media(self.facts, room.hold(&body)))
     }

@@ -8,6 +8,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::settled::Settled;
+
 /// First part of every name.
 const PREFIX: &str = "headwater_origin_";
 /// Upper bounds of latency buckets in seconds: a warm answer is tens of microseconds, a cold one
@@ -22,6 +24,8 @@ const LATENCY_S: [f64; 14] = [
 pub struct Metrics {
     registry: Registry,
     described: Vec<Described>,
+    /// Those that every request moves.
+    pub settled: Settled,
     /// Requests answered, or left by their client.
     pub requests: IntCounterVec,
     /// Time to the answer.
@@ -352,6 +356,7 @@ impl Metrics {
                  (the collector said no) or failed (it was asked in vain)",
                 &["outcome"],
             ),
+            settled: Settled::default(),
             registry: new.registry,
             described: new.described,
         }

@@ -9,6 +9,7 @@ use crate::access::scope::SessionId;
 use crate::bodies::Bodies;
 use crate::cache::ResponseCache;
 use crate::cache_tags::TagFields;
+use crate::chains::Chains;
 use crate::failure::Failure;
 use crate::make::{Planned, Served};
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub struct Preparer {
     pub bodies: Arc<Bodies>,
     /// Stored media in memory.
     pub sources: Sources,
+    /// What is encrypted side by side.
+    pub chains: Arc<Chains>,
     /// Where media is read from.
     pub store: Arc<dyn Store>,
     /// What responses can be purged by.
@@ -79,8 +82,9 @@ impl Preparer {
     ) -> impl Future<Output = Result<Representation, Failure>> + Send + 'static {
         let (store, titles) = (Arc::clone(&self.store), Arc::clone(&self.titles));
         let (bodies, sources) = (Arc::clone(&self.bodies), self.sources.clone());
+        let chains = Arc::clone(&self.chains);
         async move {
-            match planned.read(store, &bodies, &sources).await {
+            match planned.read(store, &bodies, &sources, &chains).await {
                 Err(Failure::MediaMissing(_)) if titles.is_removed(&title, version).await => {
                     Err(Failure::UnknownVersion)
                 }

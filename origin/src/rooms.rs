@@ -132,6 +132,7 @@ impl Rooms {
             cache: cache.clone(),
             bodies,
             sources,
+            chains: Arc::default(),
             store: Arc::clone(&store),
             tag_fields: edge.tag_fields.clone(),
             metrics: Arc::clone(metrics),

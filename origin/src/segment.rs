@@ -7,6 +7,7 @@ use headwater_packager::plan::{self, SegmentPlan};
 use headwater_packager::signalling::Protection;
 use headwater_packager::title::{Title, Track};
 
+use crate::chains::Chains;
 use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::slices::Slices;
@@ -47,24 +48,30 @@ pub async fn read(
 }
 
 /// Encrypts what was read.
-pub fn protect(
+pub async fn protect(
     title: &Title,
     track: &Track,
     protection: &Protection,
     plan: &SegmentPlan,
     clear: Vec<Bytes>,
+    chains: &Chains,
 ) -> Result<Slices, Failure> {
-    let bytes = together(clear, plan.len_bytes);
-    let first = plan.reads.first().map_or(0, |read| read.fragments.start);
-    let made =
-        protection.of(track, plan.number).protector.segment(track, plan.number, first, bytes);
-    let slices: Slices = made
-        .map_err(|error| {
+    let protector = &protection.of(track, plan.number).protector;
+    let slices: Slices = if protector.is_whole() {
+        let bytes = together(clear, plan.len_bytes);
+        chains.encrypt(protector, plan.number, bytes).await?.freeze().into()
+    } else {
+        let first = plan.reads.first().map_or(0, |read| read.fragments.start);
+        // The payload keeps its length, and heads that grow are written elsewhere.
+        let bytes = together(clear, 0);
+        let made = protector.segment(track, plan.number, first, bytes);
+        made.map_err(|error| {
             let object = &track.objects()[plan.reads.first().map_or(0, |read| read.object)];
             damaged(&Key::media(title.id(), title.version(), &object.name), error.to_string())
         })?
         .into_iter()
-        .collect();
+        .collect()
+    };
     if slices.len_bytes() != plan.len_bytes {
         let detail = format!("encrypted to {}, planned {}", slices.len_bytes(), plan.len_bytes);
         return Err(Failure::Internal(detail));
@@ -72,8 +79,8 @@ pub fn protect(
     Ok(slices)
 }
 
-/// All parts as one that may be written to, with room for the `len_bytes` that it will be. What the
-/// store gave as one piece is nobody else's, and is not copied.
+/// All parts as one that may be written to, with room for the `len_bytes` that it will be, if that is
+/// more than it is. What the store gave as one piece is nobody else's, and is not copied.
 fn together(mut parts: Vec<Bytes>, len_bytes: u64) -> BytesMut {
     if parts.len() == 1
         && let Some(part) = parts.pop()
@@ -85,7 +92,9 @@ fn together(mut parts: Vec<Bytes>, len_bytes: u64) -> BytesMut {
             Err(shared) => parts.push(shared),
         }
     }
-    let mut bytes = BytesMut::with_capacity(usize::try_from(len_bytes).unwrap_or_default());
+    let clear_bytes = parts.iter().map(Bytes::len).sum();
+    let len_bytes = usize::try_from(len_bytes).unwrap_or_default();
+    let mut bytes = BytesMut::with_capacity(len_bytes.max(clear_bytes));
     // Each part goes when it was copied.
     parts.into_iter().for_each(|part| bytes.extend_from_slice(&part));
     bytes

@@ -95,7 +95,8 @@ impl Service {
     pub async fn answer(&self, request: &Request, now: Instant, at: SystemTime) -> Answer {
         let caller = Caller::of(request, &self.edge.trust);
         let request_id = caller.request_id.clone();
-        let mut delivery = Delivery::open(&self.books, request, caller, now, at);
+        // Boxed, for it goes a long way: through the codec to the last byte.
+        let mut delivery = Box::new(Delivery::open(&self.books, request, caller, now, at));
         let route = self.route(request);
         // Before anything is waited for: whoever leaves meanwhile is accounted for too.
         delivery.about.kind = route.as_ref().map_or("unrouted", Route::kind);

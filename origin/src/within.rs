@@ -5,25 +5,43 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::delivery::Caller;
+use crate::delivery::{Books, Caller};
 use crate::telemetry::{self, Context, Telemetry};
 
 tokio::task_local! {
     static WITHIN: Option<Within>;
 }
 
-/// A request, as far as what is done for it needs to know it.
+/// A request, as far as what is done for it needs to know it. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Within {
+pub struct Within(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     caller: Caller,
     span: Option<Context>,
-    telemetry: Arc<Telemetry>,
+    books: Arc<Books>,
 }
 
 impl Within {
-    /// A request of this caller, which may have a span.
-    pub fn new(caller: &Caller, span: Option<Context>, telemetry: &Arc<Telemetry>) -> Self {
-        Self { caller: caller.clone(), span, telemetry: Arc::clone(telemetry) }
+    /// A request of this caller, which may have a span, and where it is accounted for.
+    pub fn new(caller: Caller, span: Option<Context>, books: &Arc<Books>) -> Self {
+        Self(Arc::new(Shared { caller, span, books: Arc::clone(books) }))
+    }
+
+    /// Who asked.
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    /// The request's own place in a trace, where it has one.
+    pub fn context(&self) -> Option<Context> {
+        self.0.span
+    }
+
+    /// Where it is accounted for.
+    pub fn books(&self) -> &Books {
+        &self.0.books
     }
 
     /// Does `work` for it.
@@ -38,17 +56,17 @@ impl Within {
 
     /// As the answer and the access log say it.
     pub fn request_id(&self) -> &str {
-        self.caller.request_id.to_str().unwrap_or_default()
+        self.0.caller.request_id.to_str().unwrap_or_default()
     }
 
     /// As the access log says it.
     pub fn trace_id(&self) -> Option<Cow<'_, str>> {
-        telemetry::trace_id(self.caller.trace(), self.span)
+        telemetry::trace_id(self.0.caller.trace(), self.0.span)
     }
 
     /// The span that others may stand below, and where these go.
     pub fn span(&self) -> Option<(Context, &Telemetry)> {
-        self.span.map(|span| (span, &*self.telemetry))
+        self.0.span.map(|span| (span, &*self.0.books.telemetry))
     }
 }
 

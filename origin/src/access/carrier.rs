@@ -45,7 +45,8 @@ pub fn split(path: &str) -> (Option<&str>, &str) {
 
 /// A path fit for logs: whatever stands where a token may stand is left out.
 pub fn redacted(path: &str) -> Cow<'_, str> {
-    if !path.contains([MARK, '%']) {
+    // Byte by byte: every request comes by here, and nearly none has either.
+    if !path.bytes().any(|byte| matches!(byte, b'~' | b'%')) {
         return Cow::Borrowed(path);
     }
     let shown = |element: &str| mark(element).map_or(element.len(), |at| at + 1);

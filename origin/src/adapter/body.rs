@@ -53,13 +53,13 @@ impl Pieces {
 /// A body for hyper. Its exact size is known, so hyper writes Content-Length.
 pub struct SentBody {
     pieces: Pieces,
-    delivery: Option<Delivery>,
+    delivery: Option<Box<Delivery>>,
     progress: Arc<Progress>,
 }
 
 impl SentBody {
     /// All of a body; `progress` is told when it is over.
-    pub fn new(body: Slices, delivery: Option<Delivery>, progress: Arc<Progress>) -> Self {
+    pub fn new(body: Slices, delivery: Option<Box<Delivery>>, progress: Arc<Progress>) -> Self {
         Self { pieces: Pieces::new(body), delivery, progress }
     }
 }

@@ -255,7 +255,7 @@ impl<A: Answers> Line<A> {
         stream: &mut SendStream<Bytes>,
         mut piece: Bytes,
         is_last: bool,
-        delivery: &mut Option<Delivery>,
+        delivery: &mut Option<Box<Delivery>>,
         pace: &mut Pace,
     ) -> Ended {
         while !piece.is_empty() {

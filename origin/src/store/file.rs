@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use headwater_packager::encrypt::BLOCK_BYTES;
 use headwater_packager::ids::TitleId;
 use headwater_packager::stored;
 use rustix::buffer::spare_capacity;
@@ -188,21 +189,23 @@ fn failed(key: &Key, error: &io::Error) -> StoreError {
     StoreError::new(Fault::Unavailable, format!("{key}: {error}"))
 }
 
-/// Up to `len` bytes from `offset`; fewer if the file ends before.
+/// Up to `len` bytes from `offset`; fewer if the file ends before. Has room for a block behind them:
+/// who encrypts them whole need not move them.
 fn read_at(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
-    let capacity = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let mut read = Vec::new();
+    let capacity = len.saturating_add(BLOCK_BYTES);
     read.try_reserve_exact(capacity).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    while read.len() < capacity {
+    while read.len() < len {
         let at = offset + read.len() as u64;
-        // The allocator may give more room than was asked for; what is read beyond is cut off.
+        // There is more room than was asked for; what is read beyond is cut off.
         match rustix::io::pread(file, spare_capacity(&mut read), at) {
             Ok(0) => break,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
     }
-    read.truncate(capacity);
+    read.truncate(len);
     Ok(read)
 }
 

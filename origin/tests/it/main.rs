@@ -5,6 +5,7 @@
 mod access;
 mod binary;
 mod caches;
+mod chains;
 mod clients;
 mod collector;
 mod common;
