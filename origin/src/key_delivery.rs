@@ -3,6 +3,7 @@
 
 use headwater_packager::label::Label;
 use headwater_packager::signalling::ProtectedTrack;
+use zeroize::Zeroizing;
 
 use crate::access::gate::{Moment, Of, Visit};
 use crate::exchange::Request;
@@ -47,7 +48,8 @@ impl Service {
             let track = served.title().track(track).ok_or(Failure::UnknownTrack)?;
             let track = protection.named(track, *suffix).ok_or(Failure::UnknownSegment)?;
             permitted(track.label).await?;
-            return Ok(respond::with_text(request, KEY_TYPE, *track.key.expose()));
+            let key = Zeroizing::new(track.key.expose().to_vec());
+            return Ok(respond::with_keys(request, KEY_TYPE, key));
         }
         let mut keys = Vec::new();
         let mut refused = Failure::UnknownKey;
@@ -82,6 +84,6 @@ impl Service {
         if keys.is_empty() {
             return Err(refused);
         }
-        Ok(respond::with_text(request, LICENCE_TYPE, licence::licence(&keys)))
+        Ok(respond::with_keys(request, LICENCE_TYPE, licence::licence(&keys)))
     }
 }

@@ -6,9 +6,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use headwater_packager::encrypt::ContentKey;
 use headwater_packager::ids::KeyId;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::limits;
+
+/// Bytes of a licence around its keys, and at most of a key in it.
+const LICENCE_BYTES: usize = 64;
+const KEY_BYTES: usize = 96;
 
 /// The ids of the wanted keys, from a licence request's body. Members that are not known are left
 /// alone (9.1.3).
@@ -29,27 +34,29 @@ pub fn wanted(body: &[u8]) -> Result<Vec<KeyId>, Failure> {
     message.kids.iter().map(id).collect()
 }
 
-/// The licence: a JSON Web Key Set of symmetric keys.
-pub fn licence(keys: &[(KeyId, &ContentKey)]) -> Vec<u8> {
+/// The licence: a JSON Web Key Set of symmetric keys. No text of a key is left behind: what holds one
+/// has room for all of it at once, and is wiped.
+pub fn licence(keys: &[(KeyId, &ContentKey)]) -> Zeroizing<Vec<u8>> {
     #[derive(Serialize)]
-    struct Licence {
-        keys: Vec<Key>,
+    struct Licence<'a> {
+        keys: Vec<Key<'a>>,
         #[serde(rename = "type")]
         session: &'static str,
     }
     #[derive(Serialize)]
-    struct Key {
+    struct Key<'a> {
         kty: &'static str,
         kid: String,
-        k: String,
+        k: &'a str,
     }
-    let key = |(id, key): &(KeyId, &ContentKey)| Key {
-        kty: "oct",
-        kid: BASE64URL.encode(id.0),
-        k: BASE64URL.encode(key.expose()),
-    };
-    let licence = Licence { keys: keys.iter().map(key).collect(), session: "temporary" };
-    serde_json::to_vec(&licence).expect("text in JSON")
+    let texts = keys.iter().map(|(_, key)| Zeroizing::new(BASE64URL.encode(key.expose())));
+    let texts: Vec<_> = texts.collect();
+    let of = keys.iter().zip(&texts);
+    let of = of.map(|((id, _), text)| Key { kty: "oct", kid: BASE64URL.encode(id.0), k: text });
+    let licence = Licence { keys: of.collect(), session: "temporary" };
+    let mut to = Zeroizing::new(Vec::with_capacity(LICENCE_BYTES + keys.len() * KEY_BYTES));
+    serde_json::to_writer(&mut *to, &licence).expect("text in JSON");
+    to
 }
 
 #[cfg(test)]
@@ -66,9 +73,19 @@ mod tests {
             ContentKey::new(*b"\x91\x32\xd0\xef\x16\x10\xf6\xa1\xbf\xaa\xb1\x1a\x9e\x4d\x5d\xa5");
         let told = licence(&[(ids[0], &key)]);
         assert_eq!(
-            String::from_utf8(told).unwrap(),
+            std::str::from_utf8(&told).unwrap(),
             r#"{"keys":[{"kty":"oct","kid":"LwVHf8JLtPrv2GUXFW2v_A","k":"kTLQ7xYQ9qG_qrEank1dpQ"}],"type":"temporary"}"#
         );
+    }
+
+    /// A text that grows leaves copies behind.
+    #[test]
+    fn a_licence_never_grows() {
+        let key = ContentKey::new([0xff; 16]);
+        for count in [1, 2, limits::LICENCE_KEYS] {
+            let told = licence(&vec![(KeyId([0xff; 16]), &key); count]);
+            assert!(told.capacity() == LICENCE_BYTES + count * KEY_BYTES, "{}", told.capacity());
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use headwater_config::CorsOrigins;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::exchange::Request;
 use crate::failure::{Believed, Failure};
@@ -212,10 +214,19 @@ pub fn elsewhere(request: &Request, location: &str) -> Reply {
 
 /// Text that is made anew each time and true only now.
 pub fn with_text(request: &Request, content_type: &'static str, text: impl Into<Vec<u8>>) -> Reply {
+    once(request, content_type, Slices::from(text.into()))
+}
+
+/// The same of keys: wiped when it was sent, or nobody waits for it any more.
+pub fn with_keys(request: &Request, content_type: &'static str, keys: Zeroizing<Vec<u8>>) -> Reply {
+    once(request, content_type, Slices::from(Bytes::from_owner(keys)))
+}
+
+fn once(request: &Request, content_type: &'static str, body: Slices) -> Reply {
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, NO_STORE.clone());
-    bodied(request, StatusCode::OK, headers, Slices::from(text.into()))
+    bodied(request, StatusCode::OK, headers, body)
 }
 
 /// Says that an answer is one viewer's, whatever it is: no cache keeps it.

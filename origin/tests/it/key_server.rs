@@ -34,6 +34,8 @@ enum Mode {
     OneShort,
     /// Says nothing until the client has gone.
     Silent,
+    /// Gives each key, a byte now and then.
+    Slow,
     /// Begins an answer and never ends it.
     Endless,
     /// Says that more will come than does.
@@ -135,6 +137,17 @@ fn answer(mut stream: TcpStream, mode: &Mode, request: &str) {
         Mode::Silent => {
             // Ends when the client hangs up.
             let _ = stream.read(&mut [0]);
+            return;
+        }
+        Mode::Slow => {
+            let body = document(&ids);
+            let _ = write!(stream, "HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", body.len());
+            for byte in body.bytes() {
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
             return;
         }
         Mode::Endless => {
@@ -327,18 +340,20 @@ async fn what_a_server_can_do_wrong() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_waited_for_no_longer_than_was_set() {
-    let server = Server::start(&[Mode::Silent]);
-    let mut settings = server.settings();
-    (settings.timeout_ms, settings.retries) = (200, 1);
-    let cpix = open(&settings);
-    let before = Instant::now();
-    let error = ask(&cpix, "film", USES).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Timeout, "{error}");
-    assert!(error.detail.ends_with("no answer within 200 ms (tried 2 times)"), "{error}");
-    assert!(before.elapsed() >= Duration::from_millis(400));
-    assert_eq!(server.count(), 2);
-    assert_eq!(Failure::from(error).row().status.as_u16(), 504);
+async fn a_silent_or_slow_server_is_waited_for_no_longer_than_was_set() {
+    for mode in [Mode::Silent, Mode::Slow] {
+        let server = Server::start(&[mode]);
+        let mut settings = server.settings();
+        (settings.timeout_ms, settings.retries) = (200, 1);
+        let cpix = open(&settings);
+        let before = Instant::now();
+        let error = ask(&cpix, "film", USES).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Timeout, "{error}");
+        assert!(error.detail.ends_with("no answer within 200 ms (tried 2 times)"), "{error}");
+        assert!(before.elapsed() >= Duration::from_millis(400));
+        assert_eq!(server.count(), 2);
+        assert_eq!(Failure::from(error).row().status.as_u16(), 504);
+    }
 }
 
 /// More titles than have a turn: the last of them waits for its turn once, and not for all others'

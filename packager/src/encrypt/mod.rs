@@ -15,7 +15,7 @@ use std::fmt;
 
 use aes::cipher::KeyInit;
 use aes::{Aes128Enc, Block};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use cbc::{Chain, SIDE_BY_SIDE, Whole, side_by_side};
 pub use ctr::Counted;
@@ -45,6 +45,8 @@ impl Drop for ContentKey {
     }
 }
 
+impl ZeroizeOnDrop for ContentKey {}
+
 impl fmt::Debug for ContentKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ContentKey(..)")
@@ -69,6 +71,8 @@ fn mixed(block: &Block, with: &[u8; BLOCK_BYTES]) -> Block {
     number.to_ne_bytes().into()
 }
 
+impl ZeroizeOnDrop for Cipher {}
+
 impl fmt::Debug for Cipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Cipher(..)")
@@ -88,6 +92,17 @@ mod tests {
     const KEY: &str = "2b7e151628aed2a6abf7158809cf4f3c";
     const PLAIN: &str = "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51\
                          30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710";
+
+    /// Keys and their schedules are wiped, and never shown: each by itself, and what holds them.
+    #[test]
+    fn keys_are_wiped_and_never_shown() {
+        fn is_wiped(_: impl ZeroizeOnDrop) {}
+        let key = ContentKey::new(*b"hunter2 hunter2 ");
+        assert_eq!(format!("{key:?} {:?}", Cipher::new(&key)), "ContentKey(..) Cipher(..)");
+        is_wiped(Cipher::new(&key).0);
+        is_wiped(Cipher::new(&key));
+        is_wiped(key);
+    }
 
     fn cipher() -> Cipher {
         Cipher::new(&ContentKey::new(hex(KEY)))

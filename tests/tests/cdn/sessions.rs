@@ -10,6 +10,7 @@ use headwater_tests::origin::Origin;
 use headwater_tests::titles::{Rate, Title};
 use headwater_tests::web::{Web, follow};
 use headwater_tests::{binaries, ffmpeg, run, scratch};
+use reqwest::Method;
 
 const KEY: (&str, &str) =
     ("TOKENS", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
@@ -150,12 +151,44 @@ fn two_viewers_share_no_protected_byte() {
         );
         // A token opens its own session's paths alone.
         let theirs = other.folder.replace(&other.token, &viewer.token);
-        for file in
-            ["master.m3u8", "manifest.mpd", &format!("{video}/init.mp4"), &format!("{video}/key")]
-        {
-            let answer = web.get(&format!("{theirs}{file}"));
-            assert_eq!((answer.status, answer.error().as_str()), (403, "not_permitted"), "{file}");
-            assert_eq!(answer.header("cache-control"), Some(NOWHERE), "{file}");
+        // Without the token before it, as it comes in a cookie, the query or a header.
+        let bare = theirs.strip_prefix(&format!("/~{}", viewer.token)).unwrap();
+        let cookie = format!("headwater-token={}", viewer.token);
+        let bearer = format!("Bearer {}", viewer.token);
+        let files = ["init.mp4", "key", "index.m3u8", "iframes.m3u8", "1.m4s", "2.m4s"];
+        let files = files.map(|file| format!("{video}/{file}"));
+        let files = files.iter().map(String::as_str);
+        for file in files.chain(["master.m3u8", "manifest.mpd", "clearkey"]) {
+            let body = format!("{{\"kids\":[\"{}\"]}}", base64url(&other.key_id(video)));
+            let answers = match file {
+                "clearkey" => vec![web.post(&format!("{theirs}{file}"), &body)],
+                _ => vec![
+                    web.get(&format!("{theirs}{file}")),
+                    web.get(&format!("{bare}{file}?token={}", viewer.token)),
+                    web.get_with(&format!("{bare}{file}"), &[("cookie", &cookie)]),
+                    web.get_with(&format!("{bare}{file}"), &[("authorization", &bearer)]),
+                ],
+            };
+            for (carrier, answer) in answers.iter().enumerate() {
+                let said = (answer.status, answer.error());
+                assert_eq!(said, (403, "not_permitted".to_owned()), "{file} {carrier}");
+                assert_eq!(answer.header("cache-control"), Some(NOWHERE), "{file}");
+            }
+            let head = web.ask(Method::HEAD, &format!("{theirs}{file}"), &[]);
+            let wanted = if file == "clearkey" { [403, 405] } else { [403, 403] };
+            assert!(wanted.contains(&head.status), "{file}: {}", head.status);
+        }
+        // The same ways are good for one's own.
+        let own = viewer.folder.strip_prefix(&format!("/~{}", viewer.token)).unwrap();
+        let mine = format!("{own}{video}/1.m4s");
+        for answer in [
+            web.get(&format!("{mine}?token={}", viewer.token)),
+            web.get_with(&mine, &[("cookie", &cookie)]),
+            web.get_with(&mine, &[("authorization", &bearer)]),
+        ] {
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.body, viewer.files[&format!("{video}/1.m4s")]);
+            assert_eq!(answer.header("cache-control"), Some(NOWHERE));
         }
     }
 
@@ -167,6 +200,62 @@ fn two_viewers_share_no_protected_byte() {
     let answer = web.get(&format!("{bare}master.m3u8"));
     assert_eq!((answer.status, answer.header("cache-control")), (404, Some(NOWHERE)));
     assert_eq!(nginx.cached(), 0);
+}
+
+/// Sessions whose keys change too: every period of each has a key of its own, all of them differ, and
+/// each file of a period is under it.
+#[test]
+fn keys_of_sessions_change_with_periods() {
+    let title = Rate::Film.title();
+    let folder = scratch::folder();
+    let toml = format!(
+        "[store]\nurl = \"file://{}\"\n[origin]\ngrace_s = 1\n\
+         [origin.tokens]\nkeys = [{{ id = \"k1\", secret = \"env:TOKENS\" }}]\n\
+         [keys.main]\nprovider = \"derived\"\nmaster = \"env:MASTER\"\n\
+         [profiles.own]\nsegment_ms = 2000\n[profiles.own.access]\nenforced_by = \"origin\"\n\
+         [profiles.own.protection]\nscheme = \"cenc\"\nkeys = \"main\"\nkey_scope = \"session\"\n\
+         key_period_s = 4\nsystems = [\"clearkey\"]\ndeliver_keys = true\n",
+        title.store.display(),
+    );
+    let config = folder.path().join("headwater.toml");
+    fs::write(&config, &toml).unwrap();
+    let mut origin = Origin::launch(&toml, &[KEY, MASTER]);
+    origin.wait_until_ready();
+    let web = origin.web();
+    let mut seen = BTreeMap::new();
+    for session in ["a-1", "b.2"] {
+        let mut sign = run::command(binaries::origin());
+        sign.args(["sign", "--key", "k1", "--lasts-s", "600", "--folder", "/own", "--config"]);
+        sign.arg(&config).args(["--session", session]).envs([KEY, MASTER]);
+        let token = String::from_utf8(run::succeed(&mut sign)).unwrap().trim().to_owned();
+        let live = format!("/~{token}/own/{}/", title.id);
+        for media in Master::fetch(web, &format!("{live}master.m3u8")).all_media(web) {
+            let suffixes: Vec<_> = media
+                .text
+                .lines()
+                .filter_map(|line| line.strip_prefix("#EXT-X-MAP:URI=\"init."))
+                .map(|rest| rest.split('.').next().unwrap().to_owned())
+                .collect();
+            assert!(suffixes.len() > 1, "{}", media.text);
+            for suffix in suffixes {
+                let key = web.get(&follow(&media.path, &format!("key.{suffix}")));
+                assert_eq!((key.status, key.body.len()), (200, 16), "{}", key.text());
+                assert_eq!(key.header("cache-control"), Some(NOWHERE));
+                let init = web.body(&follow(&media.path, &format!("init.{suffix}.mp4")));
+                let tenc = init.windows(4).position(|name| name == b"tenc").unwrap();
+                let id = init[tenc + 12..tenc + 28].to_vec();
+                // Tracks of a label have one key; nothing else has.
+                let of =
+                    seen.entry(id).or_insert_with(|| (session, suffix.clone(), key.body.clone()));
+                assert_eq!(*of, (session, suffix, key.body), "{}", media.path);
+            }
+        }
+    }
+    let mut keys: Vec<_> = seen.values().map(|(_, _, key)| key).collect();
+    let count = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert!(keys.len() == count && count >= 8, "{} of {count}", keys.len());
 }
 
 /// A key's id as Clear Key's messages write it.
