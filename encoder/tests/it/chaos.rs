@@ -223,7 +223,7 @@ fn a_job_that_cannot_be_done_fails_and_can_be_tried_again() {
     let lab = Lab::new();
     let script = liar(&lab);
     for n in 0..20 {
-        lie(&lab, n, LIES[0]);
+        lie(&lab, n, LIES[2]);
     }
     let id = submit(&lab, sample(), "film");
     let mut worker = quick(&lab, &["worker", "--drain"]);
