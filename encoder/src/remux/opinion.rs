@@ -1,5 +1,5 @@
 //! A second opinion: the crate `mp4` reads ffmpeg's header on its own, and what manifests will
-//! claim must be what it sees. It knows AVC and AAC; of HEVC, AV1, Opus and Dolby's codecs the crate
+//! claim must be what it sees. It knows AVC and AAC; of the others the crate
 //! `mp4-atom` is asked in the tests.
 
 use std::io::{self, Cursor, Read, Seek, SeekFrom};

@@ -31,9 +31,9 @@ const KEYS: [([u8; 16], KeyId); 2] =
     [(*b"first key 16byte", KeyId([0x1d; 16])), (*b"other key 16byte", KeyId([0x2e; 16]))];
 
 /// A clip's name, its source, and how it is encoded.
-type Recipe = (&'static str, &'static str, &'static str);
+pub type Recipe = (&'static str, &'static str, &'static str);
 
-const CLIPS: [Recipe; 16] = [
+pub const CLIPS: [Recipe; 16] = [
     ("avc-slices", NOISE, "-c:v libx264 -g 12 -preset fast -x264-params slices=3 -pix_fmt yuv420p"),
     ("avc-still", STILL, "-c:v libx264 -g 12 -preset fast -pix_fmt yuv420p"),
     ("avc-sei", STILL, "-c:v libx264 -g 12 -preset fast -pix_fmt yuv420p -bsf:v SEI"),
@@ -76,7 +76,7 @@ const CLIPS: [Recipe; 16] = [
 ];
 
 /// Every clip, made once.
-fn clips() -> &'static [Clip] {
+pub fn clips() -> &'static [Clip] {
     static CLIPS_MADE: OnceLock<Vec<Clip>> = OnceLock::new();
     let make = || {
         let folder = scratch::lasting("clips");

@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
 mod ciphers;
+mod codecs;
 mod damage;
 mod handed_keys;
 mod laws;
