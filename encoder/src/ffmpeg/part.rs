@@ -138,27 +138,35 @@ fn timing(cut: &Cut<'_>) -> String {
     let (base_num, base_den) = video.start.base;
     let mut graph = filters::whole(video);
     let ticks = video.start.ticks;
-    graph.push_str(&format!("setpts=PTS-({ticks}*{base_num}/{base_den})/TB,"));
+    let zero = format!("setpts=PTS-({ticks}*{base_num}/{base_den})/TB,");
     let frames = cut.frames();
     let is_last = frames.end == cut.plan.grid.frames();
-    let mut bounds = Vec::new();
-    if frames.start > 0 {
-        bounds.push(format!("start={}", decimal(cut.before_us(frames.start))));
-    }
-    let numbered = matches!(video.timing, Timing::Numbered { .. });
-    if !(is_last && numbered) {
-        bounds.push(format!("end={}", decimal(cut.before_us(frames.end))));
-    }
-    let trim =
-        if bounds.is_empty() { String::new() } else { format!("trim={},", bounds.join(":")) };
     match video.timing {
-        Timing::Numbered { every: 1 } => graph.push_str(&trim),
-        Timing::Numbered { every } => graph.push_str(&format!("{trim}framestep={every},")),
+        Timing::Numbered { every } => {
+            let mut bounds = Vec::new();
+            if frames.start > 0 {
+                bounds.push(format!("start={}", decimal(cut.before_us(frames.start))));
+            }
+            if !is_last {
+                bounds.push(format!("end={}", decimal(cut.before_us(frames.end))));
+            }
+            // trim rounds to the clock it is given, and a container's may have a tick for each frame.
+            graph.push_str(&format!("settb=AVTB,{zero}"));
+            if !bounds.is_empty() {
+                graph.push_str(&format!("trim={},", bounds.join(":")));
+            }
+            if every > 1 {
+                graph.push_str(&format!("framestep={every},"));
+            }
+        }
         Timing::Timed => {
             let start = if frames.start == 0 { ":start_time=0" } else { "" };
             let more = video.rate.frames_in(2000);
+            // Behind fps a tick is a frame of the title.
             graph.push_str(&format!(
-                "fps={num}/{den}:round=near{start},tpad=stop={more}:stop_mode=clone,{trim}"
+                "{zero}fps={num}/{den}:round=near{start},tpad=stop={more}:stop_mode=clone,\
+                 trim=start_pts={}:end_pts={},",
+                frames.start, frames.end
             ));
         }
     }

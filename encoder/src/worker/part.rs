@@ -81,7 +81,8 @@ impl Piece {
         let shown = path.display().to_string();
         let storage = |e: std::io::Error| Error::storage(&shown, e);
         let mut from = BufReader::with_capacity(1 << 20, File::open(&made.path).map_err(storage)?);
-        let mut to = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(storage)?);
+        // Nobody's link is followed: ffmpeg writes into the same folder.
+        let mut to = BufWriter::with_capacity(1 << 20, File::create_new(&path).map_err(storage)?);
         let head = made.object().media_offset_bytes;
         std::io::copy(&mut from.by_ref().take(head), &mut std::io::sink()).map_err(storage)?;
         let mut rows = made.rows.clone();

@@ -51,10 +51,16 @@ fn the_same_frames_at_the_same_times() {
     let x264 = ["-c:v", "libx264", "-preset", "veryfast"];
     let open = ["-x264-params", "open-gop=1:keyint=50:min-keyint=20:bframes=3"];
     let late = ["-vf", "setpts=PTS+1.5/TB"];
-    let table: [(&str, Vec<&str>); 3] = [
+    let table: [(&str, Vec<&str>); 4] = [
         ("open.mkv", [&x264[..], &open].concat()),
         ("open.ts", [&x264[..], &open].concat()),
         ("late.mkv", [&x264[..], &open, &late].concat()),
+        // A tick of its clock is a frame.
+        (
+            "ticks.mp4",
+            [&x264[..], &["-video_track_timescale", "24", "-movflags", "+negative_cts_offsets"]]
+                .concat(),
+        ),
     ];
     let lab = Lab::new();
     for (name, options) in &table {
@@ -87,7 +93,7 @@ fn the_same_frames_at_the_same_times() {
         {
             assert!(
                 *same > before - SURE_DB,
-                "{name}: frame {} is rather the one before it",
+                "{name}: frame {} is rather the one before it: {same} {before}",
                 i + 1
             );
         }
