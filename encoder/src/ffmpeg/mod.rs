@@ -253,15 +253,7 @@ impl Tools {
         watch: run::Watch<'_>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Log, Error> {
-        let mut state = Progress::default();
-        let mut take = |line: &str| {
-            let moved = state.line(line);
-            if moved {
-                progress(&state);
-            }
-            Ok(moved)
-        };
-        let end = run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await?;
+        let end = self.child(args, limits, watch, progress).await?;
         let is_explained = watch.stops_at_damage && end.log.damage().is_some();
         if !is_explained && end.log.changed().is_none() {
             end.success("ffmpeg")?;
@@ -357,6 +349,18 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<run::End, Error> {
+        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
+        self.child(args, limits, watch, progress).await
+    }
+
+    /// One run of ffmpeg that tells its progress.
+    async fn child(
+        &self,
+        args: Vec<std::ffi::OsString>,
+        limits: Limits,
+        watch: run::Watch<'_>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<run::End, Error> {
         let mut state = Progress::default();
         let mut take = |line: &str| {
             let moved = state.line(line);
@@ -365,7 +369,6 @@ impl Tools {
             }
             Ok(moved)
         };
-        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
         run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await
     }
 }
