@@ -1,8 +1,11 @@
 //! Groups of sound renditions: EXT-X-MEDIA (8216bis 4.4.6.1).
 //!
-//! A variant names one group. All groups have the same members (4.4.6.1.1), so that a viewer keeps
-//! language and role wherever the player goes: a group whose codec lacks one borrows it from the
-//! first that has it.
+//! A variant names one group. Groups have the same members (4.4.6.1.1), so that a viewer keeps
+//! language and role wherever the player goes: a group whose codec lacks one borrows it from a
+//! group of AAC, which every player has. It borrows no other codec: a variant says every codec of
+//! its group (4.4.6.2), players drop a variant of which they lack one, and one commentary in Dolby
+//! would take all variants with it. What no AAC track has is therefore a member of its own codec's
+//! groups alone.
 
 use std::fmt::Write;
 
@@ -10,6 +13,9 @@ use super::multivariant::Rendition;
 use crate::bandwidth::Rates;
 use crate::heads::{Media, Role};
 use crate::title::Track;
+
+/// How the codec strings of every AAC begin (RFC 6381 3.3).
+const AAC: &str = "mp4a.40.";
 
 /// Sound tracks of one codec and as many channels, and what stands in for those it lacks.
 pub(super) struct AudioGroup<'a> {
@@ -61,8 +67,8 @@ impl<'a> AudioGroup<'a> {
         &self.members[self.default_at()]
     }
 
-    /// The first of the title's first language that is not something else besides; all groups have
-    /// the same order.
+    /// The first of the group's first language that is not something else besides: the same in all
+    /// groups with the same members, which have one order.
     fn default_at(&self) -> usize {
         let language = self.members[0].part.language;
         let spoken = |m: &Member<'_>| m.part.language == language && m.part.role == Role::Main;
@@ -143,22 +149,25 @@ impl Part<'_> {
     }
 }
 
-/// Gives every group the members of all, in the order in which they were first seen.
+/// Gives every group the members of all, in the order in which they were first seen, as far as it
+/// has them itself or may borrow them.
 fn complete(groups: &mut [AudioGroup<'_>]) {
-    let mut whole: Vec<Member<'_>> = Vec::new();
-    for member in groups.iter().flat_map(|group| &group.members) {
-        if !whole.iter().any(|known| known.part == member.part) {
-            whole.push(member.clone());
+    let all: Vec<Member<'_>> = groups.iter().flat_map(|group| &group.members).cloned().collect();
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    for member in &all {
+        if !parts.contains(&member.part) {
+            parts.push(member.part);
         }
     }
     for group in groups {
-        let of = |known: &Member<'_>| group.members.iter().position(|m| m.part == known.part);
-        let own: Vec<Option<usize>> = whole.iter().map(of).collect();
-        let members = whole.iter().zip(own).map(|(first, own)| match own {
-            Some(own) => group.members[own].clone(),
-            None => first.clone(),
-        });
-        group.members = members.collect();
+        let own = group.members[0].rendition.track.codecs();
+        let lends = |codecs: &str| codecs == own || codecs.starts_with(AAC);
+        let member = |part: &Part<'_>| {
+            let has = |m: &&Member<'_>| m.part == *part;
+            let may = |m: &&Member<'_>| has(m) && lends(m.rendition.track.codecs());
+            group.members.iter().find(has).or_else(|| all.iter().find(may)).cloned()
+        };
+        group.members = parts.iter().filter_map(member).collect();
     }
 }
 
