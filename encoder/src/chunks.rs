@@ -20,6 +20,13 @@ pub struct Lengths {
     pub most_ms: u32,
 }
 
+impl Lengths {
+    /// A single chunk.
+    pub fn whole() -> Self {
+        Self { first_ms: Vec::new(), most_ms: u32::MAX }
+    }
+}
+
 impl Default for Lengths {
     fn default() -> Self {
         Self { first_ms: vec![2_000, 4_000, 8_000], most_ms: 20_000 }

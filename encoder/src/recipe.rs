@@ -90,6 +90,7 @@ mod tests {
                 held_frames: 1800,
                 timing: Timing::Numbered { every: 1 },
                 start: Stamp { ticks: 0, base: (1, 1000) },
+                is_guessed: false,
                 is_interlaced: false,
                 light: Light::Pq,
                 is_deep: true,

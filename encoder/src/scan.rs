@@ -19,6 +19,7 @@ pub struct Scan {
     video: Vec<Packet>,
     video_without_time: u64,
     video_untimed: Vec<Packet>,
+    is_guessed: bool,
     spans: BTreeMap<u32, Span>,
     coded: BTreeMap<u32, Coded>,
 }
@@ -60,6 +61,7 @@ impl Scan {
             video: Vec::new(),
             video_without_time: 0,
             video_untimed: Vec::new(),
+            is_guessed: false,
             spans: BTreeMap::new(),
             coded: BTreeMap::new(),
         }
@@ -76,6 +78,7 @@ impl Scan {
                 Some(("duration", value)) => fields.duration = value.parse().ok(),
                 Some(("size", value)) => fields.size_bytes = value.parse().ok(),
                 Some(("flags", value)) => fields.discarded = value.contains('D'),
+                Some(("guessed", _)) => fields.guessed = true,
                 _ => {}
             }
         }
@@ -106,6 +109,7 @@ impl Scan {
                 size_bytes: fields.size_bytes.unwrap_or(0),
                 duration: fields.duration.unwrap_or(0),
             };
+            self.is_guessed |= fields.guessed || fields.pts.is_none();
             match (fields.pts, fields.dts) {
                 (Some(pts), _) => self.video.push(packet(pts)),
                 (None, Some(dts)) => self.video_untimed.push(packet(dts)),
@@ -151,6 +155,7 @@ impl Scan {
     /// Takes the pictures of `frames`, which were decoded, in place of the packets.
     pub fn shows(&mut self, frames: Self) {
         self.video = frames.video;
+        self.is_guessed = frames.is_guessed;
         self.video_without_time = frames.video_without_time;
         if let Some(span) = frames.spans.get(&self.video_index) {
             self.spans.insert(self.video_index, *span);
@@ -160,6 +165,12 @@ impl Scan {
     /// Frames of the picture.
     pub fn frames(&self) -> u64 {
         u64::try_from(self.video.len()).expect("a length fits") + self.video_without_time
+    }
+
+    /// Whether frames of the picture do not say when they are shown: what a decoder makes of that
+    /// depends on where it begins.
+    pub fn is_guessed(&self) -> bool {
+        self.is_guessed
     }
 
     /// Frames of the picture that carry no time stamp.
@@ -299,6 +310,7 @@ struct Fields {
     duration: Option<i64>,
     size_bytes: Option<u32>,
     discarded: bool,
+    guessed: bool,
 }
 
 /// How long before `zero` a stream's packets start; `None` of an empty stream.

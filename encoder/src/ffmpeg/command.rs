@@ -59,7 +59,7 @@ pub fn frames(input: &Path, video: u32, threads: u32) -> Vec<OsString> {
     let mut all = args(&["-v", "level+warning", "-of", "compact=p=0", "-threads"]);
     all.extend(args(&[&threads.to_string(), "-select_streams", &video.to_string()]));
     all.extend(args(&["-show_frames", "-show_entries"]));
-    all.push("frame=stream_index,best_effort_timestamp,pkt_duration,duration,pkt_size".into());
+    all.push("frame=stream_index,pts,best_effort_timestamp,pkt_duration,duration,pkt_size".into());
     all.extend(guarded());
     all.push(file_url(input));
     all

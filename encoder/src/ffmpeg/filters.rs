@@ -75,7 +75,7 @@ fn timing(plan: &Plan) -> String {
             // How long the last frame stands is a matter of opinion; the plan has decided.
             let more = video.rate.frames_in(2000);
             format!(
-                "{whole}setpts=PTS-({ticks}*{base_num}/{base_den})/TB,\
+                "{whole}setpts=PTS-round(({ticks}*{base_num}/{base_den})/TB),\
                  fps={num}/{den}:round=near:start_time=0,\
                  tpad=stop={more}:stop_mode=clone,trim=end_frame={frames},{numbered}",
                 ticks = start.ticks,

@@ -386,7 +386,10 @@ pub(crate) fn sound_changes(name: impl std::fmt::Display, reached_s: f64) -> Err
 
 /// ffprobe's line of a frame with the names that a packet's has; the time is the one that decoders give.
 fn frame_as_packet(line: &str) -> String {
-    line.replace("best_effort_timestamp=", "pts=")
+    let guessed = if line.contains("|pts=N/A|") { "|guessed=1" } else { "" };
+    format!("{}{guessed}", line.trim_end())
+        .replace("|pts=", "|own_pts=")
+        .replace("best_effort_timestamp=", "pts=")
         .replace("pkt_duration=", "duration=")
         .replace("pkt_size=", "size=")
 }

@@ -138,7 +138,7 @@ fn timing(cut: &Cut<'_>) -> String {
     let (base_num, base_den) = video.start.base;
     let mut graph = filters::whole(video);
     let ticks = video.start.ticks;
-    let zero = format!("setpts=PTS-({ticks}*{base_num}/{base_den})/TB,");
+    let zero = format!("setpts=PTS-round(({ticks}*{base_num}/{base_den})/TB),");
     let frames = cut.frames();
     let is_last = frames.end == cut.plan.grid.frames();
     match video.timing {

@@ -65,6 +65,8 @@ pub struct VideoSource {
     pub timing: Timing,
     /// Time stamp of the first frame: the title's zero.
     pub start: Stamp,
+    /// Some packets do not say when they are shown.
+    pub is_guessed: bool,
     /// Two fields of half the lines each in a frame.
     pub is_interlaced: bool,
     /// What light its samples stand for.
@@ -306,6 +308,7 @@ pub fn measure(
             held_frames: scan.frames(),
             timing: frames.timing,
             start: Stamp { ticks: span.start_pts, base: video.time_base().unwrap_or((1, 1)) },
+            is_guessed: scan.is_guessed(),
             is_interlaced: picture::interlaced(video).is_some(),
             light,
             is_deep: picture::is_deep(video),

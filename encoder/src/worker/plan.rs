@@ -148,6 +148,11 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     };
     let plan = Plan::clone(&prepared.plan);
     let (grid, sounds) = (plan.grid, plan.sounds.len() + plan.passed.len());
+    let lengths = match plan.source.video.is_guessed {
+        // Frames are told by their times, which such a source has only from its start on.
+        true => Lengths::whole(),
+        false => Lengths { most_ms: config.queue.chunk_ms, ..Lengths::default() },
+    };
     let planned = Planned {
         title: view.title.clone(),
         plan,
@@ -164,7 +169,6 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     let object = bench.named("plan", ".json");
     let words = json!({ "plan": object, "crc32c": crc32c::crc32c(&bytes) }).to_string();
     store.put(&part::key(bench.job(), &object), bytes).await?;
-    let lengths = Lengths { most_ms: config.queue.chunk_ms, ..Lengths::default() };
     Ok(job::Plan {
         tool: name.tool.clone(),
         fragments: grid.fragments(),

@@ -1,103 +1,161 @@
-//! Chunks against one pass from start to end: the same frames at the same times, of sources whose rate is constant.
+//! Chunks against one pass from start to end: of each frame the same picture at the same time, whatever
+//! a container makes of times. Which picture it is says its bar code, so nothing is a matter of likeness.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::bar;
 use crate::lab::{Lab, ffmpeg, ffprobe, films};
 use crate::service::{job, quick, submit};
 
-/// Nine seconds that change in every frame: chunks of 2, 4 and 3 s.
-const PICTURE: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=size=256x144:rate=24:duration=9"];
-
-/// Less is no difference; a frame that is another one is less alike by 5 dB and more.
-const SURE_DB: f64 = 0.5;
+/// Chunks of 2, 4 and 3 s.
+const SECONDS: u32 = 9;
 
 /// What is compared is frames, not how well they are coded.
 const FAST: [(&str, &str); 1] = [("HEADWATER_ENCODER__PRESET", "ultrafast")];
 
-fn film(name: &str, options: &[&str]) -> std::path::PathBuf {
-    let film = films().join(name);
-    ffmpeg(&[&PICTURE[..], options, &[film.to_str().unwrap()]].concat());
+/// A source that is tried.
+struct Row {
+    name: &'static str,
+    /// Frames a second of the film that it is made of.
+    rate: &'static str,
+    /// ffmpeg's options that make it.
+    options: &'static str,
+    /// Of how many of its frames one is shown; `None` where its rate varies.
+    every: Option<u32>,
+    chunks: usize,
+}
+
+const X264: &str = "-c:v libx264 -preset ultrafast";
+const OPEN: &str =
+    "-c:v libx264 -preset veryfast -x264-params open-gop=1:keyint=50:min-keyint=20:bframes=3";
+/// Each seventh frame is missing.
+const HOLES: &str = "-vf select=mod(n+1\\,7) -fps_mode vfr";
+/// The first one too.
+const HOLES_FIRST: &str = "-vf select=mod(n\\,7) -fps_mode vfr";
+/// Frames that stand for up to three seconds: longer than a lead-in.
+const STILL: &str = "-vf select=lt(n\\,60)+not(mod(n\\,71))+gte(n\\,200) -fps_mode vfr";
+const MPEG2: &str = "-c:v mpeg2video -q:v 2 -bf 2 -g 30";
+const FIELDS: &str =
+    "-c:v mpeg2video -q:v 2 -bf 2 -g 15 -flags +ildct+ilme -vf setfield=tff -top 1";
+const MPEG4: &str = "-c:v mpeg4 -q:v 2 -g 40";
+
+const fn row(name: &'static str, rate: &'static str, options: &'static str, every: u32) -> Row {
+    Row { name, rate, options, every: Some(every), chunks: 3 }
+}
+
+const fn varying(name: &'static str, rate: &'static str, options: &'static str) -> Row {
+    Row { name, rate, options, every: None, chunks: 3 }
+}
+
+fn rows() -> Vec<(Row, Vec<&'static str>)> {
+    let all = [
+        (row("open.mkv", "24", OPEN, 1), ""),
+        (row("open.ts", "30000/1001", OPEN, 1), ""),
+        (row("open.mp4", "30000/1001", OPEN, 1), ""),
+        (row("late.mkv", "25", OPEN, 1), "-vf setpts=PTS+1.5/TB"),
+        // A tick of its clock is a frame.
+        (
+            row("ticks.mp4", "24", X264, 1),
+            "-video_track_timescale 24 -movflags +negative_cts_offsets",
+        ),
+        (row("ticks.mxf", "30000/1001", MPEG2, 1), ""),
+        (row("plain.avi", "24", MPEG4, 1), ""),
+        // Its packets say when they are decoded, not when they are shown: it is not cut.
+        (Row { chunks: 1, ..row("late-b.avi", "30000/1001", MPEG4, 1) }, "-bf 2"),
+        (row("fields.mxf", "25", FIELDS, 1), ""),
+        (row("fields.ts", "30000/1001", FIELDS, 1), ""),
+        (row("fast.mp4", "120", X264, 2), ""),
+        (row("fast.mkv", "120", OPEN, 2), ""),
+        (varying("varying-24.mkv", "24", HOLES), OPEN),
+        (varying("varying-late.mkv", "24", HOLES_FIRST), OPEN),
+        (varying("varying.avi", "25", HOLES), "-c:v mpeg4 -q:v 2 -g 40"),
+        (varying("varying-25.mkv", "25", HOLES), OPEN),
+        (varying("varying-25.mp4", "25", HOLES), OPEN),
+        (varying("varying-29.mkv", "30000/1001", HOLES), OPEN),
+        (varying("varying-29.mp4", "30000/1001", HOLES), OPEN),
+        (varying("varying-29.ts", "30000/1001", HOLES), OPEN),
+        (varying("still.mp4", "24", STILL), OPEN),
+        (varying("still.mkv", "30", STILL), OPEN),
+    ];
+    all.into_iter()
+        .map(|(row, more)| {
+            let options = row.options.split(' ').chain(more.split(' ')).filter(|o| !o.is_empty());
+            let options = options.collect();
+            (row, options)
+        })
+        .collect()
+}
+
+/// A film with a bar code at this rate, made once.
+fn numbered(lab: &Lab, rate: &str) -> PathBuf {
+    let film = films().join(format!("numbered-{}.mp4", rate.replace('/', "-")));
+    if !film.exists() {
+        let seconds = SECONDS.to_string();
+        let shape = ["--seconds", &seconds, "--width", "160", "--height", "96", "--rate", rate];
+        let run = lab.run(&[&["sample", film.to_str().unwrap()], &shape[..]].concat());
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
     film
 }
 
 /// When every picture is shown.
 fn times(track: &Path) -> Vec<String> {
-    let args = ["-show_entries", "frame=pts_time", "-of", "csv=p=0", track.to_str().unwrap()];
+    let args = ["-show_entries", "packet=pts_time", "-of", "csv=p=0", track.to_str().unwrap()];
     let printed = ffprobe(&args);
-    // Behind a comma stands what a frame carries beside its picture.
     let times = printed.lines().map(|line| line.split(',').next().unwrap_or_default());
     times.filter(|time| !time.is_empty()).map(str::to_owned).collect()
 }
 
-/// The likeness of each frame of `a`, from its `from.0`th on, to that of `b`, from its `from.1`th on, in dB.
-fn likeness(a: &Path, b: &Path, from: (u32, u32), log: &Path) -> Vec<f64> {
-    let shifted = |input: u32, from: u32| {
-        format!("[{input}:v]trim=start_frame={from},setpts=N/24/TB[f{input}]")
-    };
-    let (first, second) = (shifted(0, from.0), shifted(1, from.1));
-    let filter = format!("{first};{second};[f0][f1]psnr=shortest=1:stats_file={}", log.display());
-    let args = ["-i", a.to_str().unwrap(), "-i", b.to_str().unwrap(), "-lavfi", &filter];
-    ffmpeg(&[&args[..], &["-f", "null", "-"]].concat());
-    let stats = std::fs::read_to_string(log).unwrap();
-    let values = stats.lines().map(|line| {
-        let value = line.split(' ').find_map(|field| field.strip_prefix("psnr_avg:")).unwrap();
-        value.parse().unwrap_or(f64::INFINITY)
-    });
-    values.collect()
-}
-
 #[test]
 fn the_same_frames_at_the_same_times() {
-    let x264 = ["-c:v", "libx264", "-preset", "veryfast"];
-    let open = ["-x264-params", "open-gop=1:keyint=50:min-keyint=20:bframes=3"];
-    let late = ["-vf", "setpts=PTS+1.5/TB"];
-    let table: [(&str, Vec<&str>); 4] = [
-        ("open.mkv", [&x264[..], &open].concat()),
-        ("open.ts", [&x264[..], &open].concat()),
-        ("late.mkv", [&x264[..], &open, &late].concat()),
-        // A tick of its clock is a frame.
-        (
-            "ticks.mp4",
-            [&x264[..], &["-video_track_timescale", "24", "-movflags", "+negative_cts_offsets"]]
-                .concat(),
-        ),
-    ];
     let lab = Lab::new();
-    for (name, options) in &table {
-        let film = film(name, options);
-        let title = name.replace('.', "-");
-        let id = submit(&lab, &film, &title);
-        let worked = quick(&lab, &["worker", "--drain"]).envs(FAST).output().unwrap();
-        assert_eq!(worked.status.code(), Some(0), "{name}");
-        let made = job(&lab, &id);
-        assert_eq!(made["state"], "published", "{name}: {made:#}");
-        assert_eq!(made["failures"], 0, "{name}: {made:#}");
+    let rows = rows();
+    let mut jobs = Vec::new();
+    for (row, options) in &rows {
+        let (from, film) = (numbered(&lab, row.rate), films().join(row.name));
+        let from = ["-i", from.to_str().unwrap(), "-an"];
+        ffmpeg(&[&from[..], options, &[film.to_str().unwrap()]].concat());
+        let title = row.name.replace('.', "-");
+        jobs.push((row, submit(&lab, &film, &title), film, title));
+    }
+    let worked = quick(&lab, &["worker", "--drain"]).envs(FAST).output().unwrap();
+    assert_eq!(worked.status.code(), Some(0));
+    let mut wrong = Vec::new();
+    for (row, id, film, title) in jobs {
+        let (name, made) = (row.name, job(&lab, &id));
+        if made["state"] != "published" || made["failures"] != 0 {
+            wrong.push(format!("{name}: {made:#}"));
+            continue;
+        }
         let chunks = made["task_list"].as_array().unwrap().iter();
-        assert!(chunks.filter(|task| task["kind"] == "chunk").count() >= 3, "{name}: {made:#}");
+        let chunks = chunks.filter(|task| task["kind"] == "chunk").count();
+        assert_eq!(chunks, row.chunks, "{name}: {made:#}");
         let whole = format!("{title}-whole");
         let args = ["encode", film.to_str().unwrap(), "--title", &whole];
-        assert_eq!(lab.run_with(&args, &FAST).code, Some(0));
-        let (a, b) = (lab.live_file(&title, "v144.mp4"), lab.live_file(&whole, "v144.mp4"));
-        assert_eq!(times(&a), times(&b), "{name}");
-        let log = lab.path("psnr.log");
-        let same = likeness(&a, &b, (0, 0), &log);
-        // Each frame is its own and not one beside it, unless these are the same.
-        let (next, before) = (likeness(&a, &b, (0, 1), &log), likeness(&a, &b, (1, 0), &log));
-        for (i, (same, next)) in same.iter().zip(next).take(same.len() - 1).enumerate() {
-            assert!(
-                *same > next - SURE_DB,
-                "{name}: frame {i} is rather the one behind it: {same} {next}"
-            );
+        let run = lab.run_with(&args, &FAST);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let of = |title: &str| {
+            let track = lab.live_file(title, "v96.mp4");
+            (times(&track), bar::codes(&track))
+        };
+        let (chunked, whole) = (of(&title), of(&whole));
+        if chunked.0 != whole.0 {
+            wrong.push(format!("{name}: other times: {:?} {:?}", chunked.0, whole.0));
         }
-        for (i, (same, before)) in same.iter().skip(1).zip(before).take(same.len() - 1).enumerate()
-        {
-            assert!(
-                *same > before - SURE_DB,
-                "{name}: frame {} is rather the one before it: {same} {before}",
-                i + 1
-            );
+        let pairs = || chunked.1.iter().zip(&whole.1).enumerate();
+        for (i, (got, wanted)) in pairs().filter(|(_, (got, wanted))| got != wanted).take(3) {
+            wrong.push(format!("{name}: frame {i} is {got:?}, in one pass it is {wanted:?}"));
         }
-        let least = same.iter().copied().fold(f64::INFINITY, f64::min);
-        println!("measured: {name}: the least likeness of a frame is {least:.1} dB");
+        if let Some(every) = row.every {
+            let off = |(i, code): &(usize, &Option<u32>)| {
+                **code != u32::try_from(*i).ok().map(|i| i * every)
+            };
+            if let Some((i, code)) = whole.1.iter().enumerate().find(off) {
+                wrong.push(format!("{name}: frame {i} of one pass is {code:?}"));
+            }
+        }
+        assert!(whole.1.iter().all(Option::is_some), "{name}: {:?}", whole.1);
+        println!("measured: {name}: {} frames are the same in chunks", chunked.1.len());
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -25,6 +25,7 @@ fn plan(config: &Encoder) -> Plan {
             held_frames: 1800,
             timing: Timing::Numbered { every: 1 },
             start: Stamp { ticks: 126_000, base: (1, 90_000) },
+            is_guessed: false,
             is_interlaced: false,
             light: Light::Sdr,
             is_deep: false,
