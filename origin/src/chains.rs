@@ -45,7 +45,8 @@ impl Chains {
         loop {
             match encrypted.try_recv() {
                 Ok(bytes) => return Ok(bytes),
-                Err(TryRecvError::Empty) if self.encrypt_some() => {}
+                // Others' segments may come first: what else this thread has to do is not kept waiting.
+                Err(TryRecvError::Empty) if self.encrypt_some() => task::yield_now().await,
                 // Another thread is at it.
                 Err(_) => break,
             }

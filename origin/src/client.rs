@@ -67,7 +67,8 @@ impl Trust {
         Client { address: Some(address), behind_proxy: true }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether `address` is a proxy's whose word is taken.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(address))
     }
 }

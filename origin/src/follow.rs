@@ -15,12 +15,15 @@ use crate::route::Resource;
 use crate::service::{Asked, Service};
 
 impl Service {
-    /// The client's seat until its answer was sent, where seats are counted.
+    /// The client's seat until its answer was sent, where seats are counted. A trusted proxy that names
+    /// nobody has as many as it likes: its clients are others.
     pub(crate) fn seat(&self, request: &Request) -> Result<Option<Seat>, Failure> {
         if self.max_client_requests == 0 {
             return Ok(None);
         }
-        let Some(address) = self.edge.trust.client(request).address else { return Ok(None) };
+        let trust = &self.edge.trust;
+        let client = trust.client(request).address.filter(|address| !trust.trusts(*address));
+        let Some(address) = client else { return Ok(None) };
         let seat = self.clients.seat(address, self.max_client_requests);
         if seat.is_none() {
             self.books.metrics.client_refusals.with_label_values(&["requests"]).inc();

@@ -94,7 +94,11 @@ impl Gate {
     pub fn set(&self, rules: Rules) {
         let mut current = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         if rules.most > current.most {
-            self.turns.add_permits(rules.most - current.most);
+            let more = rules.most - current.most;
+            let kept = |surplus: usize| Some(surplus.saturating_sub(more));
+            let taken = self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, kept);
+            let surplus = taken.unwrap_or_else(|surplus| surplus);
+            self.turns.add_permits(more.saturating_sub(surplus));
         } else {
             let fewer = current.most - rules.most;
             let gone = self.turns.forget_permits(fewer);
@@ -108,12 +112,12 @@ impl Gate {
     /// # Errors
     /// Where it takes, or would take, too long.
     pub async fn turn(self: &Arc<Self>) -> Result<Turn, NoTurn> {
+        let rules = self.rules();
         if let Some(turn) = self.turn_now() {
-            self.arrivals().saw(false, Instant::now());
+            self.arrivals().saw(false, Instant::now(), rules.patience);
             return Ok(turn);
         }
-        let rules = self.rules();
-        let stands_for = self.arrivals().saw(true, Instant::now());
+        let stands_for = self.arrivals().saw(true, Instant::now(), rules.patience);
         let Some(_place) = Place::take(self, rules.most_waiting) else {
             return Err(self.refuse(NoTurn::QueueFull));
         };
@@ -179,6 +183,7 @@ struct Arrivals {
     waited: u32,
     /// Since when it has been nearly all of them.
     standing_since: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Arrivals {
@@ -189,8 +194,13 @@ impl Arrivals {
     /// How many of the last ones count.
     const LAST: u32 = 32;
 
-    /// Sees one more; for how long nearly all have had to wait.
-    fn saw(&mut self, waits: bool, now: Instant) -> Duration {
+    /// Sees one more; for how long nearly all have had to wait. A queue in which nobody came for as long as
+    /// one may wait stands no more.
+    fn saw(&mut self, waits: bool, now: Instant, patience: Duration) -> Duration {
+        let last = self.last.replace(now);
+        if last.is_some_and(|last| now.saturating_duration_since(last) > patience) {
+            *self = Self { last: Some(now), ..Self::default() };
+        }
         self.waited -= self.waited / Self::LAST;
         if waits {
             self.waited += Self::ALL / Self::LAST;
@@ -302,15 +312,21 @@ mod tests {
         assert_eq!(gate.expected_wait(&rules), Duration::from_millis(30));
         // Nearly all have to wait, for a second; then some do not.
         let mut arrivals = Arrivals::default();
+        let mut saw = |waits, at| arrivals.saw(waits, at, second);
         for _ in 0..200 {
-            arrivals.saw(true, start);
+            saw(true, start);
         }
-        arrivals.saw(false, start);
-        assert_eq!(arrivals.saw(true, start + second), second, "one of many");
+        saw(false, start);
+        assert_eq!(saw(true, start + second), second, "one of many");
         for n in 0..100 {
-            arrivals.saw(n % 3 == 0, start + second);
+            saw(n % 3 == 0, start + second);
         }
-        assert_eq!(arrivals.saw(true, start + second), Duration::ZERO, "most do not");
+        assert_eq!(saw(true, start + second), Duration::ZERO, "most do not");
+        for _ in 0..200 {
+            saw(true, start + second);
+        }
+        let next_morning = start + 3600 * second;
+        assert_eq!(saw(true, next_morning), Duration::ZERO, "nobody came all night");
     }
 
     #[tokio::test]
@@ -330,5 +346,11 @@ mod tests {
         gate.set(Rules { most: 2, ..gate.rules() });
         assert!(gate.turn_now().is_some());
         drop(only);
+        // Fewer and more again while all are taken.
+        let _both = [gate.turn_now().unwrap(), gate.turn_now().unwrap()];
+        gate.set(Rules { most: 1, ..gate.rules() });
+        gate.set(Rules { most: 3, ..gate.rules() });
+        let _third = gate.turn_now().unwrap();
+        assert!(gate.turn_now().is_none(), "three at a time");
     }
 }

@@ -4,6 +4,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Reads at a time of what takes no turn (pointers, probes), beside `max_concurrent_reads`.
+pub const READS_WITHOUT_TURN: usize = 16;
+
 /// Bytes of a CDN's secret: 16 are 128 bits at best, and a header has room for 512.
 pub const CDN_SECRET_BYTES: RangeInclusive<usize> = 16..=512;
 /// Bytes of a file or variable that holds a secret.

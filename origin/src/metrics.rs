@@ -281,7 +281,7 @@ impl Metrics {
             store_read_bytes: new.counter("store_read_bytes_total", "Bytes read from the store"),
             store_read_seconds: new.histogram(
                 "store_read_duration_seconds",
-                "Time of a read, waiting for its turn included",
+                "Time of a read, from when it has its turn",
             ),
             store_errors: new.counters(
                 "store_errors_total",

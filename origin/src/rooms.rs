@@ -190,14 +190,15 @@ pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, 
         patience: Duration::from_millis(reads.read_wait_ms.into()),
     };
     let gate = Gate::new("reads", rules, metrics);
+    let places = max_reads + limits::READS_WITHOUT_TURN;
     let metrics = Arc::clone(metrics);
     Ok(match &config.store.url {
         StoreUrl::File(folder) => {
-            let store = FileStore::new(folder.clone(), max_reads);
+            let store = FileStore::new(folder.clone(), places);
             Arc::new(Guarded::new(store, timeout, metrics).behind(gate))
         }
         StoreUrl::S3(bucket) => {
-            let store = S3Store::new(bucket, &config.store.s3, max_reads)?;
+            let store = S3Store::new(bucket, &config.store.s3, places)?;
             Arc::new(Guarded::new(store, timeout, metrics).behind(gate))
         }
     })

@@ -1,4 +1,5 @@
-//! Any store, with a time limit on each read, turns that reads take, and a count of reads, bytes and errors.
+//! Any store, with a time limit on each read, turns that reads of media and heads take, and a count of reads,
+//! bytes and errors. Pointers and probes are a few bytes that everything hangs on, and wait for no turn.
 
 use std::future::Future;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_packager::ids::TitleId;
 
-use super::{Fault, Key, Small, Stamp, Store, StoreError};
+use super::{Fault, Key, Part, Small, Stamp, Store, StoreError};
 use crate::gate::{Gate, Turn};
 use crate::metrics::Metrics;
 use crate::telemetry;
@@ -28,7 +29,7 @@ impl<S: Store> Guarded<S> {
         Self { store, read_timeout, gate: None, metrics }
     }
 
-    /// With a gate at which reads take turns. The time limit is for the read alone.
+    /// With a gate at which reads of media and heads take turns. The time limit is for the read alone.
     #[must_use]
     pub fn behind(self, gate: Arc<Gate>) -> Self {
         Self { gate: Some(gate), ..self }
@@ -42,38 +43,49 @@ impl<S: Store> Guarded<S> {
         len_bytes: impl Fn(&T) -> usize,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let outcome = match self.turn(what).await {
-            Err(busy) => Err(busy),
-            Ok(_turn) => tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(|_| {
-                let limit_ms = self.read_timeout.as_millis();
-                let detail = format!("{what}: no answer within {limit_ms} ms");
-                Err(StoreError::new(Fault::Timeout, detail))
-            }),
-        };
+        let outcome = tokio::time::timeout(self.read_timeout, read).await.unwrap_or_else(|_| {
+            let limit_ms = self.read_timeout.as_millis();
+            let detail = format!("{what}: no answer within {limit_ms} ms");
+            Err(StoreError::new(Fault::Timeout, detail))
+        });
         let taken = started.elapsed();
         self.metrics.store_read_seconds.observe(taken.as_secs_f64());
         self.metrics.store_reads.with_label_values(&[part]).inc();
         match &outcome {
             Ok(read) => self.metrics.store_read_bytes.inc_by(len_bytes(read) as u64),
-            Err(e) => self.metrics.store_errors.with_label_values(&[e.fault.as_str()]).inc(),
+            Err(e) => self.count_error(e),
         }
         let read = outcome.as_ref().map(&len_bytes).map_err(|e| e.fault.as_str());
         telemetry::note(part, what, taken, read);
         outcome
     }
 
-    async fn turn(&self, what: &str) -> Result<Option<Turn>, StoreError> {
-        let Some(gate) = &self.gate else { return Ok(None) };
+    /// A turn to read what lies under `key`.
+    async fn turn(&self, key: &Key) -> Result<Option<Turn>, StoreError> {
+        let Some(gate) = self.gate.as_ref().filter(|_| key.part() != Part::Pointer) else {
+            return Ok(None);
+        };
+        let asked = Instant::now();
         let turn = gate.turn().await.map_err(|why| {
-            StoreError::new(Fault::Busy, format!("{what}: no turn to be read: {}", why.as_str()))
+            let busy = format!("{key}: no turn to be read: {}", why.as_str());
+            let busy = StoreError::new(Fault::Busy, busy);
+            self.count_error(&busy);
+            let outcome = Err(busy.fault.as_str());
+            telemetry::note(key.part().as_str(), key.as_str(), asked.elapsed(), outcome);
+            busy
         });
         turn.map(Some)
+    }
+
+    fn count_error(&self, error: &StoreError) {
+        self.metrics.store_errors.with_label_values(&[error.fault.as_str()]).inc();
     }
 }
 
 #[async_trait]
 impl<S: Store> Store for Guarded<S> {
     async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
+        let _turn = self.turn(key).await?;
         let read = self.store.read_range(key, bytes);
         self.guard(key.part().as_str(), key.as_str(), read, Bytes::len).await
     }
@@ -84,6 +96,7 @@ impl<S: Store> Store for Guarded<S> {
         max_bytes: u64,
         known: Option<&Stamp>,
     ) -> Result<Small, StoreError> {
+        let _turn = self.turn(key).await?;
         let read = self.store.read_small(key, max_bytes, known);
         let len_bytes = |small: &Small| match small {
             Small::Unchanged => 0,
@@ -98,5 +111,43 @@ impl<S: Store> Store for Guarded<S> {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.guard("probe", "probe", self.store.probe(), |()| 0).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_packager::ids::VersionId;
+
+    use super::*;
+    use crate::gate::Rules;
+    use crate::store::FileStore;
+
+    #[tokio::test]
+    async fn media_and_heads_take_turns_and_what_all_hangs_on_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("titles")).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let rules = Rules { most: 1, most_waiting: 0, patience: Duration::ZERO };
+        let gate = Gate::new("reads", rules, &metrics);
+        let files = FileStore::new(folder.path().to_owned(), 4);
+        let second = Duration::from_secs(1);
+        let store = Guarded::new(files, second, Arc::clone(&metrics)).behind(Arc::clone(&gate));
+        let (title, version) = ("film".parse().unwrap(), VersionId::from_u128(1));
+        let (pointer, heads) = (Key::pointer(&title), Key::heads(&title, version));
+        let media = Key::media(&title, version, "v1.mp4");
+        let read = |part: &str| metrics.store_reads.with_label_values(&[part]).get();
+
+        let taken = gate.turn().await.unwrap();
+        assert_eq!(store.read_range(&media, 0..1).await.unwrap_err().fault, Fault::Busy);
+        assert_eq!(store.read_small(&heads, 1, None).await.unwrap_err().fault, Fault::Busy);
+        assert_eq!(metrics.store_errors.with_label_values(&["busy"]).get(), 2);
+        assert_eq!((read("media"), read("heads")), (0, 0), "refused is not read");
+        assert_eq!(store.read_small(&pointer, 1, None).await.unwrap_err().fault, Fault::NotFound);
+        assert_eq!(store.list_titles(1).await.unwrap(), []);
+        store.probe().await.unwrap();
+
+        drop(taken);
+        assert_eq!(store.read_range(&media, 0..1).await.unwrap_err().fault, Fault::NotFound);
+        assert_eq!(store.read_small(&heads, 1, None).await.unwrap_err().fault, Fault::NotFound);
     }
 }

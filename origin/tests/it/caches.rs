@@ -489,6 +489,8 @@ async fn a_client_has_so_many_requests_at_a_time() {
     assert_eq!(ask("192.0.2.2", "192.0.2.1").await.status, 200, "a stranger's word");
     assert_eq!(ask("10.0.0.1", "192.0.2.1").await.status, 429, "a proxy's word");
     assert_eq!(ask("10.0.0.1", "192.0.2.3").await.status, 200);
+    let both = [ask("10.0.0.1", "").await, ask("10.0.0.1", "").await];
+    assert_eq!(both.map(|answer| answer.status), [200; 2], "a proxy that names nobody");
     drop(held);
     assert_eq!(ask("192.0.2.1", "").await.status, 200, "its answer was sent");
 }

@@ -69,8 +69,7 @@ pub fn side_by_side(mut wholes: Vec<Whole<'_>>) {
                 [a, b, c, d] => in_step([a, b, c, d], steps),
                 [a, b, c] => in_step([a, b, c], steps),
                 [a, b] => in_step([a, b], steps),
-                [a] => a.alone(steps),
-                _ => {}
+                lanes => lanes.iter_mut().for_each(|lane| lane.alone(steps.clone())),
             }
         }
     }
