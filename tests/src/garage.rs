@@ -5,7 +5,8 @@
 
 use std::env;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,7 +21,12 @@ const ACCESS_KEY: &str = "GK0123456789abcdef01234567";
 const SECRET_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const READER_KEY: &str = "GK89abcdef0123456789abcdef";
 const READER_SECRET: &str = "89abcdef0123456789abcdef0123456789abcdef0123456789abcdef01234567";
-const REGION: &str = "garage";
+/// The region that requests are signed for.
+pub const REGION: &str = "garage";
+/// What stands before every key.
+pub const PREFIX: &str = "vod";
+/// Behind a bucket's name, the host that its web server answers to.
+const WEB_ROOT: &str = "web.garage";
 /// The folder below the user's cache into which `.ci/setup long` installs it.
 const INSTALLED: &str = "headwater/garage-2.5.0/bin/garage";
 /// How long a start may take on a busy machine.
@@ -31,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Garage {
     folder: TempDir,
     address: SocketAddr,
+    web: SocketAddr,
     process: Child,
 }
 
@@ -42,8 +49,8 @@ impl Garage {
             return None;
         }
         let folder = scratch::folder();
-        let [address, rpc] = free_addresses();
-        fs::write(folder.path().join("garage.toml"), settings(&folder, address, rpc)).unwrap();
+        let [address, rpc, web] = free_addresses();
+        fs::write(folder.path().join("garage.toml"), settings(&folder, address, rpc, web)).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let process = command(&folder)
             .arg("server")
@@ -52,7 +59,7 @@ impl Garage {
             .stderr(log)
             .spawn()
             .expect("garage can be run");
-        let garage = Self { folder, address, process };
+        let garage = Self { folder, address, web, process };
         garage.prepare();
         Some(garage)
     }
@@ -60,6 +67,27 @@ impl Garage {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// An object's bytes, read by nobody in particular over Garage's web server; none where there is no
+    /// such object, and an error where it does not answer.
+    pub fn object(&self, key: &str) -> std::io::Result<Option<Vec<u8>>> {
+        let mut stream = TcpStream::connect(self.web)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let host = format!("{BUCKET}.{WEB_ROOT}");
+        write!(stream, "GET /{PREFIX}/{key} HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let odd = || std::io::Error::other("no whole answer of Garage's web server");
+        let end = answer.windows(4).position(|end| end == b"\r\n\r\n").ok_or_else(odd)?;
+        let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+        let body = answer.split_off(end + 4);
+        let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        match head.split(' ').nth(1) {
+            Some("200") if len == Some(&body.len().to_string()) => Ok(Some(body)),
+            Some("404") => Ok(None),
+            _ => Err(odd()),
+        }
     }
 
     /// A key that may only read, as an origin's should: the environment with it.
@@ -93,10 +121,11 @@ impl Garage {
             assert!(Instant::now() < deadline, "garage is not up: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         };
-        let steps: [&[&str]; 7] = [
+        let steps: [&[&str]; 8] = [
             &["layout", "assign", "-z", "here", "-c", "1G", &node],
             &["layout", "apply", "--version", "1"],
             &["bucket", "create", BUCKET],
+            &["bucket", "website", "--allow", BUCKET],
             &["key", "import", "--yes", ACCESS_KEY, SECRET_KEY],
             &["bucket", "allow", "--read", "--write", BUCKET, "--key", ACCESS_KEY],
             &["key", "import", "--yes", READER_KEY, READER_SECRET],
@@ -128,7 +157,7 @@ impl Drop for Garage {
 /// further lines.
 pub fn store(address: SocketAddr, more: &str) -> String {
     format!(
-        "[store]\nurl = \"s3://{BUCKET}/vod\"\n[store.s3]\nendpoint = \"http://{address}\"\n\
+        "[store]\nurl = \"s3://{BUCKET}/{PREFIX}\"\n[store.s3]\nendpoint = \"http://{address}\"\n\
          region = \"{REGION}\"\npath_style = true\n{more}\n"
     )
 }
@@ -148,18 +177,19 @@ fn command(folder: &TempDir) -> Command {
 }
 
 /// Garage reference manual, "Configuration file format".
-fn settings(folder: &TempDir, s3: SocketAddr, rpc: SocketAddr) -> String {
+fn settings(folder: &TempDir, s3: SocketAddr, rpc: SocketAddr, web: SocketAddr) -> String {
     let folder = folder.path().display();
     format!(
         "metadata_dir = \"{folder}/meta\"\ndata_dir = \"{folder}/data\"\ndb_engine = \"sqlite\"\n\
          replication_factor = 1\nrpc_bind_addr = \"{rpc}\"\nrpc_public_addr = \"{rpc}\"\n\
          rpc_secret = \"{SECRET_KEY}\"\n\
-         [s3_api]\ns3_region = \"{REGION}\"\napi_bind_addr = \"{s3}\"\n"
+         [s3_api]\ns3_region = \"{REGION}\"\napi_bind_addr = \"{s3}\"\n\
+         [s3_web]\nbind_addr = \"{web}\"\nroot_domain = \".{WEB_ROOT}\"\n"
     )
 }
 
-/// Addresses that nobody listens on now. Both are held until both are known.
-fn free_addresses() -> [SocketAddr; 2] {
+/// Addresses that nobody listens on now. Each is held until all are known.
+fn free_addresses() -> [SocketAddr; 3] {
     let listen = |()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    [(); 2].map(listen).map(|listener| listener.local_addr().expect("it is bound"))
+    [(); 3].map(listen).map(|listener| listener.local_addr().expect("it is bound"))
 }

@@ -12,6 +12,7 @@
 //! - [`origin`], [`web`]: a running origin, and a client that follows its relative URLs.
 //! - [`load`]: clients that keep asking, over every protocol.
 //! - [`nginx`]: a shared cache in front of origins.
+//! - [`postgres`]: the database of a queue, which can be killed.
 //! - [`identity`]: a certificate that the tests believe.
 //! - [`hls`], [`dash`], [`fragments`]: what is served, read by m3u8-rs, quick-xml, mp4-atom, mp4.
 //! - [`s3`], [`garage`], [`s3_proxy`]: real S3 servers, and what counts and spoils the way to them.
@@ -36,6 +37,7 @@ pub mod load;
 mod measured;
 pub mod nginx;
 pub mod origin;
+pub mod postgres;
 pub mod run;
 pub mod s3;
 pub mod s3_proxy;

@@ -18,6 +18,8 @@ pub enum Fault {
     Reset,
     /// The server does what it is asked to, and the connection is reset instead of its answer.
     LoseAnswer,
+    /// Of the request's body only so many thousandths reach the server, and then both connections end.
+    Tear(usize),
     /// The answer begins after so many milliseconds.
     Late(u64),
     /// Of the answer's body only so many thousandths come, and then nothing.
@@ -236,6 +238,14 @@ impl Shared {
             let fault = (lock(&self.plan))(&asked);
             match fault {
                 Fault::Reset => return reset(client),
+                Fault::Tear(thousandths) => {
+                    let head = request.head();
+                    let part = request.body.len() * thousandths.min(999) / 1000;
+                    (&server).write_all(&head)?;
+                    (&server).write_all(&request.body[..part])?;
+                    server.shutdown(Shutdown::Both)?;
+                    return reset(client);
+                }
                 Fault::Status(status, code) => {
                     answer(client, status, code)?;
                     continue;

@@ -6,10 +6,10 @@
 
 mod bar;
 mod captions;
-mod chaos;
 mod chunked;
 mod commands;
 mod damaged_sources;
+mod given_up;
 mod imports;
 mod lab;
 mod published;
