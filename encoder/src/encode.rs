@@ -14,7 +14,7 @@ use crate::ffmpeg::{Copied, Damage, Log, Tools, command, sound_changes};
 use crate::import::sounds::{self, Ends};
 use crate::language;
 use crate::limits;
-use crate::plan::{AudioPlan, Passed, Plan, raw_name};
+use crate::plan::{AudioPlan, Passed, Plan, raw_name, text_name};
 use crate::probe::Probe;
 use crate::remux::{self, Made, Raw, Sound};
 use crate::report::{Meter, Report, Stage};
@@ -253,9 +253,9 @@ impl Station<'_> {
     ) -> Result<Vec<Text>, Error> {
         let mut texts = prepared.sidecars.clone();
         for stream in &prepared.selected.texts {
-            let path = self.folder.join(format!("text-{}.vtt", stream.index));
+            let path = self.folder.join(text_name(stream.index));
             let input = &prepared.plan.input;
-            let log = self.tools.text(input, stream.index, &path, self.cancel).await?;
+            let log = self.tools.text(input, stream.index, self.folder, self.cancel).await?;
             let by_ms = -prepared.plan.source.video.start.ms();
             let cues = match log.damage() {
                 Some(damage) => Err(damage.said.clone()),

@@ -122,10 +122,14 @@ pub const EVENTS_LOOK: Duration = Duration::from_secs(1);
 pub const EVENTS_QUIET: u32 = 15;
 /// Bytes of a job's plan: what was found of its source, grids of all its sounds, its texts.
 pub const PLAN_BYTES: usize = 64 << 20;
-/// Plans that a worker keeps.
-pub const KNOWN_PLANS: usize = 16;
+/// Bytes of the plans that a worker keeps, as they are stored.
+pub const KNOWN_PLANS_BYTES: usize = 128 << 20;
 /// How often a worker sweeps what dead ones left.
 pub const LEFTOVERS_LOOK: Duration = Duration::from_secs(600);
+/// How often a worker without a task looks whether others' tools are all that is waited for.
+pub const STRANDED_LOOK: Duration = Duration::from_secs(60);
+/// How long a write to a store may still be carried out after whoever asked for it was given up.
+pub const UNSURE_TIME: Duration = Duration::from_secs(600);
 /// How long the tasks of a worker that is stopped may take to be given back.
 pub const STOP_TIME: Duration = Duration::from_secs(8);
 /// How long work that is given up may take to clean up.

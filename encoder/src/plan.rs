@@ -243,9 +243,17 @@ fn base_id(sound: &AudioSource, source: &Source) -> String {
     }
 }
 
+/// Where in a folder of ours ffmpeg may write, and nowhere else in it.
+pub const RAW: &str = "raw";
+
 /// What ffmpeg calls a track's file before it is remuxed.
 pub fn raw_name(track: &TrackId) -> String {
-    format!("{track}.raw.mp4")
+    format!("{RAW}/{track}.raw.mp4")
+}
+
+/// What ffmpeg calls a text's file.
+pub fn text_name(stream: u32) -> String {
+    format!("{RAW}/text-{stream}.vtt")
 }
 
 /// What a track's file is called in the store.

@@ -12,7 +12,7 @@
 //! that is not live and has no note is given one: its time begins when it is found, so an encoder that
 //! dies between pointer and note costs storage and no viewer. Clocks are compared over hours only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored::{self, POINTER_FORMAT, Pointer};
@@ -119,27 +119,30 @@ pub async fn delete(
     retain(store, title, terms).await
 }
 
-/// Titles in the store that have something other than one live version.
+/// Titles in the store that have something other than one live version: also what a publication left
+/// that came to nothing.
 pub async fn unsettled(store: &dyn Store) -> Result<BTreeSet<TitleId>, Error> {
     let mut found: BTreeSet<TitleId> = BTreeSet::new();
-    let mut single: Option<(TitleId, VersionId)> = None;
-    // Keys are in order, so a title's versions follow one another.
+    // The last version of each title, until a pointer is found that names it.
+    let mut single: BTreeMap<TitleId, VersionId> = BTreeMap::new();
     for entry in store.list(stored::TITLES_PREFIX).await? {
         let Some((title, rest)) = split(&entry.key, stored::TITLES_PREFIX) else { continue };
         let Ok(title) = title.parse::<TitleId>() else { continue };
         let Some((version, name)) = rest.split_once('/') else {
-            if is_tombstone(store, &title).await? {
+            // Keys are in order: versions come before the pointer.
+            let alone = single.remove(&title);
+            if !is_settled(store, &title, alone).await? {
                 found.insert(title);
             }
             continue;
         };
         let Ok(version) = version.parse::<VersionId>() else { continue };
-        let is_other = single.as_ref().is_some_and(|(t, v)| *t == title && *v != version);
-        if is_other || name == NAME {
-            found.insert(title.clone());
+        let before = single.insert(title.clone(), version);
+        if before.is_some_and(|before| before != version) || name == NAME {
+            found.insert(title);
         }
-        single = Some((title, version));
     }
+    found.extend(single.into_keys());
     Ok(found)
 }
 
@@ -175,11 +178,21 @@ async fn note(store: &dyn Store, key: &str) -> Result<Option<Displaced>, Error> 
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-async fn is_tombstone(store: &dyn Store, title: &TitleId) -> Result<bool, Error> {
+/// Whether a title's pointer names the one version that there is.
+async fn is_settled(
+    store: &dyn Store,
+    title: &TitleId,
+    alone: Option<VersionId>,
+) -> Result<bool, Error> {
     match publish::pointer(store, title).await {
-        Ok(pointer) => Ok(pointer.is_some_and(|pointer| pointer.deleted)),
+        Ok(Some(pointer)) => {
+            let named = |version| pointer.live == Some(version) || pointer.growing == Some(version);
+            Ok(!pointer.deleted && alone.is_none_or(named))
+        }
+        // It went while we looked.
+        Ok(None) => Ok(alone.is_none()),
         // Found again, and told of, where it is tidied up.
-        Err(e) if e.kind() == Kind::StoredDamage => Ok(true),
+        Err(e) if e.kind() == Kind::StoredDamage => Ok(false),
         Err(e) => Err(e),
     }
 }
@@ -334,7 +347,17 @@ mod tests {
         let dead = on("dead");
         dead.publish(V1).await;
         delete(&dead.store, &dead.title, at(1)).await.unwrap();
+        // Published in vain: nothing leads to it, or what does leads elsewhere.
+        let orphan = on("orphan");
+        let key = stored::object_key(&orphan.title, V1, "v.mp4");
+        orphan.store.put(&key, Bytes::from_static(b"x")).await.unwrap();
+        let other = on("other");
+        other.publish(V1).await;
+        other.point(&Pointer::to_live(V2, None)).await;
         let found = unsettled(&bench.store).await.unwrap();
-        assert_eq!(found.iter().map(TitleId::as_str).collect::<Vec<_>>(), ["dead", "two"]);
+        let found: Vec<_> = found.iter().map(TitleId::as_str).collect();
+        assert_eq!(found, ["dead", "orphan", "other", "two"]);
+        assert_eq!(orphan.retain(0).await, []);
+        assert_eq!(orphan.retain(24).await, [V1], "after its grace: it may be about to go live");
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind};
 use crate::language::{self, Language};
 use crate::limits;
+use crate::remux;
 
 /// A text of a title.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +231,10 @@ fn clock(ms: i64) -> String {
 /// A text of the source that was written as WebVTT at `path`, moved by `by_ms`, and how many of its cues
 /// cannot be kept, with the reason of the first. `Err` says why it is no text at all.
 pub fn of_source(path: &Path, by_ms: i64) -> Result<(Vec<Cue>, Option<String>), String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("ffmpeg wrote nothing of it ({e})"))?;
+    let mut bytes = Vec::new();
+    // Its bytes are bounded where it is written.
+    let got = remux::regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    got.map_err(|e| format!("ffmpeg wrote nothing of it ({e})"))?;
     let (mut wrong, mut first) = (0usize, None);
     let mut count = |why: String| {
         wrong += 1;

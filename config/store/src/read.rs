@@ -39,6 +39,8 @@ pub struct Entry {
     pub key: String,
     /// Bytes.
     pub len_bytes: u64,
+    /// When it was written, in milliseconds since 1970; 0 where the server does not say.
+    pub modified_ms: i64,
 }
 
 impl Reader {
@@ -100,7 +102,8 @@ impl Reader {
             for object in page.contents() {
                 let Some(key) = object.key().and_then(|key| self.ours(key)) else { continue };
                 let len_bytes = u64::try_from(object.size().unwrap_or(0)).unwrap_or(0);
-                entries.push(Entry { key: key.to_owned(), len_bytes });
+                let modified_ms = object.last_modified().map_or(0, |time| time.secs() * 1_000);
+                entries.push(Entry { key: key.to_owned(), len_bytes, modified_ms });
             }
             if entries.len() > max {
                 return Err(self.error(

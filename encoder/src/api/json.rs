@@ -28,6 +28,7 @@ pub fn job(view: &JobView) -> Value {
         "frames": tally.frames,
         "frames_made": tally.frames_made,
         "published": job.published.map(publication),
+        "superseded_by": job.superseded_by,
         "fault": job.fault.as_ref().map(fault),
     })
 }
@@ -49,6 +50,7 @@ pub fn task(task: &Task) -> Value {
         "state": task.state.as_str(),
         "attempt": task.attempt,
         "failures": task.failures,
+        "tool": Some(&task.tool).filter(|tool| !tool.is_empty()),
         "worker": Some(&task.worker).filter(|worker| !worker.is_empty()),
         "first_fragment": task.fragments.start,
         "end_fragment": task.fragments.end,
@@ -72,7 +74,10 @@ pub(super) fn depth(depth: &Depth, now_ms: i64) -> Value {
     });
     let faults: Map<_, _> =
         depth.faults.iter().map(|(kind, count)| (kind.as_str().to_owned(), json!(count))).collect();
-    json!({ "lanes": lanes, "held": depth.held, "delayed": depth.delayed, "faults": faults })
+    json!({
+        "lanes": lanes, "held": depth.held, "delayed": depth.delayed, "tools": depth.tools,
+        "faults": faults,
+    })
 }
 
 /// An entry of a story.

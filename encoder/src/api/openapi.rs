@@ -123,6 +123,8 @@ fn schemas() -> Value {
             "frames": count(), "frames_made": count(),
             "published": { "oneOf": [whole(&json!({ "seq": count(), "fragments": count() })),
                 { "type": "null" }] },
+            "superseded_by": { "type": ["string", "null"], "format": "uuid",
+                "description": "The title's later version, which stayed live" },
             "fault": fault(),
         })),
         "Jobs": whole(&json!({
@@ -132,6 +134,7 @@ fn schemas() -> Value {
         "Task": whole(&json!({
             "kind": word(Kind::ALL.map(Kind::as_str)), "index": count(),
             "state": word(State::ALL.map(State::as_str)), "attempt": count(), "failures": count(),
+            "tool": { "type": ["string", "null"], "description": "The build of ffmpeg that must do it" },
             "worker": maybe("string"), "first_fragment": count(), "end_fragment": count(),
             "reached": count(), "frames": count(), "frames_made": count(), "since_ms": count(),
             "fault": fault(),
@@ -145,6 +148,8 @@ fn schemas() -> Value {
                 "lane": word(["wanted", "launch", "normal", "backfill"]), "ready": count(),
                 "oldest_wait_ms": maybe("integer") })) },
             "held": count(), "delayed": count(),
+            "tools": { "type": "object", "additionalProperties": count(), "description":
+                "Tasks that wait, by the build of ffmpeg that must do them; empty for any" },
             "faults": { "type": "object", "additionalProperties": count() },
         })),
     })

@@ -44,7 +44,7 @@ pub struct Jobs {
     /// Show again and again until Ctrl-C, or until the job has ended
     #[arg(long)]
     watch: bool,
-    /// Only those that are queued, running, published, failed or cancelled
+    /// Only those that are queued, running, published, failed, cancelled or superseded
     #[arg(long, value_name = "STATE", value_parser = state)]
     state: Option<JobState>,
     #[command(flatten)]
@@ -69,7 +69,8 @@ pub struct Retry {
 
 fn state(word: &str) -> Result<JobState, String> {
     JobState::from_word(word).ok_or_else(|| {
-        format!("{word:.40?} is no state: write queued, running, published, failed or cancelled")
+        let words = JobState::ALL.map(JobState::as_str).join(", ");
+        format!("{word:.40?} is no state: write one of {words}")
     })
 }
 
@@ -137,7 +138,8 @@ async fn all(args: &Jobs, queue: &dyn Queue) -> Result<String, Error> {
         let jobs: Vec<_> = views.iter().map(form::job).collect();
         return Ok(json!({ "jobs": jobs }).to_string());
     }
-    Ok(table::jobs(&views, now_ms()))
+    let depth = queue.depth().await.map_err(unreachable)?;
+    Ok(table::jobs(&views, now_ms()) + &table::tools(&depth))
 }
 
 /// A job, and whether it has ended.

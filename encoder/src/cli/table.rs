@@ -3,19 +3,19 @@
 use std::fmt::Write;
 
 use headwater_encoder::job::{JobState, Task};
-use headwater_encoder::queue::{JobView, Told};
+use headwater_encoder::queue::{Depth, JobView, Told};
 
 /// Jobs, a line each.
 pub fn jobs(views: &[JobView], now_ms: i64) -> String {
     let mut text = format!(
-        "{:36}  {:20}  {:8}  {:9}  {:>5}  {:>9}  {:>8}\n",
+        "{:36}  {:20}  {:8}  {:10}  {:>5}  {:>9}  {:>8}\n",
         "JOB", "TITLE", "PRIORITY", "STATE", "DONE", "FRAMES/S", "LEFT"
     );
     for view in views {
         let job = &view.job;
         let _ = writeln!(
             text,
-            "{:36}  {:20.20}  {:8}  {:9}  {:>5}  {:>9}  {:>8}{}",
+            "{:36}  {:20.20}  {:8}  {:10}  {:>5}  {:>9}  {:>8}  {}",
             job.version.to_string(),
             job.title.as_str(),
             job.priority.as_str(),
@@ -23,10 +23,22 @@ pub fn jobs(views: &[JobView], now_ms: i64) -> String {
             percent(view),
             frames_per_s(view, now_ms).map_or("-".to_owned(), |rate| rate.to_string()),
             left_s(view, now_ms).map_or("-".to_owned(), clock),
-            job.fault.as_ref().map_or(String::new(), |f| format!("  {}", first_line(&f.text))),
+            job.superseded_by.map_or_else(
+                || job.fault.as_ref().map_or("", |fault| first_line(&fault.text)).to_owned(),
+                |by| format!("by {by}"),
+            ),
         );
     }
     text
+}
+
+/// What waits for which build of tools: what no worker has would wait for ever.
+pub fn tools(depth: &Depth) -> String {
+    let named = depth.tools.iter().filter(|(tool, _)| !tool.is_empty());
+    named.fold(String::new(), |mut text, (tool, tasks)| {
+        let _ = writeln!(text, "{tasks} tasks wait for {tool}");
+        text
+    })
 }
 
 /// A job with its tasks and its story.
@@ -37,6 +49,7 @@ pub fn job(view: &JobView, tasks: &[Task], story: &[Told], now_ms: i64) -> Strin
         "\n{:8}  {:>5}  {:9}  {:>7}  {:>13}  WORKER",
         "TASK", "INDEX", "STATE", "ATTEMPT", "FRAMES"
     );
+    let tool = tasks.iter().find(|task| !task.tool.is_empty());
     for task in tasks {
         let made = if task.state == headwater_encoder::job::State::Done {
             task.frames
@@ -55,6 +68,9 @@ pub fn job(view: &JobView, tasks: &[Task], story: &[Told], now_ms: i64) -> Strin
             task.fault.as_ref().map_or(String::new(), |f| format!("  {}", first_line(&f.text))),
         );
     }
+    if let Some(task) = tool {
+        let _ = writeln!(text, "chunks and sound are made with {}", task.tool);
+    }
     let _ = writeln!(text);
     for told in story {
         let since_s = (told.at_ms - view.job.submitted_ms) / 1_000;
@@ -65,7 +81,7 @@ pub fn job(view: &JobView, tasks: &[Task], story: &[Told], now_ms: i64) -> Strin
 
 fn percent(view: &JobView) -> String {
     match (view.job.state, view.tally.frames) {
-        (JobState::Published, _) => "100%".to_owned(),
+        (JobState::Published | JobState::Superseded, _) => "100%".to_owned(),
         (_, 0) => "-".to_owned(),
         // Until it is published it is not done.
         (_, frames) => format!("{}%", (view.tally.frames_made * 100 / frames).min(99)),

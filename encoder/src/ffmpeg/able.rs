@@ -14,7 +14,7 @@ use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::ladder::Look;
 use crate::limits;
-use crate::plan::Plan;
+use crate::plan::{Plan, RAW};
 use crate::source::Light;
 
 impl Tools {
@@ -90,6 +90,7 @@ impl Tools {
         folder: &Path,
         cancel: &Cancel,
     ) -> Result<bool, Error> {
+        let folder = folder.join(RAW);
         let (master, kept) = (folder.join("master.mkv"), folder.join("kept.mkv"));
         let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::headers() };
         for command in [film(codec, &master), again(&master, codec, &kept)] {

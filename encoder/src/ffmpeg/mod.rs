@@ -36,7 +36,7 @@ use crate::cancel::Cancel;
 use crate::cost;
 use crate::error::{Error, Kind};
 use crate::limits;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::probe::{Probe, Stream};
 use crate::sample::Sample;
 use crate::scan::Scan;
@@ -225,7 +225,7 @@ impl Tools {
     pub async fn sound(
         &self,
         plan: &Plan,
-        sound: &crate::plan::AudioPlan,
+        sound: &plan::AudioPlan,
         into: &Path,
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
@@ -261,20 +261,18 @@ impl Tools {
         Ok(end.log)
     }
 
-    /// Writes a stream of subtitles of `input` as WebVTT to `into`. What goes wrong with it stands in
+    /// Writes a stream of subtitles of `input` as WebVTT into `folder`. What goes wrong with it stands in
     /// the log, and a missing or short file is its sign.
     pub async fn text(
         &self,
         input: &Path,
         stream: u32,
-        into: &Path,
+        folder: &Path,
         cancel: &Cancel,
     ) -> Result<Log, Error> {
         let limits = Limits { file_bytes: limits::TEXT_BYTES, ..Limits::packets(input) };
-        if let Some(folder) = into.parent() {
-            self.sandbox.admit(folder)?;
-        }
-        let args = command::text(input, stream, into);
+        self.sandbox.admit(folder)?;
+        let args = command::text(input, stream, &folder.join(plan::text_name(stream)));
         // Between two cues nothing is written: that it reads on is movement.
         let (watch, mut moves) = (patient(self.stall, cancel), |_: &str| Ok(true));
         let end = run::run(&self.ffmpeg, args, self.held(limits), watch, &mut moves).await?;

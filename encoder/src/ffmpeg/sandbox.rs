@@ -14,6 +14,7 @@
 //! the rest (deploy/).
 
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,6 +24,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::error::Error;
 use crate::limits;
+use crate::plan::RAW;
 
 /// How a child is shut in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +55,21 @@ impl Sandbox {
         Self::first_that(wanted, Self::works)
     }
 
-    /// Lets what runs inside make files in `folder`, and nobody else: where we are root, it is not. What
-    /// is ours in it stays ours.
+    /// Makes the folder `raw` in `folder`, and lets what runs inside make files there, and nobody else:
+    /// where we are root, it is not. `folder` itself stays ours: in a folder that both write, it could
+    /// put a link where we are about to make a file.
     pub fn admit(self, folder: &Path) -> Result<(), Error> {
-        if self != Self::Root {
-            return Ok(());
-        }
-        let opened = chown(folder, None, Some(NOBODY))
-            .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o1770)));
-        opened.map_err(|e| Error::storage(folder.display(), e))
+        let raw = folder.join(RAW);
+        let made = match fs::create_dir(&raw) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        };
+        let opened = made.and_then(|()| match self {
+            Self::Root => chown(&raw, None, Some(NOBODY))
+                .and_then(|()| fs::set_permissions(&raw, Permissions::from_mode(0o1770))),
+            Self::User | Self::Outer => Ok(()),
+        });
+        opened.map_err(|e| Error::storage(raw.display(), e))
     }
 
     fn first_that(
@@ -266,7 +274,7 @@ mod tests {
             (
                 "a file",
                 Limits { file_bytes: 4096, ..roomy() },
-                &format!("exec head -c 100000 /dev/zero > {}/limit", open.path().display()),
+                &format!("exec head -c 100000 /dev/zero > {}/raw/limit", open.path().display()),
                 "a file grew beyond its 4096 bytes",
             ),
             (
@@ -324,13 +332,15 @@ mod tests {
         sandbox.admit(&open).unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let script = format!(
-            "cat {0} && touch {1} && echo made; touch {2} || echo refused; rm -f {0} || echo kept",
+            "cat {0} && touch {1} && echo made; touch {2} || echo refused; rm -f {0} || echo kept; \
+             ln -s {2} {3} || echo no link",
             path("open/ours"),
-            path("open/raw"),
+            path("open/raw/made"),
             path("closed/x"),
+            path("open/v360.mp4"),
         );
         let (said, _) = inside(sandbox, roomy(), &script);
-        assert_eq!(said, "oursmade\nrefused\nkept\n");
+        assert_eq!(said, "oursmade\nrefused\nkept\nno link\n");
     }
 
     /// prlimit cannot raise what this process was given.

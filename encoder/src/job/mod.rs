@@ -25,7 +25,7 @@ mod version;
 
 pub use fault::{Fault, FaultKind};
 pub use priority::{Lane, Priority};
-pub use step::{Event, Next, Refusal, plan, step};
+pub use step::{Event, Next, Refusal, plan, spoiled, step};
 pub use task::{Hold, Kind, Progress, State, Task, TaskKey, Tick};
 pub use terms::Terms;
 pub use version::{Job, JobState, Plan, Publication, Span, Submission};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use headwater_packager::ids::VersionId;
+
 use super::fault::Fault;
 use super::task::{Kind, Progress, State, Task};
 use super::terms::Terms;
@@ -24,6 +26,11 @@ pub enum Event {
     Written {
         /// Its number.
         seq: u64,
+    },
+    /// The title has a later version than this job's, which stays.
+    Superseded {
+        /// That version.
+        by: VersionId,
     },
     /// It failed.
     Failed(Fault),
@@ -71,6 +78,13 @@ pub enum Refusal {
         was: u32,
         /// Where the task ends.
         end: u32,
+    },
+    /// What is said to be spoiled cannot be made again.
+    NotSpoiled {
+        /// Its kind.
+        kind: Kind,
+        /// Where it stands.
+        state: State,
     },
     /// An event that this kind of task does not have.
     NotFor {
@@ -136,6 +150,11 @@ pub fn step(
             task.wait(now_ms);
             Ok(Next::Advance)
         }
+        Event::Superseded { by } if kind == Kind::Publish => {
+            job.supersede(by, now_ms);
+            task.finish(String::new(), now_ms);
+            Ok(Next::Nothing)
+        }
         Event::Failed(fault) => {
             if task.fail(fault.clone(), now_ms, terms) {
                 job.fail(fault, now_ms);
@@ -147,8 +166,37 @@ pub fn step(
             task.ready(now_ms, terms);
             Ok(Next::Nothing)
         }
-        Event::Done { .. } | Event::Written { .. } => Err(Refusal::NotFor { kind }),
+        Event::Done { .. } | Event::Written { .. } | Event::Superseded { .. } => {
+            Err(Refusal::NotFor { kind })
+        }
     }
+}
+
+/// The holder of the publish task found that what `part` made is damaged or gone: it is made again, and
+/// what is marked waits for it. On a refusal nothing has changed.
+pub fn spoiled(
+    job: &mut Job,
+    publish: &mut Task,
+    attempt: u32,
+    part: &mut Task,
+    fault: Fault,
+    now_ms: i64,
+    terms: &Terms,
+) -> Result<Next, Refusal> {
+    publish.fence(attempt)?;
+    if job.state != JobState::Running {
+        return Err(Refusal::JobIs { state: job.state });
+    }
+    if publish.key.kind != Kind::Publish {
+        return Err(Refusal::NotFor { kind: publish.key.kind });
+    }
+    job.part_spoiled(part)?;
+    publish.wait(now_ms);
+    if part.spoil(fault.clone(), now_ms, terms) {
+        job.fail(fault, now_ms);
+        return Ok(Next::Park);
+    }
+    Ok(Next::Nothing)
 }
 
 /// Commits a plan; gives the tasks of its fan-out. On a refusal nothing has changed.
@@ -222,6 +270,12 @@ impl fmt::Display for Refusal {
             Self::NotThere { reached, was, end } => {
                 write!(f, "fragment {reached} cannot be reached from {was} in a task of {end}")
             }
+            Self::NotSpoiled { kind, state } => write!(
+                f,
+                "a {} task that is {} is not made again: cancel the job and submit it again",
+                kind.as_str(),
+                state.as_str()
+            ),
             Self::NotFor { kind } => write!(f, "a {} task does not end so", kind.as_str()),
             Self::BadPlan { why } => write!(f, "the plan cannot be carried out: {why}"),
             Self::TooLong { len_bytes } => {

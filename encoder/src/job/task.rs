@@ -344,6 +344,22 @@ impl Task {
         self.enter(State::Waiting, now_ms);
     }
 
+    /// What it made is damaged or gone: it is made again, by another attempt. Says whether it is given
+    /// up instead.
+    pub(super) fn spoil(&mut self, fault: Fault, now_ms: i64, terms: &Terms) -> bool {
+        self.result = None;
+        self.reached = self.fragments.start;
+        self.progress = Progress::default();
+        self.failures += 1;
+        self.fault = Some(fault);
+        if self.failures >= terms.failures {
+            self.enter(State::Poisoned, now_ms);
+            return true;
+        }
+        self.ready(now_ms, terms);
+        false
+    }
+
     /// An attempt ended in a fault; says whether the task is given up.
     pub(super) fn fail(&mut self, fault: Fault, now_ms: i64, terms: &Terms) -> bool {
         let is_final = fault.kind.is_final();

@@ -29,12 +29,20 @@ pub enum JobState {
     Failed,
     /// It was called off.
     Cancelled,
+    /// The title had a later version when this one was whole: it does not take its place.
+    Superseded,
 }
 
 impl JobState {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Queued, Self::Running, Self::Published, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Running,
+        Self::Published,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Superseded,
+    ];
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +52,7 @@ impl JobState {
             Self::Published => "published",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -143,6 +152,8 @@ pub struct Job {
     pub published: Option<Publication>,
     /// Why it failed.
     pub fault: Option<Fault>,
+    /// The title's version that it did not take the place of.
+    pub superseded_by: Option<VersionId>,
 }
 
 impl Job {
@@ -165,6 +176,7 @@ impl Job {
             publication: None,
             published: None,
             fault: None,
+            superseded_by: None,
         };
         let mut plan = job.task(Kind::Plan, 0, now_ms);
         plan.ready(now_ms, terms);
@@ -246,6 +258,34 @@ impl Job {
         true
     }
 
+    /// Whether what is marked can be written, or written again, now that every track has the
+    /// fragments before `frontier`: a part of it may have been spoiled since.
+    pub fn is_whole(&self, frontier: u32) -> bool {
+        self.state == JobState::Running
+            && self.publication.is_some_and(|marked| {
+                marked.frontier <= frontier && (self.open == 0 || !marked.is_last)
+            })
+    }
+
+    /// What `part` made is damaged or gone. Refused for what a viewer may have seen: a second one
+    /// need not be the first one's equal.
+    pub(super) fn part_spoiled(&mut self, part: &Task) -> Result<(), Refusal> {
+        let shown = self.published.map_or(0, |published| published.frontier);
+        let is_part = matches!(part.key.kind, Kind::Audio | Kind::Chunk);
+        if !is_part || part.state != State::Done || part.fragments.start < shown {
+            return Err(Refusal::NotSpoiled { kind: part.key.kind, state: part.state });
+        }
+        self.open += 1;
+        Ok(())
+    }
+
+    /// The title has a later version: this one is not published.
+    pub(super) fn supersede(&mut self, by: VersionId, now_ms: i64) {
+        self.publication = None;
+        self.superseded_by = Some(by);
+        self.end(JobState::Superseded, now_ms);
+    }
+
     /// A chunk or a track of sound is done.
     pub(super) fn part_done(&mut self) {
         self.open = self.open.saturating_sub(1);
@@ -284,7 +324,8 @@ impl Job {
         }
     }
 
-    /// Tries a failed job again, from what is done; changes its `tasks` (all of them).
+    /// Tries a failed job again, from what is done; changes its `tasks` (all of them). The publish task
+    /// waits: whether it is ready is then to be found out ([`super::Next::Advance`]).
     pub fn retry(&mut self, tasks: &mut [Task], now_ms: i64, terms: &Terms) -> Result<(), Refusal> {
         if self.state != JobState::Failed {
             return Err(Refusal::JobIs { state: self.state });
@@ -293,8 +334,8 @@ impl Job {
         self.state = if was_begun { JobState::Running } else { JobState::Queued };
         (self.ended_ms, self.fault) = (None, None);
         for task in tasks {
-            let waits = task.key.kind == Kind::Publish && self.publication.is_none();
-            task.revive(waits, now_ms, terms);
+            // What is marked may wait for a part that was spoiled.
+            task.revive(task.key.kind == Kind::Publish, now_ms, terms);
         }
         Ok(())
     }

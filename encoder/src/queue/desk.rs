@@ -6,8 +6,8 @@ use super::error::QueueError;
 use super::rows::Rows;
 use super::{Claimed, Worker};
 use crate::job::{
-    self, Event, Hold, Job, Kind, Next, Plan, Priority, State, Submission, Task, TaskKey, Terms,
-    Tick,
+    self, Event, Fault, Hold, Job, Kind, Next, Plan, Priority, State, Submission, Task, TaskKey,
+    Terms, Tick,
 };
 use crate::limits;
 
@@ -77,11 +77,34 @@ pub(super) async fn tell(
         return Ok(task);
     }
     if let Some(what) = word {
-        let text = told(&task);
+        let text = match job.superseded_by {
+            Some(by) => format!("{} has a later version, {by}, which stays", job.title),
+            None => told(&task),
+        };
         rows.note(job.version, now_ms, what, &text).await?;
     }
     follow(rows, &mut job, next, now_ms, terms).await?;
     Ok(task)
+}
+
+pub(super) async fn spoiled(
+    rows: &mut dyn Rows,
+    hold: &Hold,
+    part: &TaskKey,
+    fault: &Fault,
+    now_ms: i64,
+    terms: &Terms,
+) -> Result<(), QueueError> {
+    rows.count(fault.kind).await?;
+    let mut job = job_of(rows, hold.key.job).await?;
+    let mut publish = task_of(rows, &hold.key).await?;
+    let mut part = task_of(rows, part).await?;
+    let (attempt, fault) = (hold.attempt, fault.clone());
+    let next = job::spoiled(&mut job, &mut publish, attempt, &mut part, fault, now_ms, terms)?;
+    rows.put_task(&publish).await?;
+    rows.put_task(&part).await?;
+    rows.note(job.version, now_ms, "spoiled", &told(&part)).await?;
+    follow(rows, &mut job, next, now_ms, terms).await
 }
 
 pub(super) async fn planned(
@@ -229,7 +252,7 @@ async fn follow(
         Next::Nothing => {}
         Next::Advance => {
             let frontier = rows.frontier(job.version).await?.unwrap_or(job.fragments);
-            if job.advance(frontier) {
+            if job.advance(frontier) || job.is_whole(frontier) {
                 let mut publish = task_of(rows, &job.publish_key()).await?;
                 publish.publish(now_ms, terms);
                 rows.put_task(&publish).await?;
@@ -283,6 +306,7 @@ fn word(event: &Event) -> Option<&'static str> {
         Event::Beat(_) | Event::Reached(_) => None,
         Event::Done { .. } => Some("done"),
         Event::Written { .. } => Some("written"),
+        Event::Superseded { .. } => Some("superseded"),
         Event::Failed(_) => Some("failed"),
         Event::Released => Some("released"),
     }

@@ -13,8 +13,8 @@ use super::rows::Rows;
 use super::view::{Depth, Filter, JobView, Page, Tally, Told};
 use super::{Claimed, Queue, Worker};
 use crate::job::{
-    Event, FaultKind, Hold, Job, JobState, Kind, Plan, Priority, State, Submission, Task, TaskKey,
-    Terms,
+    Event, Fault, FaultKind, Hold, Job, JobState, Kind, Plan, Priority, State, Submission, Task,
+    TaskKey, Terms,
 };
 use crate::limits;
 
@@ -67,6 +67,16 @@ impl Queue for Memory {
 
     async fn tell(&self, hold: &Hold, event: Event, now_ms: i64) -> Result<Task, QueueError> {
         transact!(self, |rows| desk::tell(rows, hold, event, now_ms, &self.terms))
+    }
+
+    async fn spoiled(
+        &self,
+        hold: &Hold,
+        part: &TaskKey,
+        fault: &Fault,
+        now_ms: i64,
+    ) -> Result<(), QueueError> {
+        transact!(self, |rows| desk::spoiled(rows, hold, part, fault, now_ms, &self.terms))
     }
 
     async fn planned(&self, hold: &Hold, plan: &Plan, now_ms: i64) -> Result<(), QueueError> {
@@ -144,6 +154,9 @@ impl Queue for Memory {
         let table = self.table.lock().await;
         let mut depth = Depth { faults: table.faults.clone(), ..Depth::default() };
         for task in table.tasks.values() {
+            if matches!(task.state, State::Ready | State::Delayed) {
+                *depth.tools.entry(task.tool.clone()).or_default() += 1;
+            }
             match task.state {
                 State::Ready => {
                     let lane = depth.ready.entry(task.lane_now()).or_insert((0, task.since_ms));

@@ -34,7 +34,9 @@ pub use memory::Memory;
 pub use sql::SqlQueue;
 pub use view::{Depth, Filter, JobView, Page, Tally, Told};
 
-use crate::job::{Event, Hold, JobState, Plan, Priority, Publication, Submission, Task};
+use crate::job::{
+    Event, Fault, Hold, JobState, Plan, Priority, Publication, Submission, Task, TaskKey,
+};
 
 /// A worker, as it asks for work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +69,15 @@ pub trait Queue: Send + Sync {
 
     /// What became of a task that is held; gives it as it is then.
     async fn tell(&self, hold: &Hold, event: Event, now_ms: i64) -> Result<Task, QueueError>;
+
+    /// The holder of the publish task found that what `part` made is damaged or gone: it is made again.
+    async fn spoiled(
+        &self,
+        hold: &Hold,
+        part: &TaskKey,
+        fault: &Fault,
+        now_ms: i64,
+    ) -> Result<(), QueueError>;
 
     /// Commits a plan: its tasks are then to be taken.
     async fn planned(&self, hold: &Hold, plan: &Plan, now_ms: i64) -> Result<(), QueueError>;

@@ -8,8 +8,10 @@ use sqlx::{AnyPool, SqlSafeStr};
 
 use super::error::QueueError;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "jobs and tasks", include_str!("migrations/0001_jobs_and_tasks.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "jobs and tasks", include_str!("migrations/0001_jobs_and_tasks.sql")),
+    (2, "superseded", include_str!("migrations/0002_superseded.sql")),
+];
 
 /// Brings a database up to date. Several processes may do so at once.
 pub(super) async fn migrate(pool: &AnyPool) -> Result<(), QueueError> {

@@ -22,7 +22,9 @@ use super::sql_rows::SqlRows;
 use super::statement::{self, Dialect};
 use super::view::{Depth, Filter, JobView, Page, Tally, Told};
 use super::{Claimed, Queue, Worker};
-use crate::job::{Event, FaultKind, Hold, JobState, Lane, Plan, Priority, Submission, Task, Terms};
+use crate::job::{
+    Event, Fault, FaultKind, Hold, JobState, Lane, Plan, Priority, Submission, Task, TaskKey, Terms,
+};
 use crate::limits;
 
 /// A queue in a database.
@@ -159,6 +161,16 @@ impl Queue for SqlQueue {
         transact!(self, |rows| desk::tell(rows, hold, event.clone(), now_ms, &self.terms))
     }
 
+    async fn spoiled(
+        &self,
+        hold: &Hold,
+        part: &TaskKey,
+        fault: &Fault,
+        now_ms: i64,
+    ) -> Result<(), QueueError> {
+        transact!(self, |rows| desk::spoiled(rows, hold, part, fault, now_ms, &self.terms))
+    }
+
     async fn planned(&self, hold: &Hold, plan: &Plan, now_ms: i64) -> Result<(), QueueError> {
         transact!(self, |rows| desk::planned(rows, hold, plan, now_ms, &self.terms))
     }
@@ -263,6 +275,10 @@ impl Queue for SqlQueue {
         }
         let row = sqlx::query(statement::BUSY).fetch_one(&self.pool).await?;
         (depth.held, depth.delayed) = (count(&row, "held")?, count(&row, "delayed")?);
+        for row in sqlx::query(statement::TOOLS).fetch_all(&self.pool).await? {
+            let waits = count(&row, "tasks")?;
+            depth.tools.insert(text(&row, "tool")?, waits);
+        }
         for row in sqlx::query(statement::FAULTS).fetch_all(&self.pool).await? {
             // A kind of a later release is that release's to show.
             if let Some(kind) = FaultKind::from_word(&text(&row, "kind")?) {

@@ -14,7 +14,7 @@ use crate::job::{
 pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 /// Columns of `jobs`, in the order in which [`bind_job`] binds them.
-pub(super) const JOB_COLUMNS: [&str; 20] = [
+pub(super) const JOB_COLUMNS: [&str; 21] = [
     "job",
     "title",
     "input",
@@ -35,6 +35,7 @@ pub(super) const JOB_COLUMNS: [&str; 20] = [
     "published_is_last",
     "fault_kind",
     "fault",
+    "superseded_by",
 ];
 
 /// Columns of `tasks`, in the order in which [`bind_task`] binds them.
@@ -94,6 +95,7 @@ pub(super) fn bind_job<'q>(statement: Statement<'q>, job: &Job) -> Statement<'q>
         .bind(is_last(published))
         .bind(job.fault.as_ref().map(|fault| fault.kind.as_str()))
         .bind(job.fault.as_ref().map(|fault| fault.text.clone()))
+        .bind(job.superseded_by.map(|by| by.to_string()))
 }
 
 pub(super) fn bind_task<'q>(statement: Statement<'q>, task: &Task) -> Statement<'q> {
@@ -156,6 +158,10 @@ pub(super) fn job(row: &AnyRow) -> Result<Job, QueueError> {
         publication: publication("marked_seq", "marked_frontier", "marked_is_last")?,
         published: publication("published_seq", "published_frontier", "published_is_last")?,
         fault: fault(row)?,
+        superseded_by: match optional_text(row, "superseded_by")? {
+            Some(by) => Some(by.parse().map_err(|_| odd("superseded_by", &by))?),
+            None => None,
+        },
     })
 }
 

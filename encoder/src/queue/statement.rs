@@ -50,6 +50,8 @@ pub(super) const BUSY: &str = "SELECT \
      CAST(COALESCE(sum(CASE WHEN state = 'leased' THEN 1 ELSE 0 END), 0) AS BIGINT) AS held, \
      CAST(COALESCE(sum(CASE WHEN state = 'delayed' THEN 1 ELSE 0 END), 0) AS BIGINT) AS delayed \
      FROM tasks WHERE due_ms IS NOT NULL AND state IN ('leased', 'delayed')";
+pub(super) const TOOLS: &str = "SELECT tool, count(*) AS tasks FROM tasks \
+     WHERE state = 'ready' OR (state = 'delayed' AND due_ms IS NOT NULL) GROUP BY tool";
 pub(super) const FAULTS: &str = "SELECT kind, faults FROM faults";
 
 impl Dialect {

@@ -111,6 +111,24 @@ pub struct Depth {
     pub held: u64,
     /// Tasks that wait for their next attempt.
     pub delayed: u64,
+    /// Tasks that wait for a worker or for their next attempt, by the build of the tools that must do
+    /// them; empty for any.
+    pub tools: BTreeMap<String, u64>,
     /// Faults since the queue was made, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
+}
+
+impl Depth {
+    /// Whether nothing is left that a worker with this build of tools, or whoever holds a task, could
+    /// do.
+    pub fn is_drained_for(&self, tool: &str) -> bool {
+        let waits = |tool| self.tools.get(tool).is_some_and(|tasks| *tasks > 0);
+        self.held == 0 && !waits("") && !waits(tool)
+    }
+
+    /// What waits for other builds than `tool`, and would wait for ever if nobody has them.
+    pub fn stranded_for(&self, tool: &str) -> impl Iterator<Item = (&str, u64)> {
+        let others = self.tools.iter().map(|(other, tasks)| (other.as_str(), *tasks));
+        others.filter(move |(other, _)| !other.is_empty() && *other != tool)
+    }
 }

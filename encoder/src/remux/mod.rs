@@ -24,7 +24,7 @@ use headwater_packager::ids::TrackId;
 use crate::error::Error;
 
 pub use opinion::agrees;
-pub use raw::Raw;
+pub use raw::{Raw, regular};
 pub use sound::{Sound, is_our_aac, is_ours, sound};
 pub use track::TrackWriter;
 pub use video::{is_of, video};

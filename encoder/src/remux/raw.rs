@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use headwater_packager::bmff::boxes::{self, Header};
 use headwater_packager::bmff::fragment::{self, Fragment};
 use headwater_packager::bmff::movie::{self, TrackHeader};
 use headwater_packager::limits::FRAGMENT_BYTES;
+use rustix::fs::OFlags;
 
 use crate::limits;
 
@@ -34,7 +36,7 @@ impl Raw {
 
     /// Opens a file, whether an edit list shifts it or not, and reads its moov.
     pub fn open_shifted(path: &Path) -> Result<Self, String> {
-        let file = File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let file = regular(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut input = BufReader::with_capacity(1 << 20, file);
         let mut start = Vec::new();
         loop {
@@ -108,6 +110,17 @@ fn one_track(moov: &[u8]) -> Result<(TrackHeader, Vec<u8>), String> {
 }
 
 /// The next box's header; `None` at the end of the file.
+/// Opens what ffmpeg left: a file, and nothing that leads to another one or would be waited for.
+pub fn regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("ffmpeg left something else than a file")),
+    }
+}
+
 fn next_box(input: &mut impl Read) -> Result<Option<Header>, String> {
     let mut bytes = [0; boxes::HEADER_BYTES];
     match input.read_exact(&mut bytes[..1]) {

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -240,7 +241,10 @@ fn collect(folder: &Path, prefix: &str, entries: &mut Vec<Entry>) -> io::Result<
         if item.file_type()?.is_dir() {
             collect(&item.path(), &format!("{key}/"), entries)?;
         } else {
-            entries.push(Entry { key, len_bytes: item.metadata()?.len() });
+            let data = item.metadata()?;
+            let since = data.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let modified_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            entries.push(Entry { key, len_bytes: data.len(), modified_ms });
         }
     }
     Ok(())
@@ -272,8 +276,12 @@ mod tests {
             fs::write(&made, "film").unwrap();
             store.put_file("titles/a/v/v1.mp4", &made).await.unwrap();
             let wanted = [(key, 10), ("titles/a/v/v1.mp4", 4)]
-                .map(|(key, len_bytes)| Entry { key: key.to_owned(), len_bytes });
-            assert_eq!(store.list("titles/a/").await.unwrap(), wanted, "and no temporary files");
+                .map(|(key, len_bytes)| (key.to_owned(), len_bytes));
+            let listed = store.list("titles/a/").await.unwrap();
+            let now_ms = i64::try_from(crate::version::unix_ms()).unwrap();
+            assert!(listed.iter().all(|entry| (now_ms - entry.modified_ms).abs() < 3_600_000));
+            let listed: Vec<_> = listed.into_iter().map(|e| (e.key, e.len_bytes)).collect();
+            assert_eq!(listed, wanted, "and no temporary files");
             super::super::delete_all(&store, "titles/a/v/").await.unwrap();
             store.delete(key).await.unwrap();
             let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap()).collect();

@@ -55,6 +55,8 @@ pub struct Entry {
     pub key: String,
     /// Bytes.
     pub len_bytes: u64,
+    /// When it was written, in milliseconds since 1970; 0 where that is not known.
+    pub modified_ms: i64,
 }
 
 /// The right to write a title. It ends with [`Lease::give_back`]; dropped, or when this process

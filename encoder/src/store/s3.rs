@@ -82,7 +82,10 @@ impl Store for S3Store {
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
         let listed = self.writer.reader().list(prefix, limits::LISTED_OBJECTS).await;
-        let entry = |entry: s3::Entry| Entry { key: entry.key, len_bytes: entry.len_bytes };
+        let entry = |entry: s3::Entry| {
+            let s3::Entry { key, len_bytes, modified_ms } = entry;
+            Entry { key, len_bytes, modified_ms }
+        };
         Ok(listed.map_err(|e| failed(&e))?.into_iter().map(entry).collect())
     }
 

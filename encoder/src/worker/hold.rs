@@ -39,7 +39,7 @@ impl Bench<'_> {
 enum Outcome {
     Planned(Plan),
     Done(String),
-    Written(u64),
+    Published(publish::Ended),
 }
 
 /// Why work ended before its own end.
@@ -74,7 +74,7 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
             Kind::Plan => plan::plan(&bench).await.map(Outcome::Planned),
             Kind::Chunk => chunk::chunk(&bench).await.map(Outcome::Done),
             Kind::Audio => sound::sound(&bench).await.map(Outcome::Done),
-            Kind::Publish => publish::publish(&bench, *publication).await.map(Outcome::Written),
+            Kind::Publish => publish::publish(&bench, *publication).await.map(Outcome::Published),
         };
         let removed = scratch.remove();
         let outcome = outcome?;
@@ -133,6 +133,10 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
 
 async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
     let patience = patience(worker);
+    let what = match outcome {
+        Outcome::Published(publish::Ended::Superseded(_)) => "superseded",
+        _ => "done",
+    };
     let committed = match outcome {
         Outcome::Planned(plan) => {
             surely(patience, || worker.queue.planned(hold, &plan, now_ms())).await
@@ -141,14 +145,34 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
             let event = || Event::Done { result: result.clone() };
             surely(patience, || worker.queue.tell(hold, event(), now_ms())).await.map(drop)
         }
-        Outcome::Written(seq) => {
+        Outcome::Published(publish::Ended::Spoiled(part, fault)) => {
+            worker.journal.task(
+                &hold.key,
+                hold.attempt,
+                "spoiled",
+                &format!("{part}: {}", fault.text),
+            );
+            let said = || worker.queue.spoiled(hold, &part, &fault, now_ms());
+            if let Err(error) = surely(patience, said).await {
+                worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
+                // Shown already, or not a part: nothing is left but to fail.
+                tell(worker, hold, Event::Failed(fault), LAST_WORDS).await;
+            }
+            return;
+        }
+        Outcome::Published(publish::Ended::Superseded(by)) => {
+            let event = Event::Superseded { by };
+            let told = surely(patience, || worker.queue.tell(hold, event.clone(), now_ms())).await;
+            told.map(drop)
+        }
+        Outcome::Published(publish::Ended::Written(seq)) => {
             let event = Event::Written { seq };
             let told = surely(patience, || worker.queue.tell(hold, event.clone(), now_ms())).await;
             told.map(drop)
         }
     };
     match committed {
-        Ok(()) => worker.journal.task(&hold.key, hold.attempt, "done", took),
+        Ok(()) => worker.journal.task(&hold.key, hold.attempt, what, took),
         Err(error) => {
             worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
             return;

@@ -38,7 +38,7 @@ use crate::error::{Error, Kind};
 use crate::ffmpeg::Tools;
 use crate::job::State;
 use crate::limits;
-use crate::queue::{self, Queue, QueueError};
+use crate::queue::{self, Depth, Queue, QueueError};
 use crate::store::{self, Store};
 
 pub use journal::Journal;
@@ -52,7 +52,7 @@ pub struct Worker {
     store: Box<dyn Store>,
     tools: Tools,
     journal: Journal,
-    plans: Mutex<BTreeMap<VersionId, Arc<Planned>>>,
+    plans: Mutex<BTreeMap<VersionId, (Arc<Planned>, usize)>>,
 }
 
 /// When a worker ends by itself.
@@ -91,9 +91,15 @@ impl Worker {
         let mut sweep_at = Instant::now();
         let poll = Duration::from_millis(self.config.queue.poll_ms.into());
         let mut is_short = false;
+        let mut look_at = Instant::now();
+        let mut stranded = String::new();
         while cancel.check().is_ok() {
             if sweep_at <= Instant::now() {
-                leftovers::sweep(self).await;
+                // A store that does not answer must not keep it from being stopped.
+                tokio::select! {
+                    () = leftovers::sweep(self) => {}
+                    () = cancel.cancelled() => break,
+                }
                 sweep_at = Instant::now() + limits::LEFTOVERS_LOOK;
             }
             let why = room::lacks(&self.config);
@@ -110,9 +116,20 @@ impl Worker {
                         );
                         continue;
                     }
-                    Ok(None) if tasks.is_empty() && until == Until::Drained => {
-                        if self.is_drained().await? {
-                            return Ok(());
+                    Ok(None) if tasks.is_empty() => {
+                        let drains = until == Until::Drained;
+                        if drains || look_at <= Instant::now() {
+                            look_at = Instant::now() + limits::STRANDED_LOOK;
+                            match self.queue.depth().await {
+                                Ok(depth) => {
+                                    self.tell_stranded(&depth, &mut stranded);
+                                    if drains && depth.is_drained_for(&self.name.tool) {
+                                        return Ok(());
+                                    }
+                                }
+                                Err(error) if drains => return Err(unreachable(error)),
+                                Err(_) => {}
+                            }
                         }
                     }
                     Ok(None) => {}
@@ -139,15 +156,25 @@ impl Worker {
         }
     }
 
-    async fn is_drained(&self) -> Result<bool, Error> {
-        let depth = self.queue.depth().await.map_err(unreachable)?;
-        Ok(depth.ready.is_empty() && depth.held == 0 && depth.delayed == 0)
+    /// Says what waits for tools that this worker does not have, when that has changed.
+    fn tell_stranded(&self, depth: &Depth, said: &mut String) {
+        let waits: Vec<_> = depth.stranded_for(&self.name.tool).collect();
+        let tools: Vec<_> = waits.iter().map(|(tool, _)| *tool).collect();
+        let tools = tools.join(", ");
+        if tools != *said && !waits.is_empty() {
+            let tasks: u64 = waits.iter().map(|(_, tasks)| tasks).sum();
+            self.journal.say(&format!(
+                "{tasks} tasks wait for other tools than these: {tools}. Where no worker has them, \
+                 cancel their jobs and submit them again"
+            ));
+        }
+        *said = tools;
     }
 
     /// A job's plan, read once.
     async fn planned(&self, job: VersionId) -> Result<Arc<Planned>, Error> {
         let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(planned) = plans().get(&job) {
+        if let Some((planned, _)) = plans().get(&job) {
             return Ok(Arc::clone(planned));
         }
         let tasks = self.queue.tasks(job).await.map_err(unreachable)?;
@@ -156,12 +183,17 @@ impl Worker {
             .find(|task| task.key.kind == crate::job::Kind::Plan && task.state == State::Done);
         let words = done.and_then(|task| task.result.as_deref());
         let words = words.ok_or_else(|| Error::storage(job, "the queue holds no plan of it"))?;
-        let planned = Arc::new(Planned::read(self.store.as_ref(), job, words).await?);
+        let (planned, bytes) = Planned::read(self.store.as_ref(), job, words).await?;
+        let planned = Arc::new(planned);
         let mut plans = plans();
-        if plans.len() >= limits::KNOWN_PLANS {
+        let kept = |plans: &BTreeMap<_, (_, usize)>| -> usize {
+            plans.values().map(|(_, bytes)| bytes).sum()
+        };
+        let room = limits::KNOWN_PLANS_BYTES.saturating_sub(bytes);
+        while !plans.is_empty() && kept(&plans) > room {
             plans.pop_first();
         }
-        plans.insert(job, Arc::clone(&planned));
+        plans.insert(job, (Arc::clone(&planned), bytes));
         Ok(planned)
     }
 }

@@ -54,18 +54,27 @@ struct Committed {
 
 impl Planned {
     /// Reads a committed plan.
+    /// Says how many bytes it is stored in, too.
     pub(super) async fn read(
         store: &dyn Store,
         job: VersionId,
         words: &str,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, usize), Error> {
         let damaged = |what: serde_json::Error| {
             Error::new(Kind::StoredDamage, format!("the plan of {job}: {what}"))
         };
         let Committed { plan, crc32c } = serde_json::from_str(words).map_err(damaged)?;
         let key = part::key(job, &plan);
-        let bytes = part::whole(store, &key, limits::PLAN_BYTES, crc32c).await?;
-        serde_json::from_slice(&bytes).map_err(damaged)
+        let bytes = part::whole(store, &key, limits::PLAN_BYTES, crc32c).await;
+        let bytes = bytes.map_err(|error| match error.kind() {
+            // Parts were made from it that may be seen: another one would not be the same.
+            Kind::StoredDamage => Error::new(
+                Kind::StoredDamage,
+                format!("the plan of {job}: {error}; cancel the job and submit it again"),
+            ),
+            _ => error,
+        })?;
+        Ok((serde_json::from_slice(&bytes).map_err(damaged)?, bytes.len()))
     }
 
     /// The source on this machine, which must be the one that was planned for.
@@ -98,7 +107,7 @@ impl Planned {
 pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     let Worker { queue, config, tools, name, store, .. } = bench.worker;
     let view = queue.job(bench.job()).await.map_err(unreachable)?.job;
-    let input = input(&view.input)?;
+    let input = within(&input(&view.input)?, &config.api.inputs)?;
     let source_bytes = length(&input)?;
     let report: Arc<dyn Report> = Arc::new(Silent);
     let work_job = work::Job {
@@ -191,13 +200,64 @@ fn input(text: &str) -> Result<PathBuf, Error> {
     Ok(path.to_owned())
 }
 
+/// The file itself. One that is named in a folder that requests may name must be there in truth: a link
+/// does not lead out.
+fn within(input: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
+    let there = std::fs::canonicalize(input).map_err(|e| unreadable(input, &e))?;
+    let is_asked = folders.iter().any(|folder| input.starts_with(folder));
+    let real = folders.iter().filter_map(|folder| std::fs::canonicalize(folder).ok());
+    if is_asked && !real.into_iter().any(|folder| there.starts_with(folder)) {
+        let text = format!(
+            "{}: it is a link out of the folders of encoder.api.inputs; put the file itself there",
+            input.display()
+        );
+        return Err(Error::new(Kind::Refused, text));
+    }
+    Ok(there)
+}
+
 fn length(input: &Path) -> Result<u64, Error> {
-    let data = std::fs::metadata(input).map_err(|e| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::NotFound => Kind::NotFound,
-            _ => Kind::Storage,
-        };
-        Error::new(kind, format!("{}: {e}", input.display()))
-    })?;
+    let data = std::fs::metadata(input).map_err(|e| unreadable(input, &e))?;
     Ok(data.len())
+}
+
+fn unreadable(input: &Path, e: &std::io::Error) -> Error {
+    let kind = match e.kind() {
+        std::io::ErrorKind::NotFound => Kind::NotFound,
+        _ => Kind::Storage,
+    };
+    Error::new(kind, format!("{}: {e}", input.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_does_not_lead_out_of_the_folders_that_requests_may_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (open, closed) = (root.join("open"), root.join("closed"));
+        for folder in [&open, &closed] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("film"), "film").unwrap();
+        }
+        let link = |to: PathBuf, from: PathBuf| {
+            std::os::unix::fs::symlink(to, &from).unwrap();
+            from
+        };
+        let folders = [open.clone()];
+        let inside = link(open.join("film"), open.join("inside"));
+        assert_eq!(within(&inside, &folders).unwrap(), open.join("film"));
+        for out in [link(closed.join("film"), open.join("out")), open.join("up/film")] {
+            if out.ends_with("film") {
+                link(closed.clone(), open.join("up"));
+            }
+            let refused = within(&out, &folders).unwrap_err();
+            assert_eq!(refused.kind(), Kind::Refused, "{refused}");
+        }
+        // Who may write the queue itself may name any file.
+        assert_eq!(within(&closed.join("film"), &folders).unwrap(), closed.join("film"));
+        assert_eq!(within(&open.join("none"), &folders).unwrap_err().kind(), Kind::NotFound);
+    }
 }

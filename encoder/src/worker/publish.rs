@@ -4,31 +4,60 @@
 //! No byte of a fragment changes on the way: each is compared with its checksum as it is copied, and
 //! everything is read back from the store before the pointer is written.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use headwater_packager::heads::{ObjectHead, Row, TrackHead};
+use headwater_packager::ids::{TrackId, VersionId};
 use headwater_packager::title::{Title, Track};
 
+use super::chunk::blocking;
 use super::hold::Bench;
 use super::journal::Silent;
 use super::plan::Planned;
 use super::{part, unreachable};
 use crate::error::{Error, Kind};
-use crate::job::{Kind as TaskKind, Publication, State, Task};
+use crate::job::{Fault, FaultKind, Kind as TaskKind, Publication, State, Task, TaskKey};
 use crate::limits;
 use crate::plan::object_name;
 use crate::publish;
 use crate::remux::{self, Made};
+use crate::store::Store;
 use crate::version;
+use crate::work;
 
-/// Publishes; gives the number of the publication that is then in the store.
+/// What became of a publication.
+pub(super) enum Ended {
+    /// The one with this number is in the store.
+    Written(u64),
+    /// The title has this later version, which stays.
+    Superseded(VersionId),
+    /// What this task made is damaged or gone, and is to be made again first.
+    Spoiled(TaskKey, Fault),
+}
+
+/// Why a title could not be put together.
+enum Trouble {
+    /// A part is not what was committed.
+    Spoiled(TaskKey, Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Publishes. What a failed attempt wrote is taken back, unless its pointer may still arrive.
 pub(super) async fn publish(
     bench: &Bench<'_>,
     publication: Option<Publication>,
-) -> Result<u64, Error> {
+) -> Result<Ended, Error> {
     let Some(Publication { seq, is_last: true, .. }) = publication else {
         return Err(Error::tool("this worker publishes whole titles alone: update it"));
     };
@@ -41,29 +70,42 @@ pub(super) async fn publish(
         () = bench.cancel.cancelled() => return Err(Error::interrupted()),
     };
     let published = alone(bench, &planned).await;
+    let is_over = match &published {
+        Ok(later) => later.is_some(),
+        Err(Trouble::Spoiled(..)) => false,
+        Err(Trouble::Other(error)) => Fault::of(error).is_some() && !error.is_unsure(),
+    };
+    if is_over && let Err(error) = work::take_back(store, title, bench.job()).await {
+        let text = format!("{}: {error}", bench.job());
+        worker.journal.task(&bench.hold.key, bench.hold.attempt, "not taken back", &text);
+    }
     lease.give_back().await;
-    published.map(|()| seq)
+    match published {
+        Ok(None) => Ok(Ended::Written(seq)),
+        Ok(Some(later)) => Ok(Ended::Superseded(later)),
+        Err(Trouble::Spoiled(part, error)) => {
+            let fault = Fault::new(FaultKind::Storage, &error.to_string());
+            Ok(Ended::Spoiled(part, fault))
+        }
+        Err(Trouble::Other(error)) => Err(error),
+    }
 }
 
 /// A lease in a bucket is waited for as long as its holder may be dead.
 const LEASE_TIME: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// The same, while nobody else writes the title.
-async fn alone(bench: &Bench<'_>, planned: &Planned) -> Result<(), Error> {
+/// The same, while nobody else writes the title; gives the later version that stays, if there is one.
+async fn alone(bench: &Bench<'_>, planned: &Planned) -> Result<Option<VersionId>, Trouble> {
     let (worker, version) = (bench.worker, bench.job());
     let (store, title) = (worker.store.as_ref(), &planned.title);
     let before = publish::pointer(store, title).await?;
     let live = before.as_ref().and_then(|pointer| pointer.live);
-    // Ids rise with time: what was asked for later is not displaced by what was asked for before.
-    if let Some(later) = live.filter(|live| *live > version) {
-        let text =
-            format!("{title} has a later version, {later}: this one does not take its place");
-        worker.journal.task(&bench.hold.key, bench.hold.attempt, "superseded", &text);
-        return Ok(());
+    if let Some(later) = live.filter(|live| is_later(*live, version)) {
+        return Ok(Some(later));
     }
     if live == Some(version) {
         // Written by an attempt whose answer was lost.
-        return Ok(());
+        return Ok(None);
     }
     let tracks = join(bench, planned).await?;
     let access_class = before.and_then(|pointer| pointer.access_class);
@@ -83,43 +125,71 @@ async fn alone(bench: &Bench<'_>, planned: &Planned) -> Result<(), Error> {
     let whole = (&facts, &heads);
     publish::read_back(store, title, version, whole, bench.cancel, &mut read).await?;
     bench.cancel.check()?;
+    // Should the lease have been lost meanwhile.
+    let now = publish::pointer(store, title).await?.and_then(|pointer| pointer.live);
+    if let Some(later) = now.filter(|live| is_later(*live, version)) {
+        return Ok(Some(later));
+    }
     publish::go_live(store, title, version).await?;
     version::retire(store, title, live, &worker.config, &Silent).await;
-    Ok(())
+    Ok(None)
+}
+
+/// Ids rise with time: what was asked for later is not displaced by what was asked for before.
+fn is_later(live: VersionId, version: VersionId) -> bool {
+    live > version
+}
+
+/// What one task committed.
+struct Part {
+    task: TaskKey,
+    title: Title,
+}
+
+/// A track in a part.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    task: TaskKey,
+    track: &'a Track,
 }
 
 /// Every track as one file in the work folder.
-async fn join(bench: &Bench<'_>, planned: &Planned) -> Result<Vec<Made>, Error> {
+async fn join(bench: &Bench<'_>, planned: &Planned) -> Result<Vec<Made>, Trouble> {
     let tasks = bench.worker.queue.tasks(bench.job()).await.map_err(unreachable)?;
     let chunks = opened(bench, &tasks, TaskKind::Chunk).await?;
     let sounds = opened(bench, &tasks, TaskKind::Audio).await?;
     let mut made = Vec::new();
     for rung in &planned.plan.rungs {
-        let parts: Option<Vec<&Track>> =
-            chunks.iter().map(|part| part.track(&rung.track)).collect();
-        let parts = parts.ok_or_else(|| missing(&rung.track))?;
-        made.push(join_track(bench, &parts, planned.plan.grid.fragments()).await?);
+        let pieces: Option<Vec<_>> = chunks.iter().map(|part| part.piece(&rung.track)).collect();
+        let pieces = pieces.ok_or_else(|| missing(&rung.track))?;
+        made.push(join_track(bench, &pieces, planned.plan.grid.fragments()).await?);
     }
     for sound in &planned.plan.sounds {
-        let part = sounds.iter().find_map(|part| part.track(&sound.track));
-        let part = part.ok_or_else(|| missing(&sound.track))?;
-        made.push(join_track(bench, &[part], sound.grid.fragments()).await?);
+        let piece = sounds.iter().find_map(|part| part.piece(&sound.track));
+        let piece = piece.ok_or_else(|| missing(&sound.track))?;
+        made.push(join_track(bench, &[piece], sound.grid.fragments()).await?);
     }
     for passed in &planned.plan.passed {
         // One that could not be passed through was left out by its task.
-        if let Some(part) = sounds.iter().find_map(|part| part.track(&passed.sound.track)) {
-            made.push(join_track(bench, &[part], part.fragments()).await?);
+        if let Some(piece) = sounds.iter().find_map(|part| part.piece(&passed.sound.track)) {
+            made.push(join_track(bench, &[piece], piece.track.fragments()).await?);
         }
     }
     Ok(made)
 }
 
-fn missing(track: &headwater_packager::ids::TrackId) -> Error {
+impl Part {
+    fn piece(&self, track: &TrackId) -> Option<Piece<'_>> {
+        Some(Piece { task: self.task, track: self.title.track(track)? })
+    }
+}
+
+fn missing(track: &TrackId) -> Error {
     Error::new(Kind::StoredDamage, format!("no part of {track} is committed"))
 }
 
 /// The committed parts of one kind, in order.
-async fn opened(bench: &Bench<'_>, tasks: &[Task], kind: TaskKind) -> Result<Vec<Title>, Error> {
+async fn opened(bench: &Bench<'_>, tasks: &[Task], kind: TaskKind) -> Result<Vec<Part>, Trouble> {
     let mut parts = Vec::new();
     for task in tasks.iter().filter(|task| task.key.kind == kind && task.state == State::Done) {
         bench.cancel.check()?;
@@ -127,82 +197,153 @@ async fn opened(bench: &Bench<'_>, tasks: &[Task], kind: TaskKind) -> Result<Vec
         if result == part::LEFT_OUT {
             continue;
         }
-        parts.push(part::open(bench.worker.store.as_ref(), bench.job(), result).await?);
+        let title = part::open(bench.worker.store.as_ref(), bench.job(), result).await;
+        let title = title.map_err(|error| match error.kind() {
+            Kind::StoredDamage => Trouble::Spoiled(task.key, error),
+            _ => Trouble::Other(error),
+        })?;
+        parts.push(Part { task: task.key, title });
         bench.movement.bytes(1);
     }
     Ok(parts)
 }
 
 /// One track's parts as one file: `ftyp moov sidx`, then the fragments as they are.
-async fn join_track(bench: &Bench<'_>, parts: &[&Track], fragments: u32) -> Result<Made, Error> {
-    let first = parts.first().ok_or_else(|| Error::tool("a track without parts"))?;
+async fn join_track(
+    bench: &Bench<'_>,
+    pieces: &[Piece<'_>],
+    fragments: u32,
+) -> Result<Made, Trouble> {
+    let first = pieces.first().ok_or_else(|| Error::tool("a track without parts"))?.track;
     let id = first.id().clone();
-    if let Some(other) = parts.iter().find(|part| part.init() != first.init()) {
-        let at = parts.iter().position(|part| std::ptr::eq(*part, *other)).unwrap_or(0);
-        return Err(Error::tool(format!(
-            "part {at} of {id} has another header than part 0: they come from different encoders"
-        )));
+    if let Some(odd) = odd_one(pieces) {
+        let text = format!("{odd} has another header of {id} than other parts");
+        return Err(Trouble::Spoiled(odd, Error::tool(text)));
     }
-    let rows: Vec<Row> = parts.iter().flat_map(|part| part.rows(0..part.fragments())).collect();
+    let tracks = || pieces.iter().map(|piece| piece.track);
+    let rows: Vec<Row> = tracks().flat_map(|track| track.rows(0..track.fragments())).collect();
     if u32::try_from(rows.len()).ok() != Some(fragments) {
         let text = format!("{id}: expected {fragments} fragments, got {}", rows.len());
-        return Err(Error::new(Kind::StoredDamage, text));
+        return Err(Error::new(Kind::StoredDamage, text).into());
     }
     let path = bench.work.folder().join(object_name(&id));
     let sidx = remux::index(first.timescale(), rows.iter().copied())?;
     let media_offset_bytes = len_u64(first.init()) + len_u64(&sidx);
-    let storage = |e: std::io::Error| Error::storage(path.display(), e);
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(storage)?);
-    out.write_all(first.init()).and_then(|()| out.write_all(&sidx)).map_err(storage)?;
+    let mut out = Out::create(path.clone(), [&first.init()[..], &sidx].concat(), bench).await?;
     let mut len_bytes = media_offset_bytes;
-    for part in parts {
-        len_bytes += copy(bench, part, &mut out, &path).await?;
+    for piece in pieces {
+        len_bytes += copy(bench, *piece, &mut out).await?;
     }
-    out.flush().map_err(storage)?;
+    out.flush(bench).await?;
     let object = ObjectHead { name: object_name(&id), len_bytes, media_offset_bytes, fragments };
     let head = TrackHead { objects: vec![object], ..head(first) };
     Ok(Made { head, init: first.init().to_vec(), rows, path })
 }
 
+/// The first part whose header is not that of the most.
+fn odd_one(pieces: &[Piece<'_>]) -> Option<TaskKey> {
+    let mut headers: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for piece in pieces {
+        *headers.entry(piece.track.init()).or_default() += 1;
+    }
+    let (usual, _) = headers.into_iter().max_by_key(|(_, parts)| *parts)?;
+    pieces.iter().find(|piece| piece.track.init() != usual).map(|piece| piece.task)
+}
+
 /// Copies a part's fragments, some of them at a time, each as its checksum says.
-async fn copy(
-    bench: &Bench<'_>,
-    part: &Track,
-    out: &mut impl Write,
-    path: &Path,
-) -> Result<u64, Error> {
-    let object = part.objects().first().expect("a part is one object");
+async fn copy(bench: &Bench<'_>, piece: Piece<'_>, out: &mut Out) -> Result<u64, Trouble> {
+    let Piece { task, track } = piece;
+    let object = track.objects().first().expect("a part is one object");
     let key = part::key(bench.job(), &object.name);
     let (mut at, mut i) = (object.media_offset_bytes, 0);
-    while i < part.fragments() {
+    while i < track.fragments() {
         bench.cancel.check()?;
         let mut batch = Vec::new();
         let mut len_bytes = 0;
-        while i < part.fragments() && (batch.is_empty() || len_bytes < limits::READ_BYTES) {
-            let row = part.row(i);
+        while i < track.fragments() && (batch.is_empty() || len_bytes < limits::READ_BYTES) {
+            let row = track.rows(i..i + 1).next().expect("within its fragments");
             len_bytes += u64::from(row.size_bytes);
             batch.push(row);
             i += 1;
         }
-        let bytes = bench.worker.store.read(&key, at..at + len_bytes).await?;
-        let mut rest = &bytes[..];
-        for row in batch {
-            let size = usize::try_from(row.size_bytes).expect("u32 fits");
-            let checked = rest.split_at_checked(size);
-            let fragment = checked.filter(|(fragment, _)| crc32c::crc32c(fragment) == row.crc32c);
-            let (fragment, after) = fragment.ok_or_else(|| {
-                Error::new(
-                    Kind::StoredDamage,
-                    format!("{key}: a fragment of it is not what was committed; retry the job"),
-                )
-            })?;
-            out.write_all(fragment).map_err(|e| Error::storage(path.display(), e))?;
-            rest = after;
+        let store = bench.worker.store.as_ref();
+        let bytes = match store.read(&key, at..at + len_bytes).await {
+            Ok(bytes) => bytes,
+            Err(error) if is_gone(store, bench.job(), &key).await => {
+                return Err(Trouble::Spoiled(task, error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !are_whole(&bytes, &batch) {
+            let text = format!("{key}: a fragment of it is not what was committed");
+            return Err(Trouble::Spoiled(task, Error::new(Kind::StoredDamage, text)));
         }
+        out.write(bytes, bench).await?;
         at += len_bytes;
         bench.movement.bytes(len_bytes);
     }
     Ok(at - object.media_offset_bytes)
+}
+
+/// Whether a store that can be asked does not have an object of a job.
+async fn is_gone(store: &dyn Store, job: VersionId, key: &str) -> bool {
+    let listed = store.list(&part::prefix(job)).await;
+    listed.is_ok_and(|listed| listed.iter().all(|entry| entry.key != key))
+}
+
+/// Whether bytes are the fragments of these rows, one behind the other.
+fn are_whole(bytes: &[u8], rows: &[Row]) -> bool {
+    let mut rest = bytes;
+    rows.iter().all(|row| {
+        let size = usize::try_from(row.size_bytes).expect("u32 fits");
+        let Some((fragment, after)) = rest.split_at_checked(size) else { return false };
+        rest = after;
+        crc32c::crc32c(fragment) == row.crc32c
+    }) && rest.is_empty()
+}
+
+/// A file that is written off the async thread: a slow disk would else stop the beats of all tasks.
+struct Out {
+    path: PathBuf,
+    /// Away while it is written.
+    file: Option<BufWriter<File>>,
+}
+
+impl Out {
+    async fn create(path: PathBuf, start: Vec<u8>, bench: &Bench<'_>) -> Result<Self, Error> {
+        let made = path.clone();
+        let make = move || {
+            let file = File::create_new(&made).map_err(|e| Error::storage(made.display(), e))?;
+            Ok(BufWriter::with_capacity(1 << 20, file))
+        };
+        let file = Some(blocking(make, bench.cancel).await?);
+        let mut out = Self { path, file };
+        out.write(start.into(), bench).await?;
+        Ok(out)
+    }
+
+    async fn write(&mut self, bytes: Bytes, bench: &Bench<'_>) -> Result<(), Error> {
+        self.with(bench, move |file| file.write_all(&bytes)).await
+    }
+
+    async fn flush(&mut self, bench: &Bench<'_>) -> Result<(), Error> {
+        self.with(bench, BufWriter::flush).await
+    }
+
+    async fn with(
+        &mut self,
+        bench: &Bench<'_>,
+        work: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<(), Error> {
+        let mut file = self.file.take().ok_or_else(Error::interrupted)?;
+        let shown = self.path.display().to_string();
+        let write = move || match work(&mut file) {
+            Ok(()) => Ok(file),
+            Err(e) => Err(Error::storage(shown, e)),
+        };
+        self.file = Some(blocking(write, bench.cancel).await?);
+        Ok(())
+    }
 }
 
 /// What heads say of an opened track.

@@ -163,9 +163,14 @@ fn an_earlier_job_does_not_displace_a_later_one() {
     // One at a time: the urgent one is through before the other begins.
     let worked = worker.env("HEADWATER_ENCODER__QUEUE__PARALLEL", "1").output().unwrap();
     assert_eq!(worked.status.code(), Some(0));
-    for id in [&earlier, &later] {
-        assert_eq!(job(&lab, id)["state"], "published");
-    }
+    assert_eq!(job(&lab, &later)["state"], "published");
+    let superseded = job(&lab, &earlier);
+    assert_eq!(superseded["state"], "superseded");
+    assert_eq!(superseded["superseded_by"], later);
+    assert!(superseded["published"].is_null(), "{superseded:#}");
+    let story = superseded["story"].as_array().unwrap();
+    assert_eq!(story.last().unwrap()["what"], "superseded");
+    assert_eq!(lab.parts(), Vec::<String>::new());
     assert!(job(&lab, &earlier)["ended_ms"].as_i64() > job(&lab, &later)["ended_ms"].as_i64());
     assert_eq!(lab.pointer("film").unwrap().live.unwrap().to_string(), later);
 }

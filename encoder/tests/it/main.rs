@@ -11,6 +11,7 @@ mod commands;
 mod damaged_sources;
 mod given_up;
 mod imports;
+mod mended;
 mod lab;
 mod published;
 mod refusals;

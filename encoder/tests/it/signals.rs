@@ -36,7 +36,7 @@ fn started(lab: &Lab) -> Child {
         .spawn()
         .unwrap();
     wait_for("ffmpeg's first output", || {
-        lab.work().iter().any(|name| name.ends_with("v360.raw.mp4"))
+        lab.work().iter().any(|name| name.ends_with("raw/v360.raw.mp4"))
     });
     assert_eq!(ffmpegs(lab), 1);
     child

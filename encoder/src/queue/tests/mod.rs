@@ -11,6 +11,7 @@ mod leases;
 mod life;
 mod order;
 mod random;
+mod spoiled;
 mod strict;
 
 /// A test of each backend for each function: `async fn(Backend)`.

@@ -2,9 +2,9 @@
 
 use super::super::Worker;
 use super::backend::Backend;
-use super::drive::{claim, drain, next, plan, planned, submission, version, worker};
+use super::drive::{TOOL, claim, drain, failed, next, plan, planned, submission, version, worker};
 use super::on_every_backend;
-use crate::job::{Lane, Priority, Submission, Terms};
+use crate::job::{Lane, Priority, State, Submission, Terms};
 
 on_every_backend!(
     priorities_then_deadlines_then_age,
@@ -108,8 +108,19 @@ async fn only_the_tools_of_the_plan(backend: Backend) {
     let other = Worker { name: "o".to_owned(), tool: "ffmpeg 8".to_owned() };
     assert_eq!(queue.claim(&other, 0).await, Ok(None));
     queue.submit(&submission(2, Priority::Backfill), 0).await.unwrap();
+    assert!(!queue.depth().await.unwrap().is_drained_for("ffmpeg 8"), "a plan waits");
     let plan = queue.claim(&other, 0).await.unwrap().unwrap();
     assert_eq!(plan.hold.key.job, version(2), "a plan is for any tool");
+    assert!(!queue.depth().await.unwrap().is_drained_for("ffmpeg 8"), "one is held");
+    queue.cancel(version(2), 0).await.unwrap();
+    // Nothing is left for that worker, though something is left.
+    let depth = queue.depth().await.unwrap();
+    assert!(depth.is_drained_for("ffmpeg 8") && !depth.is_drained_for(TOOL));
+    assert_eq!(depth.stranded_for("ffmpeg 8").collect::<Vec<_>>(), [(TOOL, 2)]);
+    assert_eq!(depth.stranded_for(TOOL).count(), 0);
     let chunk = queue.claim(&worker("w"), 0).await.unwrap().unwrap();
     assert_eq!(chunk.hold.key.job, version(1));
+    let pause = queue.tell(&chunk.hold, failed(), 0).await.unwrap();
+    assert_eq!(pause.state, State::Delayed);
+    assert_eq!(queue.depth().await.unwrap().tools[TOOL], 2, "what pauses waits as well");
 }
