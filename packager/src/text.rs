@@ -5,31 +5,46 @@ const EIGHT: u64 = 100_000_000;
 /// Eight times the character 0.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
-/// The eight digits of a number below [`EIGHT`], a byte each, the first in the lowest. They are split
-/// in one register, all at the same time: by halves of four, then of two, then of one. A processor
-/// that writes digits one by one and then copies them waits for each to be stored.
-fn digits(value: u64) -> u64 {
-    let fours = (value / 10_000) | ((value % 10_000) << 32);
-    // Products with 2^20 / 100 and 2^10 / 10, rounded up: exact below 10,000 and below 100.
-    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
-    let twos = hundreds | ((fours - hundreds * 100) << 16);
-    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((twos - tens * 10) << 8)
+/// The four digits of every number below 10,000. A table of them is read; a processor that works out digits
+/// one by one, stores them and then copies what it stored waits for each.
+static FOURS: [[u8; 4]; 10_000] = {
+    let mut fours = [[b'0'; 4]; 10_000];
+    let mut value = 1;
+    while value < fours.len() {
+        // The one before, and one more.
+        fours[value] = fours[value - 1];
+        let mut at = 3;
+        while fours[value][at] == b'9' {
+            fours[value][at] = b'0';
+            at -= 1;
+        }
+        fours[value][at] += 1;
+        value += 1;
+    }
+    fours
+};
+
+/// The eight digits of a number below [`EIGHT`] as characters, the first in the lowest byte.
+fn eight(value: u64) -> u64 {
+    let four = |value: u64| {
+        u64::from(u32::from_le_bytes(FOURS[usize::try_from(value).expect("four digits")]))
+    };
+    four(value / 10_000) | (four(value % 10_000) << 32)
 }
 
-/// Appends the first `len` of eight characters in a register.
-fn push_first(to: &mut Vec<u8>, characters: u64, len: usize) {
-    let end = to.len() + len;
-    // A copy of a known length is one move, and one of any other a call.
-    to.extend_from_slice(&characters.to_le_bytes());
-    to.truncate(end);
+/// The same without the zeros that lead, and how many characters that are.
+fn characters(value: u64) -> (u64, usize) {
+    let eight = eight(value);
+    // All but the last digit may be one.
+    let leading = ((eight ^ ZEROS).trailing_zeros() / 8).min(7);
+    (eight >> (8 * leading), usize::try_from(8 - leading).expect("8 at most"))
 }
 
 /// Appends a decimal integer.
 pub fn push_integer(to: &mut Vec<u8>, value: u64) {
     if value >= EIGHT {
         push_integer(to, value / EIGHT);
-        to.extend_from_slice(&(digits(value % EIGHT) | ZEROS).to_le_bytes());
+        to.extend_from_slice(&eight(value % EIGHT).to_le_bytes());
         return;
     }
     if value < 10 {
@@ -37,24 +52,50 @@ pub fn push_integer(to: &mut Vec<u8>, value: u64) {
         to.push(b'0' + u8::try_from(value).expect("a digit"));
         return;
     }
-    let digits = digits(value);
-    // Zeros that lead, but for the last digit.
-    let leading = (digits.trailing_zeros() / 8).min(7);
-    let len = usize::try_from(8 - leading).expect("8 at most");
-    push_first(to, (digits | ZEROS) >> (8 * leading), len);
+    let (characters, len) = characters(value);
+    push_array(to, &characters.to_le_bytes(), len);
 }
 
 /// Appends microseconds as seconds with six decimals.
 pub fn push_seconds(to: &mut Vec<u8>, micros: u64) {
     push_integer(to, micros / 1_000_000);
     // Two zeros lead: the point stands in the place of the second.
-    let fraction = (digits(micros % 1_000_000) | ZEROS) >> 16;
-    push_first(to, (fraction << 8) | u64::from(b'.'), 7);
+    let decimals = eight(micros % 1_000_000) >> 16;
+    let fraction = (decimals << 8) | u64::from(b'.');
+    push_array(to, &fraction.to_le_bytes(), 7);
 }
 
 /// Appends text.
 pub fn push(to: &mut Vec<u8>, text: &str) {
     to.extend_from_slice(text.as_bytes());
+}
+
+/// A piece of text that many lines have, kept so that to append it is a move of `N` bytes and no call.
+pub struct Piece<const N: usize> {
+    characters: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Piece<N> {
+    /// A piece of at most `N` bytes.
+    pub fn new(text: &[u8]) -> Self {
+        let mut characters = [0; N];
+        characters[..text.len()].copy_from_slice(text);
+        Self { characters, len: text.len() }
+    }
+
+    /// Appends it.
+    pub fn push_to(&self, to: &mut Vec<u8>) {
+        push_array(to, &self.characters, self.len);
+    }
+}
+
+/// Appends the first `len` bytes of an array.
+fn push_array<const N: usize>(to: &mut Vec<u8>, bytes: &[u8; N], len: usize) {
+    let end = to.len() + len;
+    // A copy of a known length is one move or some, and one of any other a call.
+    to.extend_from_slice(bytes);
+    to.truncate(end);
 }
 
 #[cfg(test)]
@@ -63,6 +104,13 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn a_piece_is_appended_as_it_is(text in "[ -~]{0,16}") {
+            let mut appended = b"before ".to_vec();
+            Piece::<16>::new(text.as_bytes()).push_to(&mut appended);
+            prop_assert_eq!(String::from_utf8(appended).unwrap(), format!("before {text}"));
+        }
+
         #[test]
         fn integers_are_what_a_formatter_writes(value: u64, shift in 0..64u32) {
             let value = value >> shift;

@@ -172,6 +172,23 @@ impl Timeline {
         })
     }
 
+    /// Number and fragments of every segment of `track` in order, for what asks about nothing else.
+    pub fn fragments_of<'a>(
+        &'a self,
+        track: &'a Track,
+    ) -> impl Iterator<Item = (u32, Range<u32>)> + 'a {
+        self.fragments_within(track, 1..self.segments() + 1)
+    }
+
+    /// Number and fragments of those of these numbers that `track` has, in order.
+    pub fn fragments_within<'a>(
+        &'a self,
+        track: &'a Track,
+        numbers: Range<u32>,
+    ) -> impl Iterator<Item = (u32, Range<u32>)> + 'a {
+        numbers.map_while(move |number| Some((number, self.fragments(track, number)?)))
+    }
+
     /// Ticks of every segment of `track` in order, for what asks about nothing else.
     pub fn durations_of<'a>(&'a self, track: &'a Track) -> impl Iterator<Item = u64> + 'a {
         self.durations_within(track, 1..self.segments() + 1)

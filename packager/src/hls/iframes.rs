@@ -4,12 +4,14 @@
 //! one picture. It lies in the segment that normal playback fetches, so nothing is stored or
 //! cached twice, and it is known from the rows alone.
 
+use std::ops::Range;
+
 use super::keys;
 use crate::protect::Form;
 use crate::signalling::Protection;
-use crate::text::{push, push_integer, push_seconds};
+use crate::text::{Piece, push, push_integer, push_seconds};
 use crate::time;
-use crate::timeline::{Segment, Timeline};
+use crate::timeline::Timeline;
 use crate::title::Track;
 
 /// The I-frame playlist of a video track; `None` for audio, for video in which a fragment may
@@ -25,24 +27,22 @@ pub fn iframes(
         return None;
     }
     let fragments = usize::try_from(track.fragments()).expect("u32 fits");
-    let mut to = Vec::with_capacity(256 + fragments * 56);
+    let mut to = Vec::with_capacity(256 + fragments * 64);
     // EXT-X-MAP in an I-frame playlist needs version 5 (8216bis 8).
     push(&mut to, "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:");
     push_integer(&mut to, timeline.target_duration_s());
     push(&mut to, "\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n");
     push(&mut to, "#EXT-X-I-FRAMES-ONLY\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let before = Before { duration_us: u64::MAX, text: Vec::new() };
-    let (form, name) = (timeline.form(), Vec::new());
-    let mut pictures = Pictures { track, form, ticks: 0, us: 0, before, name };
+    let mut pictures = Pictures::of(track, timeline.form());
     match protection {
         None => {
             push(&mut to, "#EXT-X-MAP:URI=\"init.mp4\"\n");
-            pictures.push(&mut to, timeline.segments_of(track));
+            pictures.push(&mut to, timeline.fragments_of(track));
         }
         Some(protection) => {
             for period in protection.periods().of_track(timeline, track) {
                 push(&mut to, &keys::of_period(protection, track, period));
-                let of_period = timeline.segments_within(track, period.segments.clone());
+                let of_period = timeline.fragments_within(track, period.segments.clone());
                 pictures.push(&mut to, of_period);
             }
         }
@@ -51,59 +51,61 @@ pub fn iframes(
     Some(to)
 }
 
-/// The pictures' lines, and where a track's clock stands before the next. Most fragments last as
-/// long as the one before, and all of a segment end on its name.
+/// The pictures' lines, and where a track's clock stands before the next.
 struct Pictures<'a> {
     track: &'a Track,
     form: Form,
     ticks: u64,
     us: u64,
-    before: Before,
-    name: Vec<u8>,
-}
-
-impl Pictures<'_> {
-    fn push(&mut self, to: &mut Vec<u8>, segments: impl Iterator<Item = Segment>) {
-        for segment in segments {
-            self.name.clear();
-            push(&mut self.name, "\n");
-            push_integer(&mut self.name, u64::from(segment.number));
-            push(&mut self.name, ".m4s\n");
-            self.of_segment(to, &segment);
-        }
-    }
-
-    fn of_segment(&mut self, to: &mut Vec<u8>, segment: &Segment) {
-        let mut offset_bytes = 0;
-        for row in self.track.rows(segment.fragments.clone()) {
-            self.ticks += u64::from(row.duration_ticks);
-            let next_us = time::micros(self.ticks, self.track.timescale());
-            self.before.push(to, next_us - self.us);
-            push_integer(to, self.form.first_sample_end(true, row));
-            to.push(b'@');
-            push_integer(to, offset_bytes);
-            to.extend_from_slice(&self.name);
-            self.us = next_us;
-            offset_bytes += self.form.fragment_bytes(true, row);
-        }
-    }
-}
-
-/// What stands before a range.
-struct Before {
     duration_us: u64,
-    text: Vec<u8>,
+    before: Piece<BEFORE_BYTES>,
 }
 
-impl Before {
-    fn push(&mut self, to: &mut Vec<u8>, duration_us: u64) {
-        if duration_us != self.duration_us {
-            self.duration_us = duration_us;
-            self.text.clear();
-            push(&mut self.text, "#EXTINF:");
-            push_seconds(&mut self.text, duration_us);
-            push(&mut self.text, ",\n#EXT-X-BYTERANGE:");
+/// What stands before a range: `#EXTINF:`, seconds of 64 bits of microseconds, `,\n#EXT-X-BYTERANGE:`.
+const BEFORE_BYTES: usize = 8 + 21 + 19;
+/// A line's end, a name of 32 bits, a line's end.
+const NAME_BYTES: usize = 1 + 14 + 1;
+
+impl<'a> Pictures<'a> {
+    fn of(track: &'a Track, form: Form) -> Self {
+        let before = Piece::new(b"");
+        Self { track, form, ticks: 0, us: 0, duration_us: u64::MAX, before }
+    }
+
+    fn push(&mut self, to: &mut Vec<u8>, segments: impl Iterator<Item = (u32, Range<u32>)>) {
+        let mut scratch = Vec::with_capacity(BEFORE_BYTES);
+        for (number, fragments) in segments {
+            scratch.clear();
+            push(&mut scratch, "\n");
+            push_integer(&mut scratch, number.into());
+            push(&mut scratch, ".m4s\n");
+            let name: Piece<NAME_BYTES> = Piece::new(&scratch);
+            let mut offset_bytes = 0;
+            for row in self.track.rows(fragments) {
+                self.ticks += u64::from(row.duration_ticks);
+                let next_us = time::micros(self.ticks, self.track.timescale());
+                let duration_us = next_us - self.us;
+                if duration_us != self.duration_us {
+                    self.last(duration_us, &mut scratch);
+                }
+                self.us = next_us;
+                self.before.push_to(to);
+                push_integer(to, self.form.first_sample_end(true, row));
+                to.push(b'@');
+                push_integer(to, offset_bytes);
+                name.push_to(to);
+                offset_bytes += self.form.fragment_bytes(true, row);
+            }
         }
-        to.extend_from_slice(&self.text);
+    }
+
+    /// The fragments from here on last so long. Most last as long as the one before.
+    fn last(&mut self, duration_us: u64, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        push(scratch, "#EXTINF:");
+        push_seconds(scratch, duration_us);
+        push(scratch, ",\n#EXT-X-BYTERANGE:");
+        self.before = Piece::new(scratch);
+        self.duration_us = duration_us;
     }
 }
