@@ -12,7 +12,7 @@ use headwater_encoder::ffmpeg::{Log, Progress, locate::Locate};
 use headwater_encoder::grid::{Grid, Rate};
 use headwater_encoder::import::{keys, ladder, pictures, sounds};
 use headwater_encoder::ladder::{Look, Rung};
-use headwater_encoder::plan::raw_name;
+use headwater_encoder::plan::{RAW, raw_name};
 use headwater_encoder::probe::Probe;
 use headwater_encoder::remux::{self as remuxing, Made, Sound};
 use headwater_encoder::scan::Scan;
@@ -154,7 +154,11 @@ pub(crate) fn scratch() -> std::path::PathBuf {
         static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
     }
     FOLDER.with(|folder| {
-        let folder = folder.get_or_init(|| tempfile::tempdir().unwrap());
+        let folder = folder.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join(RAW)).unwrap();
+            folder
+        });
         Path::to_owned(folder.path())
     })
 }

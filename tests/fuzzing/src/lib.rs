@@ -29,11 +29,13 @@
 //! | [`cpix`] | what a key server answers |
 //! | [`otlp`] | what a collector of spans answers |
 //! | [`carriers`] | a target, the values of Cookie and of Authorization, one a line |
+//! | [`manifest`] | a manifest that the load harness is given: an MPD or a playlist |
 //! | [`said`] | lines that ffmpeg and ffprobe write while they work |
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law is told by panicking")]
 
 mod encoder;
 mod keys;
+mod manifest;
 mod media;
 mod stored;
 mod telemetry;
@@ -42,6 +44,7 @@ mod web;
 
 pub use encoder::{probe, remux, said};
 pub use keys::cpix;
+pub use manifest::manifest;
 pub use media::{fragment, movie, sample_entry, subsamples};
 pub use stored::{config, heads, pointer};
 pub use telemetry::otlp;
@@ -63,6 +66,7 @@ pub const TARGETS: &[Target] = &[
     ("heads", heads),
     ("jwks", jwks),
     ("jwt", jwt),
+    ("manifest", manifest),
     ("movie", movie),
     ("otlp", otlp),
     ("pointer", pointer),
