@@ -7,7 +7,6 @@
 use headwater_config::{Preset, VideoCodec};
 
 use crate::ffmpeg::Limits;
-use crate::limits;
 use crate::plan::Plan;
 use crate::probe::Stream;
 use crate::sample::Sample;
@@ -88,11 +87,11 @@ pub fn sample(sample: &Sample, cpu_factor: u32) -> Limits {
     }
 }
 
-/// Limits of the ffprobe that decodes the neighbourhood of damage again.
-pub fn locate(plan: &Plan, cpu_factor: u32) -> Limits {
+/// Limits of the ffprobe that decodes so many seconds of the neighbourhood of damage again.
+pub fn locate(plan: &Plan, seconds: u32, cpu_factor: u32) -> Limits {
     let video = &plan.source.video;
     let pixels = u64::from(video.width) * u64::from(video.height);
-    let frames = u64::from(video.rate.frames_in(1000)) * u64::from(limits::LOCATE_SECONDS);
+    let frames = u64::from(video.rate.frames_in(1000)) * u64::from(seconds);
     Limits {
         cpu_s: START_S
             + u64::from(cpu_factor) * (pixels * decode_ns(&video.codec) * frames / 1_000_000_000),

@@ -18,6 +18,7 @@ use crate::plan::{AudioPlan, Passed, Plan, raw_name, text_name};
 use crate::probe::Probe;
 use crate::remux::{self, Made, Raw, Sound};
 use crate::report::{Meter, Report, Stage};
+use crate::scan::Scan;
 use crate::source::{self, Said, Selected};
 use crate::text::{self, Sidecar, Text};
 use crate::version::{self, Making, Place, Product, Published, Station};
@@ -61,6 +62,7 @@ struct Encoding<'a> {
 pub(crate) struct Prepared {
     pub(crate) probe: Probe,
     pub(crate) selected: Selected,
+    pub(crate) scan: Scan,
     pub(crate) plan: Arc<Plan>,
     pub(crate) notices: Vec<String>,
     pub(crate) ffmpeg: String,
@@ -127,10 +129,10 @@ pub(crate) async fn prepare(
     }
     let ffmpeg = tools.version(cancel).await?;
     let looked = look(&request.input, &request.said, tools, config, cancel).await?;
-    let Looked { probe, selected, plan, notices } = looked;
+    let Looked { probe, selected, scan, plan, notices } = looked;
     notices.iter().for_each(|notice| report.notice(notice));
     meter.at(1.0);
-    Ok(Prepared { probe, selected, plan: Arc::new(plan), notices, ffmpeg, sidecars })
+    Ok(Prepared { probe, selected, scan, plan: Arc::new(plan), notices, ffmpeg, sidecars })
 }
 
 /// What is found in a source, and what would be made of it.
@@ -140,6 +142,8 @@ pub struct Looked {
     pub probe: Probe,
     /// The streams that are taken.
     pub selected: Selected,
+    /// Its packets.
+    pub scan: Scan,
     /// What would be made.
     pub plan: Plan,
     /// What the uploader should know.
@@ -176,7 +180,7 @@ pub async fn look(
     notices.extend(more);
     notices.extend(plan.notices.iter().cloned());
     notices.push(format!("plan: {}", plan.summary()));
-    Ok(Looked { probe, selected, plan, notices })
+    Ok(Looked { probe, selected, scan, plan, notices })
 }
 
 impl Station<'_> {

@@ -34,6 +34,7 @@ pub mod language;
 pub mod limits;
 pub mod outlook;
 pub mod plan;
+pub mod points;
 pub mod probe;
 pub mod publish;
 pub mod queue;

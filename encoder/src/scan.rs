@@ -2,13 +2,14 @@
 //! is constant and which, the busiest GOP, and where the file really ends.
 //!
 //! Fed with ffprobe's lines (`stream_index=0|pts=512|dts=0|duration=512|size=956|flags=__`); keeps
-//! 32 bytes for each video frame, whose number is bounded.
+//! 40 bytes for each video frame, whose number is bounded.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind};
 use crate::grid::Rate;
 use crate::limits;
+use crate::points::Point;
 use crate::probe::{Probe, Stream};
 use crate::source::Stamp;
 
@@ -40,6 +41,7 @@ struct Packet {
     dts: Option<i64>,
     size_bytes: u32,
     duration: i64,
+    is_key: bool,
 }
 
 /// The packets of one stream.
@@ -77,7 +79,9 @@ impl Scan {
                 Some(("dts", value)) => fields.dts = value.parse().ok(),
                 Some(("duration", value)) => fields.duration = value.parse().ok(),
                 Some(("size", value)) => fields.size_bytes = value.parse().ok(),
-                Some(("flags", value)) => fields.discarded = value.contains('D'),
+                Some(("flags", value)) => {
+                    (fields.discarded, fields.is_key) = (value.contains('D'), value.contains('K'));
+                }
                 Some(("guessed", _)) => fields.guessed = true,
                 _ => {}
             }
@@ -108,6 +112,7 @@ impl Scan {
                 dts: fields.dts,
                 size_bytes: fields.size_bytes.unwrap_or(0),
                 duration: fields.duration.unwrap_or(0),
+                is_key: fields.is_key,
             };
             self.is_guessed |= fields.guessed || fields.pts.is_none();
             match (fields.pts, fields.dts) {
@@ -171,6 +176,17 @@ impl Scan {
     /// depends on where it begins.
     pub fn is_guessed(&self) -> bool {
         self.is_guessed
+    }
+
+    /// Where decoding can begin: key frames in the order in which they are shown.
+    pub fn points(&self) -> impl Iterator<Item = Point> {
+        let keys = self.video.iter().filter(|packet| packet.is_key);
+        keys.map(|key| Point { shown: key.pts, decoded: key.dts.unwrap_or(key.pts) })
+    }
+
+    /// When the frames of the picture are shown, in order.
+    pub fn shown(&self) -> impl ExactSizeIterator<Item = i64> {
+        self.video.iter().map(|packet| packet.pts)
     }
 
     /// Frames of the picture that carry no time stamp.
@@ -309,6 +325,7 @@ struct Fields {
     dts: Option<i64>,
     duration: Option<i64>,
     size_bytes: Option<u32>,
+    is_key: bool,
     discarded: bool,
     guessed: bool,
 }

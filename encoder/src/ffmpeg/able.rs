@@ -16,6 +16,7 @@ use crate::ladder::Look;
 use crate::limits;
 use crate::plan::{Plan, RAW};
 use crate::source::Light;
+use crate::work::Work;
 
 impl Tools {
     /// Refuses a plan that needs an encoder or a filter that this ffmpeg lacks.
@@ -51,14 +52,16 @@ impl Tools {
         }
         let kept = plan.rungs.iter().filter(|rung| rung.look == Look::Hdr);
         let codecs: BTreeSet<VideoCodec> = kept.map(|rung| rung.codec).collect();
-        if codecs.is_empty() || !self.says_its_master(&plan.input, cancel).await? {
+        if codecs.is_empty()
+            || !self.says_its_master(&plan.input, plan.source.video.index, cancel).await?
+        {
             return Ok(());
         }
-        let folder = work_dir.join(format!("trial-{}", uuid::Uuid::now_v7()));
-        let made = std::fs::create_dir_all(&folder);
-        made.map_err(|e| Error::storage(folder.display(), e))?;
-        let tried = self.keeps_hdr_in(plan, codecs, &folder, cancel).await;
-        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(work_dir).map_err(|e| Error::storage(work_dir.display(), e))?;
+        // Swept like any other where this process is killed meanwhile.
+        let work = Work::scratch(work_dir)?;
+        let tried = self.keeps_hdr_in(plan, codecs, work.folder(), cancel).await;
+        work.remove()?;
         tried
     }
 
@@ -97,23 +100,31 @@ impl Tools {
             let end = self.watch(command, limits, cancel, &mut |_| {}).await?;
             end.success("ffmpeg")?;
         }
-        self.says_its_master(&kept, cancel).await
+        self.says_its_master(&kept, 0, cancel).await
     }
 
-    /// Whether a film's first frame says how bright its master was.
-    async fn says_its_master(&self, film: &Path, cancel: &Cancel) -> Result<bool, Error> {
+    /// Whether the first frame of a film's stream says how bright its master was.
+    async fn says_its_master(
+        &self,
+        film: &Path,
+        stream: u32,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
         let mut is_said = false;
         let mut look = |line: &str| {
             is_said |= line.contains("Mastering display metadata");
             Ok(true)
         };
-        let mut said = args(&["-v", "error", "-threads", "1", "-select_streams", "v:0"]);
+        let mut said =
+            args(&["-v", "error", "-threads", "1", "-select_streams", &stream.to_string()]);
         said.extend(args(&["-read_intervals", "%+#1", "-show_frames"]));
         said.extend(args(&["-show_entries", "frame=side_data_list"]));
         said.extend(guarded());
         said.push(file_url(film));
         let held = self.held(Limits::headers());
-        run::run(&self.ffprobe, said, held, patient(limits::PROBE_TIME, cancel), &mut look).await?;
+        let watch = patient(limits::PROBE_TIME, cancel);
+        let end = run::run(&self.ffprobe, said, held, watch, &mut look).await?;
+        end.success("ffprobe")?;
         Ok(is_said)
     }
 

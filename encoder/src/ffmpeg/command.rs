@@ -65,13 +65,15 @@ pub fn frames(input: &Path, video: u32, threads: u32) -> Vec<OsString> {
     all
 }
 
-/// ffprobe: decodes again around `reached_s`, for [`super::locate::Locate`]. ffmpeg works ahead of
-/// the frames it reports, so damage lies behind what was reached.
-pub fn locate(input: &Path, reached_s: f64) -> Vec<OsString> {
+/// ffprobe: decodes `seconds` of the source's clock again, for [`super::locate::Locate`].
+pub fn locate(input: &Path, seconds: std::ops::Range<f64>) -> Vec<OsString> {
     let mut all = args(&["-v", "quiet", "-of", "compact", "-show_log", "16", "-threads", "1"]);
     all.extend(args(&["-show_frames", "-show_entries"]));
-    all.push("frame=stream_index,pts_time,pkt_duration_time,duration_time".into());
-    let interval = format!("{:.3}%+{}", (reached_s - 10.0).max(0.0), limits::LOCATE_SECONDS);
+    all.push(
+        "frame=stream_index,pts_time,best_effort_timestamp_time,pkt_duration_time,duration_time"
+            .into(),
+    );
+    let interval = format!("{:.3}%{:.3}", seconds.start.max(0.0), seconds.end);
     all.extend(args(&["-read_intervals", &interval]));
     all.extend(guarded());
     all.push(file_url(input));

@@ -53,7 +53,9 @@ impl Locate {
             values.next().and_then(|v| v.parse::<f64>().ok())
         };
         let stream = fields.split('|').find_map(|f| f.strip_prefix("stream_index=")?.parse().ok());
-        let (Some(stream), Some(at_s)) = (stream, value("pts_time=")) else {
+        let (Some(stream), Some(at_s)) =
+            (stream, value("best_effort_timestamp_time=").or(value("pts_time=")))
+        else {
             return;
         };
         if !self.streams.contains(&stream) {
@@ -81,7 +83,9 @@ impl Locate {
 /// The time of a line that tells of a frame.
 pub(super) fn frame_s(line: &str) -> Option<f64> {
     let fields = line.strip_prefix("frame|")?;
-    fields.split('|').find_map(|field| field.strip_prefix("pts_time=")?.parse().ok())
+    let value =
+        |key: &str| fields.split('|').find_map(|field| field.strip_prefix(key)?.parse().ok());
+    value("best_effort_timestamp_time=").or_else(|| value("pts_time="))
 }
 
 #[cfg(test)]

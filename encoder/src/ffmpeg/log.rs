@@ -36,6 +36,7 @@ pub struct Log {
     tallies: BTreeMap<u32, Tally>,
     captioned: BTreeSet<u32>,
     changed: Option<Option<u32>>,
+    shown: Vec<i64>,
 }
 
 impl Log {
@@ -52,6 +53,12 @@ impl Log {
             && self.captioned.len() < limits::STREAMS
         {
             self.captioned.insert(stream);
+        }
+        if line.has_level
+            && let Some(ticks) = shown(line.text)
+            && self.shown.len() < limits::FRAMES
+        {
+            self.shown.push(ticks);
         }
         if line.is_chatter {
             return;
@@ -91,6 +98,11 @@ impl Log {
         self.tallies.get(&stream).copied()
     }
 
+    /// Times of the frames that the filter showinfo saw, in ticks.
+    pub fn shown(&self) -> &[i64] {
+        &self.shown
+    }
+
     /// Whether the summary of the source says that a stream's pictures carry captions.
     pub fn has_captions(&self, stream: u32) -> bool {
         self.captioned.contains(&stream)
@@ -108,6 +120,12 @@ impl Log {
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.last.iter().map(String::as_str)
     }
+}
+
+/// The time in a line such as `n:   0 pts:  12012 pts_time:0.1335 ...`.
+fn shown(text: &str) -> Option<i64> {
+    let (_, rest) = text.strip_prefix("n:")?.split_once(" pts:")?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// `[h264 @ 0x55d0c0ffee] [error] text`, taken apart.

@@ -28,6 +28,7 @@ pub mod progress;
 pub mod run;
 pub mod sandbox;
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -215,7 +216,7 @@ impl Tools {
     ) -> Result<Log, Error> {
         self.sandbox.admit(into)?;
         let args = part::chunk(cut, into, self.threads);
-        let watch = run::Watch { stall: self.stall, stops_at_damage: false, cancel };
+        let watch = run::Watch { stall: self.stall, stops_at_damage: false, cancel, on_read: None };
         let limits = cost::encode(&cut.share(), self.threads, self.cpu_factor);
         self.part(args, limits, watch, progress).await
     }
@@ -232,7 +233,7 @@ impl Tools {
     ) -> Result<Log, Error> {
         self.sandbox.admit(into)?;
         let args = part::sound(plan, sound, into, self.threads);
-        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
+        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel, on_read: None };
         let limits = cost::encode(plan, self.threads, self.cpu_factor);
         let mut reached_s = 0.0;
         let mut tell = |state: &Progress| {
@@ -308,15 +309,18 @@ impl Tools {
             found.line(line);
             Ok(true)
         };
-        let args = command::locate(&plan.input, reached_s);
-        let held = self.held(cost::locate(plan, self.cpu_factor));
+        // ffmpeg works ahead of the frames it reports, so damage lies behind what was reached.
+        let from_s = (reached_s - 10.0).max(0.0);
+        let seconds = from_s..from_s + f64::from(limits::LOCATE_SECONDS);
+        let args = command::locate(&plan.input, seconds);
+        let held = self.held(cost::locate(plan, limits::LOCATE_SECONDS, self.cpu_factor));
         // Its exit code says nothing new: the source is known to be damaged.
         run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
         Ok(found.first())
     }
 
-    /// The first damage of the picture that lies in some seconds of the source's clock: elsewhere a
-    /// decoder may complain with reason, as where it begins in the middle of an open GOP.
+    /// The first damage of the picture that lies in a chunk: elsewhere a decoder may complain with
+    /// reason, as where it begins in the middle of an open GOP. An error where that cannot be told.
     pub async fn damage_within(
         &self,
         cut: &part::Cut<'_>,
@@ -324,19 +328,35 @@ impl Tools {
     ) -> Result<Option<locate::Place>, Error> {
         let (stream, clock_s) = (cut.plan.source.video.index, cut.clock_s());
         let mut found = locate::Locate::new(vec![stream]);
-        let mut is_within = false;
+        let (mut is_within, mut seen_s) = (false, f64::NEG_INFINITY);
         let mut take = |line: &str| {
             if let Some(at_s) = locate::frame_s(line) {
                 is_within = clock_s.contains(&at_s);
+                seen_s = at_s.max(seen_s);
             }
             if is_within {
                 found.line(line);
             }
             Ok(true)
         };
-        let args = command::locate(cut.input, clock_s.start);
-        let held = self.held(cost::locate(cut.plan, self.cpu_factor));
-        run::run(&self.ffprobe, args, held, patient(self.stall, cancel), &mut take).await?;
+        // To a frame behind it, which says that all of it was looked at.
+        let from_s = cut.from.map_or(0.0, |_| clock_s.start - LOOK_BACK_S);
+        let args = command::locate(cut.input, from_s..clock_s.end + LOOK_AHEAD_S);
+        let looked_s = Duration::try_from_secs_f64(clock_s.end + LOOK_AHEAD_S - from_s.max(0.0));
+        let looked_s = looked_s.map_or(0, |t| u32::try_from(t.as_secs()).unwrap_or(u32::MAX));
+        let looked_s = looked_s.saturating_add(limits::LOCATE_SECONDS);
+        let held = self.held(cost::locate(cut.plan, looked_s, self.cpu_factor));
+        let watch = patient(self.stall, cancel);
+        let end = run::run(&self.ffprobe, args, held, watch, &mut take).await?;
+        end.success("ffprobe")?;
+        let frame_s = f64::from(cut.plan.grid.rate().den()) / f64::from(cut.plan.grid.rate().num());
+        if found.first().is_none() && seen_s < clock_s.end - 2.0 * frame_s {
+            return Err(Error::tool(format!(
+                "the decoder complained, and of the {:.3} to {:.3} s that were decoded again \
+                 nothing is seen behind {seen_s:.3} s",
+                clock_s.start, clock_s.end
+            )));
+        }
         Ok(found.first())
     }
 
@@ -347,7 +367,7 @@ impl Tools {
         cancel: &Cancel,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<run::End, Error> {
-        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel };
+        let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel, on_read: None };
         self.child(args, limits, watch, progress).await
     }
 
@@ -359,17 +379,29 @@ impl Tools {
         watch: run::Watch<'_>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<run::End, Error> {
-        let mut state = Progress::default();
+        let state = RefCell::new((Progress::default(), progress));
         let mut take = |line: &str| {
-            let moved = state.line(line);
+            let (said, progress) = &mut *state.borrow_mut();
+            let moved = said.line(line);
             if moved {
-                progress(&state);
+                progress(said);
             }
             Ok(moved)
         };
+        let on_read = |bytes: u64| {
+            let (said, progress) = &mut *state.borrow_mut();
+            said.in_bytes = bytes;
+            progress(said);
+        };
+        let watch = run::Watch { on_read: Some(&on_read), ..watch };
         run::run(&self.ffmpeg, args, self.held(limits), watch, &mut take).await
     }
 }
+
+/// How far before a chunk its damage is looked for, so that its own frames are decoded from a key frame.
+const LOOK_BACK_S: f64 = 10.0;
+/// And how far behind it.
+const LOOK_AHEAD_S: f64 = 5.0;
 
 /// A sound that is not one from its start to its end.
 pub(crate) fn sound_changes(name: impl std::fmt::Display, reached_s: f64) -> Error {
@@ -394,7 +426,7 @@ fn frame_as_packet(line: &str) -> String {
 
 /// Lets a child say everything it has to say.
 fn patient(stall: Duration, cancel: &Cancel) -> run::Watch<'_> {
-    run::Watch { stall, stops_at_damage: false, cancel }
+    run::Watch { stall, stops_at_damage: false, cancel, on_read: None }
 }
 
 /// Why ffprobe could not read a source, for the one who sent it.

@@ -7,9 +7,9 @@
 //!
 //! A chunk's frames are chosen by their times on the title's clock, which start at the picture's
 //! first frame however a container counts: so every chunk finds the same frames that one pass from
-//! start to end would number. A seek only saves decoding what lies before; everything that the
-//! decoder gives from there on is taken (`-noaccurate_seek`), as a frame may stand for long, and
-//! what open GOPs cannot decode lies in the lead-in.
+//! start to end would number. A seek to a key frame only saves decoding what lies before; everything
+//! that the decoder gives from there on is taken (`-noaccurate_seek`), as a frame may stand for long,
+//! and what open GOPs cannot decode lies in the lead-in.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -19,10 +19,8 @@ use super::command::{args, audio_output, begin, file_url, video_output};
 use super::filters;
 use crate::chunks;
 use crate::plan::{self, AudioPlan, Plan};
+use crate::points::{self, Point, Points};
 use crate::source::Timing;
-
-/// What is decoded before a chunk's first frame and thrown away, in microseconds.
-const LEAD_US: i128 = 2_000_000;
 
 /// A chunk of a plan.
 #[derive(Clone, Debug)]
@@ -33,14 +31,43 @@ pub struct Cut<'a> {
     pub input: &'a Path,
     /// The fragments that it makes.
     pub fragments: Range<u32>,
-    /// Whether what lies before is skipped; otherwise all is decoded from the start.
-    pub seeks: bool,
+    /// Where decoding begins; `None` for the source's start.
+    pub from: Option<Point>,
 }
 
 impl Cut<'_> {
     /// Its frames, counted from the title's first.
     pub fn frames(&self) -> Range<u64> {
         chunks::frames(&self.plan.grid, &self.fragments)
+    }
+
+    /// Whether a frame of the source that is shown at `ticks` is one of those that it is made of.
+    pub fn is_of(&self, ticks: i64) -> bool {
+        self.clock_us().contains(&points::since(self.plan.source.video.start, ticks))
+    }
+
+    /// How many of the frames that are shown at these times, which are in order, it is made of.
+    pub fn held(&self, shown: &[i64]) -> u64 {
+        let clock_us = self.clock_us();
+        let start = self.plan.source.video.start;
+        let before =
+            |end_us: i128| shown.partition_point(|ticks| points::since(start, *ticks) < end_us);
+        let held = before(clock_us.end).saturating_sub(before(clock_us.start));
+        u64::try_from(held).expect("a count fits")
+    }
+
+    /// The times of its frames, in microseconds behind the title's first one.
+    fn clock_us(&self) -> Range<i128> {
+        let frames = self.frames();
+        let is_last = frames.end == self.plan.grid.frames();
+        let end_us = if is_last { i128::MAX } else { self.before_us(frames.end) };
+        self.before_us(frames.start)..end_us
+    }
+
+    /// Where its decoding is to begin, that far before its first frame at least.
+    pub fn point(&self, points: &Points, lead_s: u32) -> Option<Point> {
+        let first_us = self.before_us(self.frames().start);
+        points.before(self.plan.source.video.start, first_us - i128::from(lead_s) * 1_000_000)
     }
 
     /// Where it starts and ends, in seconds of the source's own clock.
@@ -56,7 +83,7 @@ impl Cut<'_> {
         let Range { start, end } = self.frames();
         share.grid = self.plan.grid.part(&self.fragments);
         share.sounds.clear();
-        let before = if self.seeks { self.lead_frames().min(start) } else { start };
+        let before = self.lead_frames().min(start);
         let title_frames = self.plan.grid.frames().max(1);
         // As many of the source as of the title, whatever the one is made of the other.
         let held = (end - start + before).saturating_mul(self.plan.source.video.held_frames);
@@ -64,9 +91,13 @@ impl Cut<'_> {
         share
     }
 
-    /// Frames of the lead-in, and of the longest group of pictures that a seek may start in.
+    /// Frames of the lead-in, and of the group of pictures before it that a seek may land in.
     fn lead_frames(&self) -> u64 {
-        u64::from(self.plan.grid.rate().frames_in(30_000))
+        let Some(from) = self.from else { return u64::MAX };
+        let video = &self.plan.source.video;
+        let lead_us = self.before_us(self.frames().start) - points::since(video.start, from.shown);
+        let lead_ms = u32::try_from(lead_us / 1000).unwrap_or(u32::MAX);
+        u64::from(self.plan.grid.rate().frames_in(lead_ms.saturating_add(30_000)))
     }
 
     /// Half a source's frame before frame `frame` of the title, in microseconds of its clock.
@@ -121,14 +152,8 @@ pub fn sound(plan: &Plan, sound: &AudioPlan, into: &Path, threads: u32) -> Vec<O
 
 /// Where reading begins, in seconds of the source's own clock; `None` for its start.
 fn seek(cut: &Cut<'_>) -> Option<String> {
-    let at_us = cut.before_us(cut.frames().start) - LEAD_US;
-    if !cut.seeks || at_us <= 0 {
-        return None;
-    }
-    let start = cut.plan.source.video.start;
-    let zero_us = i128::from(start.ticks) * i128::from(start.base.0) * 1_000_000
-        / i128::from(start.base.1.max(1));
-    Some(decimal(zero_us + at_us))
+    let from = cut.from?;
+    Some(decimal(points::us(from.decoded, cut.plan.source.video.start.base)))
 }
 
 /// From decoded frames to those of the chunk.
@@ -162,6 +187,9 @@ fn timing(cut: &Cut<'_>) -> String {
         Timing::Timed => {
             let start = if frames.start == 0 { ":start_time=0" } else { "" };
             let more = video.rate.frames_in(2000);
+            // What was decoded is told frame by frame: one that is lacking would be made up for.
+            let told = if video.is_guessed { "" } else { "showinfo=checksum=0," };
+            graph.insert_str(0, told);
             // Behind fps a tick is a frame of the title.
             graph.push_str(&format!(
                 "{zero}fps={num}/{den}:round=near{start},tpad=stop={more}:stop_mode=clone,\

@@ -9,6 +9,8 @@ pub struct Progress {
     pub out_time_us: u64,
     /// Bytes of the first output.
     pub out_bytes: u64,
+    /// Bytes that it has read, of whatever.
+    pub in_bytes: u64,
     /// Frames a second of wall time.
     pub frames_per_s: f64,
 }
@@ -69,8 +71,13 @@ mod tests {
         for (line, moved) in table {
             assert_eq!(progress.line(line), moved, "{line}");
         }
-        let wanted =
-            Progress { frames: 12, out_time_us: 500_000, out_bytes: 48, frames_per_s: 24.5 };
+        let wanted = Progress {
+            frames: 12,
+            out_time_us: 500_000,
+            out_bytes: 48,
+            in_bytes: 0,
+            frames_per_s: 24.5,
+        };
         assert_eq!(progress, wanted);
     }
 }

@@ -78,7 +78,7 @@ pub struct Held {
 }
 
 /// When to give up on a child.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Watch<'a> {
     /// Killed when it shows no movement for so long.
     pub stall: Duration,
@@ -86,6 +86,18 @@ pub struct Watch<'a> {
     pub stops_at_damage: bool,
     /// Killed when this is wished.
     pub cancel: &'a Cancel,
+    /// Told how many bytes it has read, when there are more of them: a lead-in is decoded in silence.
+    pub on_read: Option<&'a dyn Fn(u64)>,
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stall, stops_at_damage, .. } = self;
+        f.debug_struct("Watch")
+            .field("stall", stall)
+            .field("stops_at_damage", stops_at_damage)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Takes a line of the child's standard output; says whether it means movement.
@@ -108,7 +120,7 @@ pub async fn run(
     let (mut out_lines, mut err_lines) = (Lines::default(), Lines::default());
     let (mut out_bytes, mut err_bytes) = (vec![0; 64 * 1024], vec![0; 16 * 1024]);
     let mut log = Log::default();
-    let mut patience = Patience::new(stall);
+    let mut patience = Patience::new(watch, child.child.id());
     while stdout.is_some() || stderr.is_some() {
         tokio::select! {
             read = read_some(&mut stdout, &mut out_bytes) => {
@@ -150,21 +162,26 @@ pub async fn run(
 
 /// How long a child has shown no movement: counted in beats of our own, because a machine or a
 /// container that stood still (a pause, Ctrl-Z) says nothing of the child.
-struct Patience {
+struct Patience<'a> {
     stall: Duration,
     idle: Duration,
     beats: Interval,
+    child: Option<u32>,
+    place_bytes: u64,
+    read_bytes: u64,
+    on_read: Option<&'a dyn Fn(u64)>,
 }
 
-impl Patience {
+impl<'a> Patience<'a> {
     const BEAT: Duration = Duration::from_secs(1);
 
-    fn new(stall: Duration) -> Self {
+    fn new(watch: Watch<'a>, child: Option<u32>) -> Self {
         let mut beats = tokio::time::interval(Self::BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first beat comes at once.
         beats.reset();
-        Self { stall, idle: Duration::ZERO, beats }
+        let Watch { stall, on_read, .. } = watch;
+        Self { stall, idle: Duration::ZERO, beats, child, place_bytes: 0, read_bytes: 0, on_read }
     }
 
     /// Ready once it is at its end. Given up and asked again it goes on counting.
@@ -172,8 +189,34 @@ impl Patience {
         while self.idle < self.stall {
             self.beats.tick().await;
             self.idle += Self::BEAT;
+            self.look();
         }
     }
+
+    /// Whether it has read on.
+    fn look(&mut self) {
+        let place = self.child.and_then(place_bytes).unwrap_or(self.place_bytes);
+        if place != self.place_bytes {
+            self.read_bytes = self.read_bytes.saturating_add(place.abs_diff(self.place_bytes));
+            (self.place_bytes, self.idle) = (place, Duration::ZERO);
+            if let Some(tell) = self.on_read {
+                tell(self.read_bytes);
+            }
+        }
+    }
+}
+
+/// Where a process stands in the files that it reads, all of them together. (What the kernel counts as
+/// read holds what its children read, were it their own libraries.)
+fn place_bytes(process: u32) -> Option<u64> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fdinfo")).ok()?;
+    let place = |said: String| -> Option<u64> {
+        let value = |key| said.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        // The last octal digit is how it was opened, 0 to be read.
+        value("flags:")?.ends_with(['0', '4']).then(|| value("pos:")?.parse().ok())?
+    };
+    let said = files.flatten().filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    Some(said.filter_map(place).fold(0, u64::saturating_add))
 }
 
 /// prlimit's exit code when there is no such program, like a shell's.
@@ -317,5 +360,29 @@ mod tests {
         assert_eq!(got[..2], ["a=1", "b=2"]);
         assert_eq!(got[2].len(), limits::LINE_BYTES);
         assert_eq!(got[3..], ["end"]);
+    }
+
+    #[test]
+    fn who_reads_on_is_not_hung() {
+        let table = [
+            ("exec 3< Cargo.toml; for i in 1 2 3 4 5; do read x <&3; sleep 1; done", true),
+            // Whose children read alone, their libraries, moves nothing.
+            ("while :; do sleep .3; done", false),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (script, ends) in table {
+            let (_canceller, cancel) = crate::cancel::pair();
+            let told = std::cell::Cell::new(0);
+            let on_read = |bytes| told.set(bytes);
+            let stall = Duration::from_secs(3);
+            let watch =
+                Watch { stall, stops_at_damage: false, cancel: &cancel, on_read: Some(&on_read) };
+            let held = Held { sandbox: Sandbox::Outer, limits: Limits::headers() };
+            let args = vec!["-c".into(), script.into()];
+            let mut silent = |_: &str| Ok(false);
+            let end = runtime.block_on(run("sh".as_ref(), args, held, watch, &mut silent));
+            assert_eq!(end.is_ok(), ends, "{script}: {end:?}");
+            assert_eq!(told.get() > 0, ends, "{script}");
+        }
     }
 }

@@ -231,8 +231,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (_canceller, cancel) = cancel::pair();
-            let watch =
-                Watch { stall: Duration::from_secs(60), stops_at_damage: false, cancel: &cancel };
+            let watch = Watch {
+                stall: Duration::from_secs(60),
+                stops_at_damage: false,
+                cancel: &cancel,
+                on_read: None,
+            };
             let mut said = String::new();
             let mut keep = |line: &str| {
                 said.push_str(line);

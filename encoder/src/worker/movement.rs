@@ -12,6 +12,7 @@ pub(super) struct Movement {
     frames: AtomicU64,
     out_bytes: AtomicU64,
     in_bytes: AtomicU64,
+    read_bytes: AtomicU64,
 }
 
 impl Movement {
@@ -21,6 +22,7 @@ impl Movement {
         // Media time moves where the first output does not: both count as output.
         let out = progress.out_bytes + progress.out_time_us;
         self.out_bytes.fetch_max(out, Ordering::Relaxed);
+        self.read_bytes.fetch_max(progress.in_bytes, Ordering::Relaxed);
     }
 
     /// Bytes that were read, or moved otherwise.
@@ -33,7 +35,8 @@ impl Movement {
         Progress {
             frames: self.frames.load(Ordering::Relaxed),
             out_bytes: self.out_bytes.load(Ordering::Relaxed),
-            in_bytes: self.in_bytes.load(Ordering::Relaxed),
+            in_bytes: self.in_bytes.load(Ordering::Relaxed)
+                + self.read_bytes.load(Ordering::Relaxed),
         }
     }
 

@@ -28,8 +28,9 @@ use crate::store::Store;
 /// The publication of a part; there is only one.
 const SEQ: u64 = 1;
 
-/// The result of a task that found that its track cannot be had, and is not needed.
-pub(super) const LEFT_OUT: &str = "left out";
+/// How the result of a task begins that found that its track cannot be had, and is not needed; why
+/// stands behind it.
+pub(super) const LEFT_OUT: &str = "left out: ";
 
 /// A part's result, as the queue keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The plan task: looks at the source once, for everybody. What it found and decided is one object,
 //! from which every chunk is made alike wherever it is made.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,15 @@ use super::hold::Bench;
 use super::journal::Silent;
 use super::{Worker, part, unreachable};
 use crate::chunks::{self, Lengths};
-use crate::encode::{self, Request};
+use crate::encode::{self, Prepared, Request};
 use crate::error::{Error, Kind};
 use crate::facts::Facts;
-use crate::ffmpeg::{Log, command};
+use crate::ffmpeg::Log;
+use crate::ffmpeg::part::Cut;
 use crate::job;
 use crate::limits;
 use crate::plan::Plan;
+use crate::points::Points;
 use crate::report::Report;
 use crate::source::Timing;
 use crate::store::Store;
@@ -37,8 +40,13 @@ pub struct Planned {
     pub plan: Plan,
     /// Bytes of the source: another one has another plan.
     pub source_bytes: u64,
-    /// ffprobe's name of its container.
-    pub container: String,
+    /// CRC32C of its first, middle and last bytes: another one of that length has another plan too.
+    pub source_crc32c: u32,
+    /// Where its decoding can begin.
+    pub points: Points,
+    /// How many of its frames each chunk is made of, where that is not what the plan says: of a rate
+    /// that varies.
+    pub held: Vec<u64>,
     /// Texts of the title, and the bytes of each.
     pub texts: Vec<(Text, String)>,
     /// `facts.json`.
@@ -91,15 +99,16 @@ impl Planned {
                 ),
             ));
         }
+        if sampled(input, len_bytes)? != self.source_crc32c {
+            return Err(Error::new(
+                Kind::SourceDamaged,
+                format!(
+                    "{} is not the file that was planned for, although as long; submit it again",
+                    input.display()
+                ),
+            ));
+        }
         Ok(input.clone())
-    }
-
-    /// Whether a chunk may begin to read in the middle. Where a container has no index, a seek may
-    /// land behind a key frame; of a constant rate that is seen, as frames are missing then.
-    pub(super) fn may_seek(&self) -> bool {
-        let has_index =
-            ["mov", "matroska"].iter().any(|name| self.container.split(',').any(|c| c == *name));
-        has_index || matches!(self.plan.source.video.timing, Timing::Numbered { .. })
     }
 }
 
@@ -109,6 +118,7 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     let view = queue.job(bench.job()).await.map_err(unreachable)?.job;
     let input = within(&input(&view.input)?, &config.api.inputs)?;
     let source_bytes = length(&input)?;
+    let source_crc32c = sampled(&input, source_bytes)?;
     let report: Arc<dyn Report> = Arc::new(Silent);
     let work_job = work::Job {
         title: view.title.clone(),
@@ -131,42 +141,56 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
             sidecars: Vec::new(),
         };
         let prepared = encode::prepare(&request, tools, config, &report, bench.cancel).await?;
-        tools.keeps_hdr(&prepared.plan, station.folder, station.cancel).await?;
         let mut notices = prepared.notices.clone();
         let texts = station.texts(&prepared, &mut notices).await?;
         Ok::<_, Error>((prepared, texts, notices))
     };
     // Each child that reads the source is watched by itself.
-    let (prepared, texts, notices) = bench.movement.trust(LOOKING, looked).await?;
-    let facts = Facts {
-        title: &view.title,
-        version: bench.job(),
-        probe: &prepared.probe,
-        plan: &prepared.plan,
-        ffmpeg: &prepared.ffmpeg,
-        args: &command::encode(&prepared.plan, station.folder, tools.threads),
-        folder: station.folder,
-        log: &Log::default(),
-        notices: &notices,
-        texts: &texts,
-    };
-    let facts = String::from_utf8_lossy(&facts.to_json()?).into_owned();
+    let (prepared, texts, mut notices) = bench.movement.trust(LOOKING, looked).await?;
     let whole = |text: Text| {
         let webvtt = String::from_utf8_lossy(&text.webvtt).into_owned();
         (text, webvtt)
     };
     let plan = Plan::clone(&prepared.plan);
+    let video = &prepared.plan.source.video;
     let (grid, sounds) = (plan.grid, plan.sounds.len() + plan.passed.len());
     let lengths = match plan.source.video.is_guessed {
         // Frames are told by their times, which such a source has only from its start on.
         true => Lengths::whole(),
         false => Lengths { most_ms: config.queue.chunk_ms, ..Lengths::default() },
     };
+    let chunks = chunks::cut(&grid, &lengths);
+    let held = held(&prepared, &chunks);
+    // What runs is chunk after chunk; the first one's options stand for all.
+    let options = match chunks.first() {
+        Some(span) => {
+            let (plan, fragments) = (&*prepared.plan, span.fragments.clone());
+            let cut = Cut { plan, input: &plan.input, fragments, from: None };
+            crate::ffmpeg::part::chunk(&cut, station.folder, tools.threads)
+        }
+        None => Vec::new(),
+    };
+    notices.push(format!("made in {} chunks, each with a decoder of its own", chunks.len()));
+    let facts = Facts {
+        title: &view.title,
+        version: bench.job(),
+        probe: &prepared.probe,
+        plan: &prepared.plan,
+        ffmpeg: &prepared.ffmpeg,
+        args: &options,
+        folder: station.folder,
+        log: &Log::default(),
+        notices: &notices,
+        texts: &texts,
+    };
+    let facts = String::from_utf8_lossy(&facts.to_json()?).into_owned();
     let planned = Planned {
         title: view.title.clone(),
         plan,
         source_bytes,
-        container: prepared.probe.format.format_name.clone(),
+        source_crc32c,
+        points: Points::new(prepared.scan.points(), video.start.base),
+        held,
         texts: texts.into_iter().map(whole).collect(),
         facts,
     };
@@ -181,10 +205,23 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     Ok(job::Plan {
         tool: name.tool.clone(),
         fragments: grid.fragments(),
-        chunks: chunks::cut(&grid, &lengths),
+        chunks,
         sounds: u32::try_from(sounds).unwrap_or(u32::MAX),
         words,
     })
+}
+
+/// How many frames of a source of varying rate each chunk is made of.
+fn held(prepared: &Prepared, chunks: &[job::Span]) -> Vec<u64> {
+    let (plan, shown) = (&*prepared.plan, Vec::from_iter(prepared.scan.shown()));
+    if plan.source.video.timing != Timing::Timed || plan.source.video.is_guessed {
+        return Vec::new();
+    }
+    let of = |span: &job::Span| {
+        let fragments = span.fragments.clone();
+        Cut { plan, input: &plan.input, fragments, from: None }.held(&shown)
+    };
+    chunks.iter().map(of).collect()
 }
 
 /// The longest that a source may take to be read through.
@@ -215,6 +252,23 @@ fn within(input: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
     }
     Ok(there)
 }
+
+/// CRC32C of three places of a file.
+fn sampled(input: &Path, len_bytes: u64) -> Result<u32, Error> {
+    let storage = |e: std::io::Error| Error::storage(input.display(), e);
+    let file = std::fs::File::open(input).map_err(storage)?;
+    let mut crc32c = 0;
+    for at in [0, len_bytes / 2, len_bytes.saturating_sub(SAMPLED_BYTES)] {
+        let mut bytes = Vec::new();
+        (&file).seek(SeekFrom::Start(at)).map_err(storage)?;
+        (&file).take(SAMPLED_BYTES).read_to_end(&mut bytes).map_err(storage)?;
+        crc32c = crc32c::crc32c_append(crc32c, &bytes);
+    }
+    Ok(crc32c)
+}
+
+/// Bytes of each of them.
+const SAMPLED_BYTES: u64 = 64 << 10;
 
 fn length(input: &Path) -> Result<u64, Error> {
     let data = std::fs::metadata(input).map_err(|e| unreadable(input, &e))?;

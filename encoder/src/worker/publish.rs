@@ -110,7 +110,7 @@ async fn alone(bench: &Bench<'_>, planned: &Planned) -> Result<Option<VersionId>
     let tracks = join(bench, planned).await?;
     let access_class = before.and_then(|pointer| pointer.access_class);
     let heads = publish::heads(title, version, access_class, &tracks)?;
-    let facts = Bytes::from(planned.facts.clone());
+    let facts = facts(bench, planned).await?;
     let mut texts = Vec::new();
     for (text, webvtt) in &planned.texts {
         let mut text = text.clone();
@@ -151,6 +151,22 @@ struct Part {
 struct Piece<'a> {
     task: TaskKey,
     track: &'a Track,
+}
+
+/// `facts.json`, with what the tasks have found out since it was planned.
+async fn facts(bench: &Bench<'_>, planned: &Planned) -> Result<Bytes, Error> {
+    let tasks = bench.worker.queue.tasks(bench.job()).await.map_err(unreachable)?;
+    let results = tasks.iter().filter_map(|task| task.result.as_deref());
+    let left_out = Vec::from_iter(results.filter_map(|said| said.strip_prefix(part::LEFT_OUT)));
+    if left_out.is_empty() {
+        return Ok(Bytes::from(planned.facts.clone()));
+    }
+    let damaged = |e| Error::new(Kind::StoredDamage, format!("the plan's facts: {e}"));
+    let mut facts: serde_json::Value = serde_json::from_str(&planned.facts).map_err(damaged)?;
+    if let Some(notices) = facts.get_mut("notices").and_then(|notices| notices.as_array_mut()) {
+        notices.extend(left_out.into_iter().map(serde_json::Value::from));
+    }
+    Ok(serde_json::to_vec_pretty(&facts).expect("facts are plain data").into())
 }
 
 /// Every track as one file in the work folder.
@@ -194,7 +210,7 @@ async fn opened(bench: &Bench<'_>, tasks: &[Task], kind: TaskKind) -> Result<Vec
     for task in tasks.iter().filter(|task| task.key.kind == kind && task.state == State::Done) {
         bench.cancel.check()?;
         let result = task.result.as_deref().unwrap_or_default();
-        if result == part::LEFT_OUT {
+        if result.starts_with(part::LEFT_OUT) {
             continue;
         }
         let title = part::open(bench.worker.store.as_ref(), bench.job(), result).await;

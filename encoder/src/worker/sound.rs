@@ -30,8 +30,8 @@ pub(super) async fn sound(bench: &Bench<'_>) -> Result<String, Error> {
             let passed =
                 passed.ok_or_else(|| Error::tool(format!("no sound {index} is planned")))?;
             match pass(bench, &planned, passed).await? {
-                Some(made) => made,
-                None => return Ok(part::LEFT_OUT.to_owned()),
+                Ok(made) => made,
+                Err(why) => return Ok(format!("{}{why}", part::LEFT_OUT)),
             }
         }
     };
@@ -78,12 +78,13 @@ async fn encoded(bench: &Bench<'_>, planned: &Arc<Planned>, index: usize) -> Res
     bench.movement.trust(bench.worker.tools.stall, blocking(work, bench.cancel)).await
 }
 
-/// Its frames as they are; `None` where they cannot be had so: it is encoded beside that all the same.
+/// Its frames as they are, or why they cannot be had so: it is encoded beside that all the same. What a
+/// further attempt may mend is none of the source's faults, and fails this one.
 async fn pass(
     bench: &Bench<'_>,
     planned: &Arc<Planned>,
     passed: &Passed,
-) -> Result<Option<Made>, Error> {
+) -> Result<Result<Made, String>, Error> {
     let report: Arc<dyn Report> = Arc::new(Silent);
     let job = work::Job {
         title: planned.title.clone(),
@@ -100,12 +101,21 @@ async fn pass(
     let plan = Arc::new(planned.plan.clone());
     // The child that reads the source is watched by itself.
     match bench.movement.trust(LOOKING, station.pass(&plan, passed)).await {
-        Ok((made, _)) => Ok(Some(made)),
-        Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Storage) => Err(error),
+        Ok((made, _)) => Ok(Ok(made)),
+        Err(error) if !is_the_last(bench, error.kind()) => Err(error),
         Err(error) => {
             let text = format!("{} is not passed through: {error}", passed.sound.name);
             bench.worker.journal.task(&bench.hold.key, bench.hold.attempt, "left out", &text);
-            Ok(None)
+            Ok(Err(text))
         }
+    }
+}
+
+/// Whether no other attempt would fare better, or none is left.
+fn is_the_last(bench: &Bench<'_>, kind: Kind) -> bool {
+    match kind {
+        Kind::Refused | Kind::SourceDamaged => true,
+        Kind::Tool => bench.task.failures + 1 >= bench.worker.config.queue.failures,
+        _ => false,
     }
 }

@@ -51,6 +51,20 @@ fn rows() -> Vec<(Row, Vec<&'static str>)> {
     let all = [
         (row("open.mkv", "24", OPEN, 1), ""),
         (row("open.ts", "30000/1001", OPEN, 1), ""),
+        // Longer from key frame to key frame than a lead-in; the second's rate varies.
+        (
+            row(
+                "rare.ts",
+                "24",
+                "-c:v libx264 -preset veryfast -g 90 -keyint_min 90 -sc_threshold 0",
+                1,
+            ),
+            "",
+        ),
+        (
+            varying("rare-varying.ts", "24", HOLES),
+            "-c:v libx264 -preset veryfast -g 90 -keyint_min 90 -sc_threshold 0",
+        ),
         (row("open.mp4", "30000/1001", OPEN, 1), ""),
         (row("late.mkv", "25", OPEN, 1), "-vf setpts=PTS+1.5/TB"),
         // A tick of its clock is a frame.

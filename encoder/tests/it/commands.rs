@@ -74,7 +74,7 @@ fn every_reading_is_guarded() {
     let commands = [
         command::probe(film),
         command::scan(film),
-        command::locate(film, 30.0),
+        command::locate(film, 20.0..140.0),
         command::encode(&plan(&Encoder::default()), Path::new("/work"), 1),
     ];
     for args in commands {

@@ -6,6 +6,7 @@
 
 mod bar;
 mod captions;
+mod chunk_damage;
 mod chunked;
 mod commands;
 mod damaged_sources;
