@@ -147,6 +147,13 @@ impl Config {
                 "use a loopback address, or close the port to all but the monitoring",
             );
         }
+        for network in origin.admin_from.iter().filter(|network| network.is_everything()) {
+            found.warning(
+                "origin.admin_from",
+                format!("{network} is everybody: whoever reaches the port can empty the caches"),
+                "name the machines that purge",
+            );
+        }
         if origin.page && served().any(|address| !address.ip().is_loopback()) {
             found.warning(
                 "origin.page",
@@ -456,6 +463,11 @@ mod tests {
                     c.origin.listen = vec!["0.0.0.0:80".parse().expect("an address")];
                 },
                 "warning: `origin.page`: the list of titles can be read by whoever reaches this origin; set page = false in a deployment",
+            ),
+            (
+                "everybody empties the caches",
+                |c| c.origin.admin_from = vec!["::/0".parse().expect("a network")],
+                "warning: `origin.admin_from`: ::/0 is everybody: whoever reaches the port can empty the caches; name the machines that purge",
             ),
             (
                 "everybody is a proxy",

@@ -165,6 +165,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
 pub(crate) const LENGTHS: &[(&str, RangeInclusive<usize>)] = &[
     ("origin.listen", 0..=16),
     ("origin.trusted_proxies", 0..=256),
+    ("origin.admin_from", 0..=256),
     ("origin.cache_tags", 0..=3),
     ("origin.tls.listen", 0..=16),
     ("origin.tls.certificates", 0..=64),

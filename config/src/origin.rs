@@ -22,6 +22,8 @@ pub struct Origin {
     pub proxy_protocol: Vec<SocketAddr>,
     /// Address of `/metrics`. Loopback unless the network around it is trusted.
     pub admin_listen: SocketAddr,
+    /// Who may purge and warm up there, beside the machine itself.
+    pub admin_from: Vec<Network>,
     /// Whether `/` and `/titles.json` are served: every title that needs no token is listed.
     pub page: bool,
     /// What `Cache-Status` and `CDN-Loop` call this service.
@@ -228,6 +230,7 @@ impl Default for Origin {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
             proxy_protocol: Vec::new(),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            admin_from: Vec::new(),
             page: false,
             name: NodeName::default(),
             trusted_proxies: Vec::new(),

@@ -7,23 +7,27 @@
 //! POST /admin/warm?title=T&title=U&profile=P
 //! ```
 //!
-//! There is no password: who reaches the port may do this. A web page may not, though its reader can reach it:
-//! browsers say with every POST which page it is from (Fetch 3.2), and such are refused.
+//! There is no password. Counters are for whoever reaches the port; the rest is for this machine, and for
+//! `origin.admin_from`. A web page may not, though its reader can reach the port: browsers say with every
+//! POST which page it is from (Fetch 3.2), and such are refused.
 
 use std::sync::Arc;
 
-use headwater_config::Name;
+use arc_swap::ArcSwap;
+use headwater_config::{Name, Network};
 use headwater_packager::ids::TitleId;
 use http::{Method, StatusCode, header};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::exchange::{Answer, Request};
 use crate::failure::Failure;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::preparer::Preparer;
+use crate::purges::Purges;
 use crate::respond::{self, Reply};
-use crate::selector::{Purged, Selector};
+use crate::selector::Selector;
 use crate::warm::{self, Extent};
 
 /// Prometheus' text format.
@@ -36,10 +40,16 @@ const WARM: &str = "/admin/warm";
 pub struct Admin {
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// The caches, and what fills them.
-    pub preparer: Preparer,
+    /// The caches, and what fills them: those of the last reload.
+    pub current: Arc<ArcSwap<Preparer>>,
+    /// What was purged.
+    pub purges: Purges,
     /// How much a warm-up makes.
     pub extent: Extent,
+    /// Who may purge and warm up beside this machine.
+    pub from: Vec<Network>,
+    /// One warm-up that is asked for at a time.
+    pub warming: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -51,6 +61,10 @@ impl Admin {
             _ if request.has_body => failed(Failure::BodyRefused),
             (&Method::GET | &Method::HEAD, "/metrics") => self.metrics(request).await,
             (&Method::POST, PURGE | WARM) if is_of_a_page(request) => failed(Failure::UnknownPath),
+            (&Method::POST, PURGE | WARM) if !self.may_change(request) => {
+                tracing::warn!(from = ?request.remote, path = request.uri.path(), "refused");
+                failed(Failure::AdminRefused)
+            }
             (&Method::POST, PURGE) => self.purge(request).await.unwrap_or_else(failed),
             (&Method::POST, WARM) => self.warm(request).await.unwrap_or_else(failed),
             (_, PURGE | WARM) => failed(Failure::MethodRefused { takes_body: true }),
@@ -62,30 +76,30 @@ impl Admin {
     }
 
     async fn metrics(&self, request: &Request) -> Reply {
-        self.preparer.cache.measure().await;
-        self.preparer.sources.measure().await;
-        self.preparer.titles.measure().await;
+        self.current.load().measure().await;
         respond::with_text(request, EXPOSITION_TYPE, self.metrics.exposition())
     }
 
     async fn purge(&self, request: &Request) -> Result<Reply, Failure> {
         let wanted = Wanted::of(request)?;
         let named = wanted.selector()?;
-        let Preparer { cache, sources, titles, .. } = &self.preparer;
-        // From the store's side on, so that nothing is made of what goes.
-        let (pointers, versions) = titles.purge(&named).await;
-        let sources = sources.purge(&named).await;
-        let responses = cache.purge(&named).await;
-        let purged = Purged { responses, sources, versions, pointers };
+        let (current, purges) = (Arc::clone(&self.current), self.purges.clone());
+        let from = request.remote;
+        // To its end, whoever leaves.
+        let purging = tokio::spawn(async move {
+            let purged = Preparer::purge(&current, &purges, &named).await;
+            tracing::info!(?from, ?named, ?purged, "purged");
+            purged
+        });
+        let purged = purging.await.map_err(|error| Failure::Internal(error.to_string()))?;
         for (tier, number) in [
-            ("responses", responses),
-            ("sources", sources),
-            ("versions", versions),
-            ("pointers", pointers),
+            ("responses", purged.responses),
+            ("sources", purged.sources),
+            ("versions", purged.versions),
+            ("pointers", purged.pointers),
         ] {
             self.metrics.purged.with_label_values(&[tier]).inc_by(number);
         }
-        tracing::info!(?named, ?purged, "purged");
         Ok(told(request, &purged))
     }
 
@@ -94,9 +108,31 @@ impl Admin {
         if wanted.titles.is_empty() || wanted.version.is_some() || wanted.all {
             return Err(Failure::MalformedUrl("name titles: title=T, and profile=P for one alone"));
         }
-        let only = wanted.profile.as_ref();
-        let warmed = warm::warm(&self.preparer, &wanted.titles, only, self.extent).await;
+        if let Some(name) = &wanted.profile
+            && self.current.load().profiles.named(name.as_str()).is_none()
+        {
+            return Err(Failure::UnknownProfile);
+        }
+        let turn = Arc::clone(&self.warming).try_acquire_owned().map_err(|_| Failure::WarmingUp)?;
+        let (current, extent, from) = (Arc::clone(&self.current), self.extent, request.remote);
+        // To its end, whoever leaves.
+        let warming = tokio::spawn(async move {
+            let _turn = turn;
+            let Wanted { titles, profile, .. } = wanted;
+            let warmed = warm::warm(&current, &titles, profile.as_ref(), extent).await;
+            let (made, there, failed) = (warmed.made, warmed.there, warmed.failed.len());
+            tracing::info!(?from, titles = titles.len(), made, there, failed, "made ready");
+            warmed
+        });
+        let warmed = warming.await.map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(told(request, &warmed))
+    }
+
+    fn may_change(&self, request: &Request) -> bool {
+        let from = request.remote.map(|from| from.to_canonical());
+        from.is_some_and(|from| {
+            from.is_loopback() || self.from.iter().any(|network| network.contains(from))
+        })
     }
 }
 

@@ -124,8 +124,12 @@ impl Warm {
 impl To {
     fn ask(&self, config: &Config, target: &str) -> Result<Value, String> {
         let address = reachable(self.admin.unwrap_or(config.origin.admin_listen));
-        let answer = post(address, target).map_err(|error| {
-            format!("no origin answers on {address} ({error}): name its admin port with --admin, or its configuration with --config")
+        let answer = post(address, target).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!(
+                "the origin on {address} has not ended within {} s; it goes on, and its log says when it is done",
+                PATIENCE.as_secs()
+            ),
+            _ => format!("no origin answers on {address} ({error}): name its admin port with --admin, or its configuration with --config"),
         })?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let status = head.split(' ').nth(1).unwrap_or("no status");
@@ -155,7 +159,9 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn post(address: SocketAddr, target: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    let connecting = TcpStream::connect_timeout(&address, Duration::from_secs(5));
+    // Only an answer that does not come is one that is waited for.
+    let mut stream = connecting.map_err(|error| io::Error::other(error.to_string()))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,

@@ -1,6 +1,6 @@
-//! Segments that were made before they were asked for, in memory of their own: the response cache lets a
-//! newcomer in only where it is asked for more often than what it has, and nobody has asked for these yet.
-//! The first who does moves one over. The longest unused go first, and none stays for long.
+//! Segments that were made before they were asked for, in memory of their own: nobody has asked for these
+//! yet, so they must not push out what somebody has. The first who asks moves one over. The longest unused
+//! go first, and none stays for long.
 
 use std::sync::Arc;
 
@@ -9,29 +9,26 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use crate::cache::weight_bytes;
+use crate::errands::Errands;
 use crate::failure::Failure;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::purges::{Purges, Since};
 use crate::representation::Representation;
-use crate::selector::Selector;
 
 /// What was made ahead. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Ahead {
     entries: Cache<Arc<str>, Arc<Representation>>,
+    making: Errands<Arc<str>, Option<Arc<Representation>>>,
     largest_bytes: u64,
+    purges: Purges,
     metrics: Arc<Metrics>,
-}
-
-enum NotMade {
-    NotHere,
-    TooLarge,
-    Failed,
 }
 
 impl Ahead {
     /// At most `capacity_bytes`.
-    pub fn new(capacity_bytes: u64, metrics: Arc<Metrics>) -> Self {
+    pub fn new(capacity_bytes: u64, purges: Purges, metrics: Arc<Metrics>) -> Self {
         let weigh = |key: &Arc<str>, made: &Arc<Representation>| {
             u32::try_from(weight_bytes(key, made)).unwrap_or(u32::MAX)
         };
@@ -48,61 +45,78 @@ impl Ahead {
             .time_to_live(limits::AHEAD_TTL)
             .eviction_listener(count_unused)
             .build();
-        Self { entries, largest_bytes: capacity_bytes.min(u64::from(u32::MAX)), metrics }
+        let largest_bytes = capacity_bytes.min(u64::from(u32::MAX));
+        Self { entries, making: Errands::default(), largest_bytes, purges, metrics }
     }
 
-    /// Whether it is here.
-    pub fn has(&self, key: &str) -> bool {
-        self.entries.contains_key(key)
+    /// Whether it is here, or being made.
+    pub fn has(&self, key: &str, since: Since) -> bool {
+        self.entries.contains_key(key) || self.making.of(key.into(), since).is_some()
     }
 
-    /// Makes a response that nobody has asked for.
-    pub async fn make(
+    /// Begins to make a response, unless that was begun; `make` may think better of it.
+    pub fn make(
         &self,
         key: &str,
-        make: impl Future<Output = Result<Representation, Failure>>,
+        since: Since,
+        make: impl Future<Output = Option<Result<Representation, Failure>>> + Send + 'static,
     ) {
-        let making = async {
-            let made = make.await.map_err(|_| NotMade::Failed)?;
-            if weight_bytes(key, &made) > self.largest_bytes {
-                return Err(NotMade::TooLarge);
-            }
-            Ok(Arc::new(made))
+        let (this, key) = (self.clone(), Arc::<str>::from(key));
+        let of = Arc::clone(&key);
+        let making = async move {
+            let (outcome, made) = match make.await? {
+                // Behind the last one there is none.
+                Err(Failure::UnknownSegment) => return None,
+                Err(_) => ("failed", None),
+                Ok(made) if weight_bytes(&of, &made) > this.largest_bytes => ("too_large", None),
+                Ok(made) => {
+                    let made = Arc::new(made);
+                    let put_in = this.entries.insert(of, Arc::clone(&made));
+                    match this.purges.keep(since, put_in).await {
+                        true => ("made", Some(made)),
+                        false => ("purged", Some(made)),
+                    }
+                }
+            };
+            this.metrics.prefetches.with_label_values(&[outcome]).inc();
+            made
         };
-        let outcome = match self.entries.try_get_with(key.into(), making).await {
-            Ok(_) => "made",
-            Err(not_made) => match *not_made {
-                NotMade::NotHere => "gone",
-                NotMade::TooLarge => "too_large",
-                NotMade::Failed => "failed",
-            },
-        };
-        self.metrics.prefetches.with_label_values(&[outcome]).inc();
+        drop(self.making.run(key, since, making));
     }
 
-    /// Takes out what is here, or will be as soon as it is made.
+    /// Takes out what is here.
     pub async fn take(&self, key: &str) -> Option<Arc<Representation>> {
-        // Waits for who makes it; fails at once where nobody does.
-        let not_here = async { Err(NotMade::NotHere) };
-        let made = self.entries.try_get_with(key.into(), not_here).await.ok()?;
-        self.entries.invalidate(key).await;
+        let made = self.entries.remove(key).await?;
         self.metrics.prefetches.with_label_values(&["used"]).inc();
         Some(made)
     }
 
-    /// Lets go what lies under `key`.
-    pub async fn let_go(&self, key: &str) {
-        self.entries.invalidate(key).await;
+    /// Takes out what is here, or will be as soon as it is made.
+    pub async fn taken_when_made(
+        &self,
+        key: &Arc<str>,
+        since: Since,
+    ) -> Option<Arc<Representation>> {
+        let made = match self.making.of(Arc::clone(key), since) {
+            Some(making) => making.await.ok().flatten(),
+            None => None,
+        };
+        // What is not kept is there for who waited.
+        self.take(key).await.or(made)
     }
 
     /// Lets go what is named; how many responses that were.
-    pub async fn purge(&self, named: &Selector) -> u64 {
-        let gone: Vec<_> =
-            self.entries.iter().filter(|(key, _)| named.names_response(key)).collect();
+    pub async fn purge(&self, names: impl Fn(&str) -> bool) -> u64 {
+        let gone: Vec<_> = self.entries.iter().filter(|(key, _)| names(key)).collect();
         for (key, _) in &gone {
             self.entries.invalidate(&***key).await;
         }
         gone.len() as u64
+    }
+
+    /// Lets go of everything.
+    pub fn empty(&self) {
+        self.entries.invalidate_all();
     }
 
     /// Sets the gauge.

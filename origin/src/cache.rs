@@ -1,8 +1,8 @@
 //! The response cache: whole bodies by path, weighed by the memory they pin.
 //!
-//! One fill for all who miss at the same time. It runs in a task of its own, so it ends and is
-//! kept although the first asker, or every asker, goes away. A failure is shared by those who
-//! wait for it and then forgotten. Fills take turns at a gate.
+//! One fill for all who miss at the same time, an errand ([`Errands`]): it ends and is kept although
+//! every asker goes away. A failure is shared by those who wait for it and then forgotten. Fills take
+//! turns at a gate. What a purge may have been for is not kept ([`Purges`]).
 //!
 //! ```text
 //!        asked for        asked for again
@@ -13,33 +13,33 @@
 //! So a scan of titles that nobody else wants, however long, passes through the quarter and leaves what is
 //! asked for often where it is. What was made ahead waits beside it until somebody asks (`ahead`).
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use headwater_config::{Name, Profile as Settings};
-use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use prometheus::IntCounter;
 
 use crate::ahead::Ahead;
 use crate::delivery::CacheUse;
+use crate::errands::Errands;
 use crate::failure::Failure;
 use crate::gate::Gate;
+use crate::lifetimes::Lifetimes;
 use crate::metrics::Metrics;
+use crate::purges::{Purges, Purging, Since};
 use crate::representation::{Facts, Representation};
 use crate::selector::Selector;
 use crate::slices::Slices;
-use crate::within;
 
 /// Memory an entry takes beside its body and key: the cache's own node, counters, timers and
 /// queues (measured 2026 with moka 0.12: about 400 bytes), the header values and reference counts.
 const ENTRY_OVERHEAD_BYTES: u64 = 1024;
 /// The share of the cache for what was asked for once, and so the most that a single response may take.
 const ONCE_SHARE: u64 = 4;
+/// What came of a fill that is kept, as the metric calls it.
+const KEPT: &str = "kept";
 
 /// Responses in memory. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -51,8 +51,8 @@ pub struct ResponseCache {
     ahead: Option<Ahead>,
     largest_bytes: u64,
     gate: Arc<Gate>,
-    /// How many purges there were: a fill that began before one is not kept.
-    purges: Arc<AtomicU64>,
+    purges: Purges,
+    fills: Errands<Arc<str>, Filled>,
     hits: IntCounter,
     misses: IntCounter,
     metrics: Arc<Metrics>,
@@ -60,19 +60,19 @@ pub struct ResponseCache {
 
 /// A response, and since when it is kept.
 #[derive(Clone, Debug)]
-struct Entry {
-    made: Arc<Representation>,
-    since: Instant,
+pub struct Entry {
+    /// The response.
+    pub made: Arc<Representation>,
+    /// Since when.
+    pub since: Instant,
 }
 
-/// How long a profile's responses are kept; none where that is as long as there is room.
-#[derive(Clone, Debug, Default)]
-pub struct Lifetimes(BTreeMap<Name, [Option<Duration>; 2]>);
-
-/// Why a fill did not become an entry.
-enum NotKept {
-    Made(Arc<Representation>),
-    Failed(Failure),
+/// What came of a fill.
+#[derive(Clone)]
+struct Filled {
+    made: Result<Arc<Representation>, Failure>,
+    is_stored: bool,
+    was_there: bool,
 }
 
 impl ResponseCache {
@@ -81,6 +81,7 @@ impl ResponseCache {
         capacity_bytes: u64,
         lifetimes: &Lifetimes,
         gate: Arc<Gate>,
+        purges: Purges,
         metrics: Arc<Metrics>,
     ) -> Self {
         let once_bytes = capacity_bytes / ONCE_SHARE;
@@ -94,17 +95,25 @@ impl ResponseCache {
             ahead: None,
             largest_bytes,
             gate,
-            purges: Arc::default(),
+            purges,
+            fills: Errands::default(),
             hits,
             misses,
             metrics,
         }
     }
 
-    /// With a place for what is made ahead.
+    /// With a place for what is made ahead, of at most so many bytes.
     #[must_use]
-    pub fn with_ahead(self, ahead: Option<Ahead>) -> Self {
-        Self { ahead, ..self }
+    pub fn with_ahead(mut self, capacity_bytes: u64) -> Self {
+        let (purges, metrics) = (self.purges.clone(), Arc::clone(&self.metrics));
+        self.ahead = Some(Ahead::new(capacity_bytes, purges, metrics));
+        self
+    }
+
+    /// Now, to be noted before anything is taken or read that a response is made of; see [`Purges`].
+    pub fn since(&self) -> Since {
+        self.purges.since()
     }
 
     /// The response kept under `key`.
@@ -118,92 +127,138 @@ impl ResponseCache {
         kept.map(|entry| entry.made)
     }
 
-    /// What was asked for once is from now on asked for often.
+    /// What was asked for once is from now on asked for often, and what was made ahead was asked for once.
     async fn asked_again(&self, key: &str) -> Option<Entry> {
-        let began = self.purges.load(Ordering::Acquire);
-        let entry = self.once.get(key).await?;
-        self.often.insert(key.into(), entry.clone()).await;
-        self.once.invalidate(key).await;
-        if self.purges.load(Ordering::Acquire) != began {
-            self.often.invalidate(key).await;
+        let since = self.since();
+        if let Some(entry) = self.once.get(key).await {
+            if self.purges.keep(since, self.often.insert(key.into(), entry.clone())).await {
+                self.once.invalidate(key).await;
+            }
+            return Some(entry);
         }
+        let entry = Entry::new(self.ahead.as_ref()?.take(key).await?);
+        self.purges.keep(since, self.once.insert(key.into(), entry.clone())).await;
         Some(entry)
     }
 
     /// Whether it has, or is about to have, what lies under `key`; nobody is taken to have asked.
     pub fn has(&self, key: &str) -> bool {
-        let (once, often) = (&self.once, &self.often);
-        let kept = often.contains_key(key) || once.contains_key(key);
-        kept || self.ahead.as_ref().is_some_and(|ahead| ahead.has(key))
+        let since = self.since();
+        self.often.contains_key(key)
+            || self.once.contains_key(key)
+            || self.fills.of(key.into(), since).is_some()
+            || self.ahead.as_ref().is_some_and(|ahead| ahead.has(key, since))
     }
 
-    /// The response under `key`, made by `make` unless somebody else is making it or has made it;
-    /// and which of these it was.
+    /// The response under `key`, made by `make` of what was taken and read `since`, unless somebody
+    /// else is making it or has made it; and which of these it was.
     pub async fn fill(
         &self,
         key: &str,
+        since: Since,
         make: impl Future<Output = Result<Representation, Failure>> + Send + 'static,
     ) -> Result<(Arc<Representation>, CacheUse), Failure> {
-        let key: Arc<str> = key.into();
-        let this = self.clone();
-        let filling = tokio::spawn(within::carried(async move {
-            let began = this.purges.load(Ordering::Acquire);
-            let (mut collapsed, mut was_ahead) = (true, false);
-            let make = async {
-                // It may have come to be asked for often since it was looked for.
-                if let Some(entry) = this.often.get(&*key).await {
-                    return Ok(entry);
-                }
-                collapsed = false;
-                if let Some(made) = this.take_ahead(&key).await {
-                    was_ahead = true;
-                    return this.judge(&key, made, began);
-                }
-                this.make_once(&key, make, began).await
-            };
-            let filled = this.once.try_get_with(Arc::clone(&key), make).await;
-            // Purged while it was being put in.
-            if filled.is_ok() && this.purges.load(Ordering::Acquire) != began {
-                this.once.invalidate(&*key).await;
-            }
-            let filled = filled.map(|entry| entry.made);
-            (filled, collapsed, was_ahead)
-        }));
-        let used = |stored, collapsed, was_ahead| match was_ahead {
-            true => CacheUse::Hit,
-            false => CacheUse::Miss { stored, collapsed },
-        };
-        match filling.await {
-            Ok((Ok(made), collapsed, was_ahead)) => Ok((made, used(true, collapsed, was_ahead))),
-            Ok((Err(not_kept), collapsed, was_ahead)) => match &*not_kept {
-                NotKept::Made(made) => Ok((Arc::clone(made), used(false, collapsed, was_ahead))),
-                NotKept::Failed(failure) => Err(failure.clone()),
-            },
-            Err(broken) => {
-                let failure = Failure::Internal(format!("a fill broke off: {broken}"));
+        let (this, key) = (self.clone(), Arc::<str>::from(key));
+        let of = Arc::clone(&key);
+        let fill = async move { this.fill_once(&of, since, make).await };
+        let (filling, is_first) = self.fills.run(key, since, fill);
+        let filled = filling.await.map_err(|broken_off| {
+            let failure = Failure::Internal(format!("a fill broke off: {broken_off}"));
+            if is_first {
                 failure.report(&self.metrics);
-                Err(failure)
             }
+            failure
+        })?;
+        let used = match filled.was_there {
+            true => CacheUse::Hit,
+            false => CacheUse::Miss { stored: filled.is_stored, collapsed: !is_first },
+        };
+        Ok((filled.made?, used))
+    }
+
+    async fn fill_once(
+        &self,
+        key: &Arc<str>,
+        since: Since,
+        make: impl Future<Output = Result<Representation, Failure>>,
+    ) -> Filled {
+        let there = |made| Filled { made: Ok(made), is_stored: true, was_there: true };
+        // It may have come in since it was looked for.
+        for segment in [&self.often, &self.once] {
+            if let Some(entry) = segment.get(key).await {
+                return there(entry.made);
+            }
+        }
+        if let Some(ahead) = &self.ahead
+            && let Some(made) = ahead.taken_when_made(key, since).await
+        {
+            self.put_in(key, &made, since).await;
+            return there(made);
+        }
+        let (made, outcome) = match self.make_once(make).await {
+            Ok(made) => {
+                let made = Arc::new(made);
+                let outcome = self.put_in(key, &made, since).await;
+                (Ok(made), outcome)
+            }
+            Err(failure) => {
+                failure.report(&self.metrics);
+                (Err(failure), "failed")
+            }
+        };
+        self.metrics.cache_fills.with_label_values(&[outcome]).inc();
+        Filled { made, is_stored: outcome == KEPT, was_there: false }
+    }
+
+    async fn make_once(
+        &self,
+        make: impl Future<Output = Result<Representation, Failure>>,
+    ) -> Result<Representation, Failure> {
+        match self.gate.turn().await {
+            Ok(_turn) => make.await,
+            Err(_no_turn) => Err(Failure::Overloaded),
         }
     }
 
-    /// Makes a response that nobody has asked for, where there is a place for such and nobody waits for
-    /// a turn.
-    pub async fn make_ahead(
+    /// Keeps what may be kept; what came of it.
+    async fn put_in(
+        &self,
+        key: &Arc<str>,
+        made: &Arc<Representation>,
+        since: Since,
+    ) -> &'static str {
+        if weight_bytes(key, made) > self.largest_bytes {
+            return "too_large";
+        }
+        let entry = Entry::new(Arc::clone(made));
+        match self.purges.keep(since, self.once.insert(Arc::clone(key), entry)).await {
+            true => KEPT,
+            false => "purged",
+        }
+    }
+
+    /// Begins to make a response that nobody has asked for, where there is a place for such, nobody waits
+    /// for a turn, and nobody makes it already.
+    pub fn make_ahead(
         &self,
         key: &str,
-        make: impl Future<Output = Result<Representation, Failure>>,
+        since: Since,
+        make: impl Future<Output = Result<Representation, Failure>> + Send + 'static,
     ) {
         let Some(ahead) = &self.ahead else { return };
-        let began = self.purges.load(Ordering::Acquire);
-        let Some(_turn) = self.gate.turn_now() else {
-            self.metrics.prefetches.with_label_values(&["busy"]).inc();
-            return;
-        };
-        ahead.make(key, make).await;
-        if self.purges.load(Ordering::Acquire) != began {
-            ahead.let_go(key).await;
-        }
+        let (gate, fills, of) = (Arc::clone(&self.gate), self.fills.clone(), key.into());
+        let busy = self.metrics.prefetches.with_label_values(&["busy"]);
+        ahead.make(key, since, async move {
+            // Either this one sees who asks, or who asks sees this one: each is on its list by now.
+            if fills.of(of, since).is_some() {
+                return None;
+            }
+            let Some(_turn) = gate.turn_now() else {
+                busy.inc();
+                return None;
+            };
+            Some(make.await)
+        });
     }
 
     /// A response that lies under `key` as gzip, if it has that form. Both forms share the entry,
@@ -216,42 +271,50 @@ impl ResponseCache {
         let is_due = made.is_gzip_due();
         let coded = made.gzipped().await?;
         if is_due {
+            let since = self.since();
             for segment in [&self.once, &self.often] {
                 if let Some(kept) = segment.get(key).await
                     && Arc::ptr_eq(&kept.made, made)
                 {
-                    segment.insert(key.into(), kept).await;
+                    self.purges.keep(since, segment.insert(key.into(), kept)).await;
                 }
             }
         }
         Some(coded)
     }
 
-    /// Lets go what is named, and keeps nothing of it that is being made; how many responses that were.
-    pub async fn purge(&self, named: &Selector) -> u64 {
-        self.purges.fetch_add(1, Ordering::AcqRel);
+    /// Lets go what is named; how many responses that were.
+    pub async fn purge(&self, _at_work: &Purging, named: &Selector) -> u64 {
+        let names = named.of_responses();
         let mut gone = 0;
         for segment in [&self.once, &self.often] {
-            let named: Vec<_> =
-                segment.iter().filter(|(key, _)| named.names_response(key)).collect();
+            let named: Vec<_> = segment.iter().filter(|(key, _)| names(key)).collect();
             for (key, _) in &named {
                 segment.invalidate(&***key).await;
             }
             gone += named.len() as u64;
         }
-        let ahead = match &self.ahead {
-            Some(ahead) => ahead.purge(named).await,
-            None => 0,
-        };
-        gone + ahead
+        match &self.ahead {
+            Some(ahead) => gone + ahead.purge(names).await,
+            None => gone,
+        }
     }
 
-    /// Takes over what another cache has, as far as there is room.
-    pub async fn take_over(&self, before: &Self) {
+    /// Lets go of everything; of its memory when it is next measured.
+    pub fn empty(&self) {
+        self.once.invalidate_all();
+        self.often.invalidate_all();
+        if let Some(ahead) = &self.ahead {
+            ahead.empty();
+        }
+    }
+
+    /// Takes over what another cache has, as far as there is room; of both, nothing was purged `since`.
+    pub async fn take_over(&self, before: &Self, since: Since) {
         for (from, to) in [(&before.once, &self.once), (&before.often, &self.often)] {
             for (key, entry) in from {
                 if weight_bytes(&key, &entry.made) <= self.largest_bytes {
-                    to.insert(Arc::clone(&key), entry).await;
+                    self.purges.keep(since, to.insert(Arc::clone(&key), entry)).await;
                 }
             }
         }
@@ -273,75 +336,11 @@ impl ResponseCache {
             None => self.metrics.prefetch_bytes.set(0),
         }
     }
-
-    async fn take_ahead(&self, key: &str) -> Option<Arc<Representation>> {
-        self.ahead.as_ref()?.take(key).await
-    }
-
-    async fn make_once(
-        &self,
-        key: &str,
-        make: impl Future<Output = Result<Representation, Failure>>,
-        began: u64,
-    ) -> Result<Entry, NotKept> {
-        let made = match self.gate.turn().await {
-            Ok(_turn) => make.await,
-            Err(_no_turn) => Err(Failure::Overloaded),
-        };
-        match made {
-            Ok(made) => self.judge(key, Arc::new(made), began),
-            Err(failure) => {
-                failure.report(&self.metrics);
-                self.count_fill("failed");
-                Err(NotKept::Failed(failure))
-            }
-        }
-    }
-
-    /// Whether what was made is kept. What was purged while it was made is not: it may be what the purge
-    /// was for.
-    fn judge(&self, key: &str, made: Arc<Representation>, began: u64) -> Result<Entry, NotKept> {
-        if weight_bytes(key, &made) > self.largest_bytes {
-            self.count_fill("too_large");
-            return Err(NotKept::Made(made));
-        }
-        if self.purges.load(Ordering::Acquire) != began {
-            self.count_fill("purged");
-            return Err(NotKept::Made(made));
-        }
-        self.count_fill("kept");
-        Ok(Entry { made, since: Instant::now() })
-    }
-
-    fn count_fill(&self, outcome: &str) {
-        self.metrics.cache_fills.with_label_values(&[outcome]).inc();
-    }
 }
 
-impl Lifetimes {
-    /// Those of a configuration's profiles.
-    pub fn new(profiles: &BTreeMap<Name, Settings>) -> Self {
-        let seconds = |s: u32| (s > 0).then(|| Duration::from_secs(s.into()));
-        let of = |(name, settings): (&Name, &Settings)| {
-            let lifetimes = [seconds(settings.keep_manifests_s), seconds(settings.keep_media_s)];
-            lifetimes.iter().any(Option::is_some).then(|| (name.clone(), lifetimes))
-        };
-        Self(profiles.iter().filter_map(of).collect())
-    }
-}
-
-impl Expiry<Arc<str>, Entry> for Lifetimes {
-    fn expire_after_create(
-        &self,
-        key: &Arc<str>,
-        entry: &Entry,
-        created_at: Instant,
-    ) -> Option<Duration> {
-        let profile = key.split('/').nth(1)?;
-        let [manifests, media] = *self.0.get(profile)?;
-        let lifetime = if entry.made.is_text() { manifests } else { media };
-        // It may come from another segment.
-        lifetime.map(|lifetime| lifetime.saturating_sub(created_at.duration_since(entry.since)))
+impl Entry {
+    fn new(made: Arc<Representation>) -> Self {
+        Self { made, since: Instant::now() }
     }
 }
 
@@ -353,7 +352,7 @@ fn segment(capacity_bytes: u64, lifetimes: &Lifetimes) -> Cache<Arc<str>, Entry>
         .max_capacity(capacity_bytes)
         .weigher(weigh)
         .eviction_policy(EvictionPolicy::lru());
-    match lifetimes.0.is_empty() {
+    match lifetimes.is_empty() {
         true => entries.build(),
         false => entries.expire_after(lifetimes.clone()).build(),
     }
@@ -368,9 +367,11 @@ pub fn weight_bytes(key: &str, made: &Representation) -> u64 {
 mod tests {
     use super::*;
     use crate::gate::Rules;
+    use headwater_config::Profile as Settings;
     use std::io;
     use std::sync::Mutex;
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     use tokio::sync::Notify;
     use tokio::time::timeout;
@@ -383,7 +384,20 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let patience = Duration::from_secs(60);
         let gate = Gate::new("fills", Rules { most: 64, most_waiting: 1_000, patience }, &metrics);
-        ResponseCache::new(capacity_bytes, lifetimes, gate, metrics)
+        ResponseCache::new(capacity_bytes, lifetimes, gate, Purges::default(), metrics)
+    }
+
+    async fn fill(
+        cache: &ResponseCache,
+        key: &str,
+        make: impl Future<Output = Result<Representation, Failure>> + Send + 'static,
+    ) -> Result<(Arc<Representation>, CacheUse), Failure> {
+        cache.fill(key, cache.since(), make).await
+    }
+
+    async fn purge(cache: &ResponseCache, named: &Selector) -> u64 {
+        let at_work = cache.purges.begin().await;
+        cache.purge(&at_work, named).await
     }
 
     /// A writer of the log into memory.
@@ -416,7 +430,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     Ok(of(100))
                 };
-                cache.fill("/k", make).await.unwrap().0.body.len_bytes()
+                fill(&cache, "/k", make).await.unwrap().0.body.len_bytes()
             })
         });
         for ask in asks.collect::<Vec<_>>() {
@@ -439,11 +453,11 @@ mod tests {
                 Ok(of(100))
             }
         };
-        let gone = timeout(Duration::from_millis(20), cache.fill("/k", make())).await;
+        let gone = timeout(Duration::from_millis(20), fill(&cache, "/k", make())).await;
         assert!(gone.is_err(), "the first asker gives up while the fill waits");
         let second = tokio::spawn({
             let (cache, make) = (cache.clone(), make());
-            async move { cache.fill("/k", make).await.map(|(made, _)| made.body.len_bytes()) }
+            async move { fill(&cache, "/k", make).await.map(|(made, _)| made.body.len_bytes()) }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         go_on.notify_one();
@@ -454,10 +468,10 @@ mod tests {
     #[tokio::test]
     async fn failures_are_shared_but_not_kept() {
         let cache = cache(1 << 20);
-        let failed = cache.fill("/k", async { Err(Failure::UnknownSegment) }).await;
+        let failed = fill(&cache, "/k", async { Err(Failure::UnknownSegment) }).await;
         assert_eq!(failed.unwrap_err(), Failure::UnknownSegment);
         assert!(cache.kept("/k").await.is_none());
-        assert!(cache.fill("/k", async { Ok(of(1)) }).await.is_ok());
+        assert!(fill(&cache, "/k", async { Ok(of(1)) }).await.is_ok());
     }
 
     #[tokio::test]
@@ -470,19 +484,19 @@ mod tests {
             .with_writer(move || Lines(Arc::clone(&writer)))
             .finish();
         let logging = tracing::subscriber::set_default(subscriber);
-        let broken = cache.fill("/k", async { panic!("on purpose") }).await;
+        let broken = fill(&cache, "/k", async { panic!("on purpose") }).await;
         drop(logging);
         assert!(matches!(broken, Err(Failure::Internal(_))));
         let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
         assert!(log.contains("ERROR") && log.contains("a fill broke off"), "{log}");
-        assert!(cache.fill("/k", async { Ok(of(1)) }).await.is_ok());
+        assert!(fill(&cache, "/k", async { Ok(of(1)) }).await.is_ok());
     }
 
     #[tokio::test]
     async fn what_is_too_large_is_served_and_not_kept() {
         let cache = cache(1 << 20);
         assert_eq!(
-            cache.fill("/k", async { Ok(of(300 << 10)) }).await.unwrap().0.body.len_bytes(),
+            fill(&cache, "/k", async { Ok(of(300 << 10)) }).await.unwrap().0.body.len_bytes(),
             300 << 10
         );
         assert!(cache.kept("/k").await.is_none());
@@ -492,11 +506,11 @@ mod tests {
     async fn the_weight_stays_below_the_capacity() {
         let cache = cache(1 << 20);
         for n in 0..400 {
-            cache.fill(&format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
+            fill(&cache, &format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
             cache.kept(&format!("/{n}")).await;
         }
         for n in 400..500 {
-            cache.fill(&format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
+            fill(&cache, &format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
         }
         cache.measure().await;
         let bytes = cache.metrics.cache_bytes.get();
@@ -511,14 +525,14 @@ mod tests {
         for _ in 0..8 {
             for key in &hot {
                 if cache.kept(key).await.is_none() {
-                    cache.fill(key, async { Ok(of(10_000)) }).await.unwrap();
+                    fill(&cache, key, async { Ok(of(10_000)) }).await.unwrap();
                 }
             }
         }
         for n in 0..1_000 {
             let key = format!("/clear/cold/{n}");
             assert!(cache.kept(&key).await.is_none());
-            cache.fill(&key, async { Ok(of(10_000)) }).await.unwrap();
+            fill(&cache, &key, async { Ok(of(10_000)) }).await.unwrap();
         }
         let mut hits = 0;
         for key in &hot {
@@ -529,30 +543,75 @@ mod tests {
 
     #[tokio::test]
     async fn a_purge_takes_what_it_names_also_while_it_is_being_made() {
-        let cache = cache(1 << 20);
+        let cache = cache(1 << 20).with_ahead(1 << 18);
         let keys = ["/clear/a/v.r/t/1.m4s", "/clear/b/v.r/t/1.m4s"];
         for key in keys {
-            cache.fill(key, async { Ok(of(1)) }).await.unwrap();
+            fill(&cache, key, async { Ok(of(1)) }).await.unwrap();
         }
         let named = Selector { title: Some("a".parse().unwrap()), ..Selector::default() };
-        assert_eq!(cache.purge(&named).await, 1);
+        assert_eq!(purge(&cache, &named).await, 1);
         assert!(cache.kept(keys[0]).await.is_none() && cache.kept(keys[1]).await.is_some());
+        // Heads, keys and manifests are in hand before a fill is begun.
+        let since = cache.since();
+        purge(&cache, &named).await;
+        let (_, used) = cache.fill(keys[0], since, async { Ok(of(1)) }).await.unwrap();
+        assert_eq!(used, CacheUse::Miss { stored: false, collapsed: false });
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let filling = tokio::spawn({
-            let (cache, begun, go_on) = (cache.clone(), Arc::clone(&begun), Arc::clone(&go_on));
-            let make = async move {
+        let make = || {
+            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            async move {
                 begun.notify_one();
                 go_on.notified().await;
                 Ok(of(1))
-            };
-            async move { cache.fill(keys[0], make).await.map(|(_, used)| used) }
+            }
+        };
+        let filling = tokio::spawn({
+            let (cache, make) = (cache.clone(), make());
+            async move { fill(&cache, keys[0], make).await.map(|(_, used)| used) }
         });
         begun.notified().await;
-        cache.purge(&named).await;
-        go_on.notify_one();
+        cache.make_ahead("/clear/a/v.r/t/2.m4s", cache.since(), make());
+        begun.notified().await;
+        purge(&cache, &named).await;
+        // Who asks now gets nothing of before.
+        let (made, used) = fill(&cache, keys[0], async { Ok(of(2)) }).await.unwrap();
+        let stored = CacheUse::Miss { stored: true, collapsed: false };
+        assert_eq!((made.body.len_bytes(), used), (2, stored));
+        go_on.notify_waiters();
         let used = filling.await.unwrap().unwrap();
         assert_eq!(used, CacheUse::Miss { stored: false, collapsed: false });
-        assert!(cache.kept(keys[0]).await.is_none());
+        assert_eq!(cache.kept(keys[0]).await.unwrap().body.len_bytes(), 2);
+        let purged = cache.metrics.prefetches.with_label_values(&["purged"]);
+        while purged.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!cache.has("/clear/a/v.r/t/2.m4s"));
+    }
+
+    /// While a purge looks through the cache, nothing goes from what it will look at to what it has.
+    #[tokio::test]
+    async fn nothing_moves_under_a_purge() {
+        let cache = cache(1 << 20).with_ahead(1 << 18);
+        let (all, text) =
+            (Selector::default(), Representation::of_text("text/plain", vec![b'a'; 9_000]));
+        fill(&cache, "/often", async { Ok(of(1)) }).await.unwrap();
+        cache.kept("/often").await.unwrap();
+        fill(&cache, "/once", async { Ok(text) }).await.unwrap();
+        cache.make_ahead("/ahead", cache.since(), async { Ok(of(1)) });
+        while cache.metrics.prefetches.with_label_values(&["made"]).get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let at_work = cache.purges.begin().await;
+        let doomed = cache.once.get("/once").await.unwrap();
+        assert_eq!(cache.purge(&at_work, &all).await, 3);
+        // As one who found it a moment before.
+        cache.once.insert("/once".into(), doomed.clone()).await;
+        assert!(cache.kept("/once").await.is_some() && !cache.often.contains_key("/once"));
+        assert_eq!(cache.purge(&at_work, &all).await, 1);
+        let coding = cache.gzipped("/once", &doomed.made);
+        assert!(coding.await.is_some());
+        drop(at_work);
+        assert!(["/often", "/once", "/ahead"].iter().all(|key| !cache.has(key)));
     }
 
     #[tokio::test]
@@ -563,12 +622,10 @@ mod tests {
         let cache = with(1 << 20, &Lifetimes::new(&profiles.into()));
         let keys = ["/short/a/v.r/t/1.m4s", "/long/a/v.r/t/1.m4s"];
         for key in keys {
-            cache.fill(key, async { Ok(of(1)) }).await.unwrap();
+            fill(&cache, key, async { Ok(of(1)) }).await.unwrap();
         }
-        cache
-            .fill("/short/a/v.r/i", async { Ok(Representation::of_text("text/plain", vec![1])) })
-            .await
-            .unwrap();
+        let text = async { Ok(Representation::of_text("text/plain", vec![1])) };
+        fill(&cache, "/short/a/v.r/i", text).await.unwrap();
         let start = Instant::now();
         while cache.kept(keys[0]).await.is_some() {
             assert!(start.elapsed() < Duration::from_secs(20), "it is kept for good");
@@ -582,12 +639,12 @@ mod tests {
     async fn another_size_keeps_what_there_is_room_for() {
         let before = cache(1 << 20);
         for n in 0..50 {
-            before.fill(&format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
+            fill(&before, &format!("/{n}"), async { Ok(of(10_000)) }).await.unwrap();
             before.kept(&format!("/{n}")).await;
         }
         for (capacity_bytes, wanted) in [(2 << 20, 50..=50), (1 << 18, 15..=18)] {
             let after = cache(capacity_bytes);
-            after.take_over(&before).await;
+            after.take_over(&before, after.since()).await;
             after.measure().await;
             let entries = after.metrics.cache_entries.get();
             assert!(wanted.contains(&entries), "{capacity_bytes}: {entries}");
@@ -596,38 +653,57 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_made_ahead_is_there_for_the_first_who_asks() {
-        let ahead = cache(1 << 20);
-        let place = Ahead::new(1 << 18, Arc::clone(&ahead.metrics));
-        let cache = ahead.with_ahead(Some(place));
-        cache.make_ahead("/a", async { Ok(of(100)) }).await;
-        assert!(cache.has("/a") && cache.kept("/a").await.is_none());
-        let (made, used) = cache.fill("/a", async { panic!("it is made") }).await.unwrap();
-        assert_eq!((made.body.len_bytes(), used), (100, CacheUse::Hit));
-        assert!(cache.kept("/a").await.is_some());
-        // Who asks while it is being made waits for it.
-        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let making = tokio::spawn({
-            let (cache, begun, go_on) = (cache.clone(), Arc::clone(&begun), Arc::clone(&go_on));
-            async move {
-                let make = async {
-                    begun.notify_one();
-                    go_on.notified().await;
-                    Ok(of(7))
-                };
-                cache.make_ahead("/b", make).await;
+        let cache = cache(1 << 20).with_ahead(1 << 18);
+        let count = |outcome: &str| cache.metrics.prefetches.with_label_values(&[outcome]).get();
+        let ahead = async |key: &str, len: usize| {
+            let before = count("made");
+            cache.make_ahead(key, cache.since(), async move { Ok(of(len)) });
+            while count("made") == before {
+                tokio::task::yield_now().await;
             }
-        });
+        };
+        ahead("/a", 100).await;
+        assert!(cache.has("/a"));
+        assert_eq!(cache.kept("/a").await.unwrap().body.len_bytes(), 100);
+        assert_eq!((cache.hits.get(), cache.misses.get(), count("used")), (1, 0, 1));
+        assert!(cache.kept("/a").await.is_some());
+        // Who asks while it is being made waits for it, and it is made once.
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let make = || {
+            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            async move {
+                begun.notify_one();
+                go_on.notified().await;
+                Ok(of(7))
+            }
+        };
+        cache.make_ahead("/b", cache.since(), make());
         begun.notified().await;
-        let asking = cache.fill("/b", async { panic!("it is being made") });
+        assert!(cache.has("/b"), "about to");
+        for _ in 0..3 {
+            cache.make_ahead("/b", cache.since(), async { panic!("it is being made") });
+        }
+        let asking = fill(&cache, "/b", async { panic!("it is being made") });
         let (asked, ()) = tokio::join!(asking, async {
             tokio::task::yield_now().await;
             go_on.notify_one();
         });
         assert_eq!(asked.unwrap().0.body.len_bytes(), 7);
-        making.await.unwrap();
+        assert_eq!((count("made"), count("used")), (2, 2));
+        // What somebody has asked for is not made ahead beside.
+        let filling = tokio::spawn({
+            let (cache, make) = (cache.clone(), make());
+            async move { fill(&cache, "/c", make).await }
+        });
+        begun.notified().await;
+        assert!(cache.has("/c"));
+        cache.make_ahead("/c", cache.since(), async { panic!("it is being made") });
+        go_on.notify_one();
+        filling.await.unwrap().unwrap();
+        assert_eq!(count("made"), 2);
         // Never more than it may have.
         for n in 0..100 {
-            cache.make_ahead(&format!("/many/{n}"), async { Ok(of(10_000)) }).await;
+            ahead(&format!("/many/{n}"), 10_000).await;
         }
         cache.measure().await;
         let bytes = cache.metrics.prefetch_bytes.get();

@@ -84,6 +84,10 @@ pub enum Failure {
     Overloaded,
     /// The client has as many requests at a time as it may.
     TooManyRequests,
+    /// Who asks on the admin port may read there and no more.
+    AdminRefused,
+    /// Another warm-up was asked for and has not ended.
+    WarmingUp,
     /// A bug of ours.
     Internal(String),
 }
@@ -267,6 +271,16 @@ impl Failure {
                 Level::DEBUG,
                 AskAgain,
             ),
+            Self::AdminRefused => (
+                403,
+                "admin_refused",
+                "purge and warm-up are for this machine and for origin.admin_from",
+                Level::DEBUG,
+                Never,
+            ),
+            Self::WarmingUp => {
+                (503, "warming_up", "another warm-up has not ended", Level::WARN, AskAgain)
+            }
             Self::Internal(_) => {
                 (500, "internal", "a fault of this service; its log says more", Level::ERROR, Never)
             }
@@ -327,6 +341,8 @@ impl Failure {
             Self::Keys(keys(Kind::Timeout)),
             Self::Overloaded,
             Self::TooManyRequests,
+            Self::AdminRefused,
+            Self::WarmingUp,
             Self::Internal(String::new()),
         ]
     }

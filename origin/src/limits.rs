@@ -110,6 +110,8 @@ pub const LISTED_NAMES: usize = 100_000;
 pub const LOOK_TTL: Duration = Duration::from_secs(1);
 /// Titles whose pointer is remembered.
 pub const POINTERS: u64 = 100_000;
+/// How long a title's pointer is waited for where the last one is known and may be used meanwhile.
+pub const POINTER_PATIENCE: Duration = Duration::from_secs(1);
 /// Keys that a licence request may ask for: a title has a few for each key period.
 pub const LICENCE_KEYS: usize = 64;
 /// Bytes of a licence request: that many ids and what stands around them.

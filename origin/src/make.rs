@@ -18,6 +18,7 @@ use crate::cache_tags::Tags;
 use crate::chains::Chains;
 use crate::etag::EntityTag;
 use crate::failure::{Cause, Failure, Part};
+use crate::purges::Since;
 use crate::representation::{Facts, Representation};
 use crate::route::{Manifest, TrackFile};
 use crate::segment;
@@ -155,21 +156,26 @@ impl Planned {
         Ok(Self { facts, served, track: track.clone(), plan })
     }
 
+    /// The version's heads.
+    pub fn title(&self) -> &Title {
+        self.served.title()
+    }
+
     /// Reads and checks the bytes, if there is room for them, and where they leave under a key
     /// encrypts them.
     pub async fn read(
         self,
         store: Arc<dyn Store>,
         bodies: &Arc<Bodies>,
-        sources: &Sources,
+        (sources, since): (&Sources, Since),
         chains: &Chains,
     ) -> Result<Representation, Failure> {
         let room = bodies.room(self.facts.len_bytes)?;
         let (title, track) = (self.served.title(), self.served.track(&self.track)?);
         // What leaves in the clear lies in the response cache as it is.
         let keep = self.served.protection().is_some();
-        let sources = (sources, keep);
-        let clear = segment::read(&*store, sources, title, track, &self.plan).await?;
+        let (opened, sources) = (&self.served.opened, (sources, since, keep));
+        let clear = segment::read(&store, sources, opened, &self.track, &self.plan).await?;
         let body = match self.served.protection() {
             None => clear.into_iter().collect(),
             Some(protection) => {

@@ -216,7 +216,7 @@ impl Metrics {
             prefetches: new.counters(
                 "prefetches_total",
                 "Segments made ahead; outcome is made, then used or unused; or failed, too_large, busy \
-                 (it was not even begun) or gone",
+                 (it was not even begun) or purged",
                 &["outcome"],
             ),
             prefetch_bytes: new

@@ -23,7 +23,6 @@ use crate::limits;
 use crate::preparer::{Preparer, Shared};
 use crate::rooms::count;
 use crate::route::{Resource, Route};
-use crate::within;
 
 static CMCD_REQUEST: HeaderName = HeaderName::from_static("cmcd-request");
 
@@ -74,7 +73,9 @@ impl Prefetch {
     /// Sees a request, and has made what is likely to follow it.
     pub async fn follow(&self, preparer: &Preparer, seen: Seen<'_>, now: Instant) {
         for (path, track, number) in self.next(&seen).await {
-            if preparer.cache.has(&path) {
+            let (profile, of) = (seen.profile, (seen.title, seen.version));
+            let is_there = preparer.cache.has(&path);
+            if is_there || preparer.ends_before(profile, of, (&track, number)).await {
                 continue;
             }
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
@@ -82,12 +83,9 @@ impl Prefetch {
                 return;
             };
             let (title, resource) = (seen.title.clone(), Resource::Segment(track, number));
-            let shared = Shared { title, version: seen.version, resource, path };
-            let (preparer, profile) = (preparer.clone(), seen.profile.to_owned());
-            tokio::spawn(within::carried(async move {
-                preparer.make_ahead(&profile, shared, now).await;
-                drop(place);
-            }));
+            let prefix = String::new();
+            let shared = Shared { title, version: seen.version, resource, path, prefix };
+            preparer.make_ahead(profile, shared, now, place);
         }
     }
 

@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_packager::ids::{TitleId, VersionId};
+use arc_swap::ArcSwap;
+use headwater_packager::ids::{TitleId, TrackId, VersionId};
+use headwater_packager::plan;
 
 use crate::access::scope::SessionId;
 use crate::bodies::Bodies;
 use crate::cache::ResponseCache;
 use crate::cache_tags::TagFields;
 use crate::chains::Chains;
+use crate::delivery::CacheUse;
 use crate::failure::Failure;
 use crate::make::{Planned, Served};
 use crate::metrics::Metrics;
 use crate::profile::{Profile, Profiles};
 use crate::protections::Protections;
+use crate::purges::{Purges, Since};
 use crate::representation::Representation;
 use crate::route::Resource;
+use crate::selector::{Purged, Selector};
 use crate::sources::Sources;
 use crate::store::Store;
 use crate::titles::{Opened, Titles};
@@ -57,34 +62,61 @@ pub struct Shared {
     pub resource: Resource,
     /// Its address, which is the response cache's key.
     pub path: String,
+    /// What stands before every URI in it, where it is a manifest.
+    pub prefix: String,
+}
+
+/// What a live version's manifest lies under in the response cache, by its path and what stands before the URIs
+/// in it. Paths hold no '@', so this is no other resource's key.
+pub fn live_key(path: &str, prefix: &str) -> String {
+    format!("{path}@{prefix}")
 }
 
 impl Preparer {
-    /// A version as a profile serves it, to everybody or in one session.
+    /// Lets go what is named in every tier, and keeps nowhere what is being made of it.
+    pub async fn purge(current: &ArcSwap<Self>, purges: &Purges, named: &Selector) -> Purged {
+        let at_work = purges.begin().await;
+        // Not before: a reload may just have put others in their place.
+        let tiers = current.load_full();
+        let (pointers, versions) = tiers.titles.purge(&at_work, named).await;
+        tiers.protections.purge(&at_work, named).await;
+        let sources = tiers.sources.purge(&at_work, named).await;
+        let responses = tiers.cache.purge(&at_work, named).await;
+        Purged { responses, sources, versions, pointers }
+    }
+
+    /// Sets the gauges.
+    pub async fn measure(&self) {
+        self.cache.measure().await;
+        self.sources.measure().await;
+        self.titles.measure().await;
+    }
+
+    /// A version, opened `since`, as a profile serves it, to everybody or in one session.
     pub async fn served(
         &self,
         profile: &Profile,
-        opened: Arc<Opened>,
+        (opened, since): (Arc<Opened>, Since),
         session: Option<&SessionId>,
     ) -> Result<Served, Failure> {
-        let kept = self.protections.of(profile, &opened, session).await;
+        let kept = self.protections.of(profile, (&opened, since), session).await;
         let protection = kept.inspect_err(|failure| failure.report(&self.metrics))?;
         Ok(Served { opened, cut: profile.cut(), protection })
     }
 
-    /// Reads a segment. One whose object is gone is damage; but where the heads are gone too, the
+    /// Reads a segment, as heads that were read `since` have it. One whose object is gone is damage; but where the heads are gone too, the
     /// version was removed since it was opened, and is unknown from now on.
     pub fn media(
         &self,
         planned: Planned,
-        title: TitleId,
-        version: VersionId,
+        since: Since,
     ) -> impl Future<Output = Result<Representation, Failure>> + Send + 'static {
         let (store, titles) = (Arc::clone(&self.store), Arc::clone(&self.titles));
         let (bodies, sources) = (Arc::clone(&self.bodies), self.sources.clone());
         let chains = Arc::clone(&self.chains);
+        let (title, version) = (planned.title().id().clone(), planned.title().version());
         async move {
-            match planned.read(store, &bodies, &sources, &chains).await {
+            match planned.read(store, &bodies, (&sources, since), &chains).await {
                 Err(Failure::MediaMissing(_)) if titles.is_removed(&title, version).await => {
                     Err(Failure::UnknownVersion)
                 }
@@ -93,17 +125,35 @@ impl Preparer {
         }
     }
 
-    /// Makes a segment that somebody is about to ask for, unless it is there. What goes wrong is told to
-    /// whoever asks.
-    pub async fn make_ahead(&self, profile_name: &str, shared: Shared, now: Instant) {
-        if self.cache.has(&shared.path) {
-            return;
-        }
-        let make = async {
-            let served = self.admitted(profile_name, &shared, now).await?;
-            self.planned(served, profile_name, &shared)?.await
-        };
-        self.cache.make_ahead(&shared.path, make).await;
+    /// Begins to make a segment that somebody is about to ask for, while it holds `place`. What goes wrong is
+    /// told to whoever asks.
+    pub fn make_ahead(
+        &self,
+        profile_name: &str,
+        shared: Shared,
+        now: Instant,
+        place: impl Send + 'static,
+    ) {
+        let (since, path) = (self.cache.since(), shared.path.clone());
+        let (this, profile_name) = (self.clone(), profile_name.to_owned());
+        self.cache.make_ahead(&path, since, async move {
+            let _place = place;
+            let served = this.admitted(&profile_name, &shared, (since, now)).await?;
+            this.planned(served, &profile_name, &shared, since)?.await
+        });
+    }
+
+    /// Whether a version is known to end before this segment.
+    pub async fn ends_before(
+        &self,
+        profile_name: &str,
+        (title, version): (&TitleId, VersionId),
+        (track, number): (&TrackId, u32),
+    ) -> bool {
+        let Some(profile) = self.profiles.named(profile_name) else { return false };
+        let Some(opened) = self.titles.known(title, version).await else { return false };
+        let Some(track) = opened.title.track(track) else { return true };
+        plan::segment(opened.timeline(profile.cut()), track, number).is_none()
     }
 
     /// Makes a resource that is expected to be asked for, unless it is there; whether it had to.
@@ -113,28 +163,30 @@ impl Preparer {
         shared: Shared,
         now: Instant,
     ) -> Result<bool, Failure> {
+        let since = self.cache.since();
         if self.cache.has(&shared.path) {
             return Ok(false);
         }
-        let served = self.admitted(profile_name, &shared, now).await?;
+        let served = self.admitted(profile_name, &shared, (since, now)).await?;
         let tags = self.tag_fields.of(profile_name, &shared.title, shared.version);
         let path = shared.path.clone();
-        match shared.resource.clone() {
+        let (_, used) = match shared.resource.clone() {
             Resource::Manifest(manifest) => {
-                let make = async move { Ok(served.manifest(manifest, "").tagged(tags)) };
-                self.cache.fill(&path, make).await?;
+                let make =
+                    async move { Ok(served.manifest(manifest, &shared.prefix).tagged(tags)) };
+                self.cache.fill(&path, since, make).await?
             }
             Resource::TrackFile(track, file) => {
                 let make = async move { Ok(served.track_file(&track, file)?.tagged(tags)) };
-                self.cache.fill(&path, make).await?;
+                self.cache.fill(&path, since, make).await?
             }
             Resource::Segment(..) => {
-                let make = self.planned(served, profile_name, &shared)?;
-                self.cache.fill(&path, make).await?;
+                let make = self.planned(served, profile_name, &shared, since)?;
+                self.cache.fill(&path, since, make).await?
             }
             Resource::Key(..) | Resource::ClearKey => return Ok(false),
-        }
-        Ok(true)
+        };
+        Ok(matches!(used, CacheUse::Miss { collapsed: false, .. }))
     }
 
     /// The version of a title that a profile serves.
@@ -142,7 +194,7 @@ impl Preparer {
         &self,
         profile_name: &str,
         shared: &Shared,
-        now: Instant,
+        (since, now): (Since, Instant),
     ) -> Result<Served, Failure> {
         let profile = self.profiles.named(profile_name).ok_or(Failure::UnknownProfile)?;
         let opened = self.titles.opened(&shared.title, shared.version, now).await?;
@@ -150,7 +202,7 @@ impl Preparer {
         if !profile.settings.admits(shared.title.as_str(), class) {
             return Err(Failure::UnknownVersion);
         }
-        self.served(profile, opened, None).await
+        self.served(profile, (opened, since), None).await
     }
 
     fn planned(
@@ -158,14 +210,15 @@ impl Preparer {
         served: Served,
         profile_name: &str,
         shared: &Shared,
+        since: Since,
     ) -> Result<impl Future<Output = Result<Representation, Failure>> + Send + 'static, Failure>
     {
-        let Shared { title, version, resource, path } = shared;
+        let Shared { title, version, resource, path, .. } = shared;
         let Resource::Segment(track, number) = resource else {
             return Err(Failure::UnknownSegment);
         };
         let tags = self.tag_fields.of(profile_name, title, *version);
         let planned = Planned::new(served, track, *number, path, tags)?;
-        Ok(self.media(planned, title.clone(), *version))
+        Ok(self.media(planned, since))
     }
 }

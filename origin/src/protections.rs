@@ -13,18 +13,23 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
 use crate::access::scope::SessionId;
+use crate::errands::Errands;
 use crate::failure::{Cause, Failure, Part};
 use crate::keys::{KeyRing, NotReady, Provider, Wanted};
 use crate::limits;
 use crate::profile::Profile;
+use crate::purges::{Purges, Purging, Since};
+use crate::selector::Selector;
 use crate::store::Key;
-use crate::titles::Opened;
+use crate::titles::{Cut, Opened};
 
 /// Everything under keys.
 pub struct Protections {
     /// Where keys come from.
     pub ring: KeyRing,
     made: Cache<Of, Arc<Protection>>,
+    making: Errands<Of, Result<Arc<Protection>, Failure>>,
+    purges: Purges,
     /// Of each profile under keys: every request for a version asks for one.
     revs: BTreeMap<Name, Revs>,
 }
@@ -35,7 +40,7 @@ impl Protections {
     ///
     /// # Errors
     /// Where a provider cannot be opened, or a profile's is not there.
-    pub fn open(config: &Config, before: &KeyRing) -> Result<Self, NotReady> {
+    pub fn open(config: &Config, before: &KeyRing, purges: Purges) -> Result<Self, NotReady> {
         let ring = KeyRing::open(&config.keys, before)?;
         let mut revs = BTreeMap::new();
         for (name, profile) in &config.profiles {
@@ -64,7 +69,7 @@ impl Protections {
             // The newest comes in always: sessions that ended would else keep out those that begin.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Ok(Self { ring, made, revs })
+        Ok(Self { ring, made, making: Errands::default(), purges, revs })
     }
 
     /// What stands for a profile's settings and keys in the URLs of a title.
@@ -81,12 +86,12 @@ impl Protections {
         }
     }
 
-    /// A version as a profile protects it, under the keys of a session where that has its own;
-    /// `None` where it does not.
+    /// A version, opened `since`, as a profile protects it, under the keys of a session where that has
+    /// its own; `None` where it does not.
     pub async fn of(
         &self,
         profile: &Profile,
-        opened: &Opened,
+        (opened, since): (&Arc<Opened>, Since),
         session: Option<&SessionId>,
     ) -> Result<Option<Arc<Protection>>, Failure> {
         let (Form::Protected(scheme), Some(provider)) =
@@ -103,9 +108,37 @@ impl Protections {
             seq: title.seq(),
             session: session.cloned(),
         };
-        let make = make(provider, profile, scheme, opened, session);
-        let made = self.made.try_get_with(of, make).await;
-        made.map(Some).map_err(|failure| Failure::clone(&failure))
+        if let Some(made) = self.made.get(&of).await {
+            return Ok(Some(made));
+        }
+        let making = Making {
+            provider: Arc::clone(provider),
+            domain: profile.key_domain().clone(),
+            settings: profile.settings.protection.clone(),
+            cut: profile.cut(),
+            scheme,
+            opened: Arc::clone(opened),
+            session: session.cloned(),
+        };
+        let (purges, kept, key) = (self.purges.clone(), self.made.clone(), of.clone());
+        let making = async move {
+            let made = making.make().await?;
+            purges.keep(since, kept.insert(key, Arc::clone(&made))).await;
+            Ok(made)
+        };
+        let (making, _) = self.making.run(of, since, making);
+        let made = making.await.map_err(|broken_off| {
+            Failure::Internal(format!("putting a version under keys broke off: {broken_off}"))
+        })?;
+        made.map(Some)
+    }
+
+    /// Lets go what is named: heads may have changed that it was made of.
+    pub async fn purge(&self, _at_work: &Purging, named: &Selector) {
+        let names = |of: &Of| named.names_under(&of.profile, &of.title, of.version);
+        for (of, _) in self.made.iter().filter(|(of, _)| names(of)) {
+            self.made.invalidate(&*of).await;
+        }
     }
 
     fn provider(&self, profile: &Profile) -> Option<&Arc<dyn Provider>> {
@@ -151,45 +184,57 @@ fn of_title(
     })
 }
 
-async fn make(
-    provider: &Arc<dyn Provider>,
-    profile: &Profile,
+/// What a version is put under keys by; an errand's, which outlives who asked.
+struct Making {
+    provider: Arc<dyn Provider>,
+    domain: Name,
+    settings: config::Protection,
+    cut: Cut,
     scheme: Scheme,
-    opened: &Opened,
-    session: Option<&SessionId>,
-) -> Result<Arc<Protection>, Failure> {
-    let (title, settings) = (&opened.title, &profile.settings.protection);
-    let wanted = Wanted {
-        domain: profile.key_domain().as_str(),
-        scheme: settings.scheme,
-        systems: &settings.systems,
-        title: title.id(),
-        version: title.version(),
-        session: session.map(SessionId::as_str),
-    };
-    let most = match session {
-        Some(_) => packager::limits::KEY_PERIODS_OF_SESSION,
-        None => packager::limits::KEY_PERIODS,
-    };
-    let timeline = opened.timeline(profile.cut());
-    let periods = Periods::at_most(most, title, timeline, settings.key_period_s);
-    if let Some(from_us) = periods.held_from_us() {
-        let (title, from_s) = (title.id().as_str(), from_us / 1_000_000);
-        tracing::info!(title, from_s, "keys change no more: all sound, or all video, has ended");
+    opened: Arc<Opened>,
+    session: Option<SessionId>,
+}
+
+impl Making {
+    async fn make(self) -> Result<Arc<Protection>, Failure> {
+        let Self { provider, domain, settings, cut, scheme, opened, session } = self;
+        let title = &opened.title;
+        let wanted = Wanted {
+            domain: domain.as_str(),
+            scheme: settings.scheme,
+            systems: &settings.systems,
+            title: title.id(),
+            version: title.version(),
+            session: session.as_ref().map(SessionId::as_str),
+        };
+        let most = match session {
+            Some(_) => packager::limits::KEY_PERIODS_OF_SESSION,
+            None => packager::limits::KEY_PERIODS,
+        };
+        let timeline = opened.timeline(cut);
+        let periods = Periods::at_most(most, title, timeline, settings.key_period_s);
+        if let Some(from_us) = periods.held_from_us() {
+            let (title, from_s) = (title.id().as_str(), from_us / 1_000_000);
+            tracing::info!(
+                title,
+                from_s,
+                "keys change no more: all sound, or all video, has ended"
+            );
+        }
+        let uses = Protection::uses(title, &periods);
+        let keys = provider.keys(&wanted, &uses).await.map_err(Failure::Keys)?;
+        let keys: Vec<_> = uses
+            .into_iter()
+            .zip(keys)
+            .map(|(of, key)| LabelKey { of, key_id: key.id, key: key.key, told: key.told })
+            .collect();
+        let protection = Protection::new(title, scheme, signals(&settings), periods, &keys);
+        let protection = protection.map_err(|error| {
+            let key = Key::heads(title.id(), title.version()).to_string();
+            Failure::SourceDamaged(Cause { part: Part::Heads, key, detail: error.to_string() })
+        })?;
+        Ok(Arc::new(protection))
     }
-    let uses = Protection::uses(title, &periods);
-    let keys = provider.keys(&wanted, &uses).await.map_err(Failure::Keys)?;
-    let keys: Vec<_> = uses
-        .into_iter()
-        .zip(keys)
-        .map(|(of, key)| LabelKey { of, key_id: key.id, key: key.key, told: key.told })
-        .collect();
-    let protection = Protection::new(title, scheme, signals(settings), periods, &keys);
-    let protection = protection.map_err(|error| {
-        let key = Key::heads(title.id(), title.version()).to_string();
-        Failure::SourceDamaged(Cause { part: Part::Heads, key, detail: error.to_string() })
-    })?;
-    Ok(Arc::new(protection))
 }
 
 fn signals(settings: &config::Protection) -> Signals {

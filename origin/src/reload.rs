@@ -161,11 +161,13 @@ impl Live {
         }
         let changes = changes(&self.config, &loaded);
         let config = usable(loaded, &self.config);
-        let rooms = self.rooms.under(&self.config, &config).map_err(|error| error.to_string())?;
+        let built = self.rooms.under(&self.config, &config).map_err(|error| error.to_string())?;
         // Also where no key changed: the files may have.
         if let Some(tls) = &self.tls {
             tls.read_again(&config.origin.tls).map_err(|error| error.to_string())?;
         }
+        // From here on nothing is refused.
+        let rooms = built.move_in();
         let is_warm = |config: &Config| (config.origin.warm_up.clone(), config.profiles.clone());
         let is_cold = is_warm(&self.config) != is_warm(&config);
         self.terms.store(Arc::new(Terms::new(&config)));

@@ -1,22 +1,25 @@
 //! The rooms between the listeners and the store, built from a configuration; a reload builds those
 //! anew whose rules changed, around what stays.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_config::{Config, StoreUrl};
+use arc_swap::ArcSwap;
+use headwater_config::{self as config, Config, Name, StoreUrl};
+use tokio::sync::Semaphore;
 
 use crate::access::tokens::Tokens;
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
-use crate::ahead::Ahead;
 use crate::bodies::Bodies;
-use crate::cache::{Lifetimes, ResponseCache};
+use crate::cache::ResponseCache;
 use crate::clients::Clients;
 use crate::delivery::Books;
 use crate::edge::Edge;
 use crate::gate::{Gate, Rules};
 use crate::keys::KeyRing;
+use crate::lifetimes::Lifetimes;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::page::Page;
@@ -24,6 +27,7 @@ use crate::prefetch::Prefetch;
 use crate::preparer::Preparer;
 use crate::profile::{self, Profiles};
 use crate::protections::Protections;
+use crate::purges::{Purges, Since};
 use crate::recent::Recent;
 use crate::service::Service;
 use crate::sources::Sources;
@@ -41,6 +45,24 @@ pub struct Rooms {
     pub service: Arc<Service>,
     /// Answers on the admin port.
     pub admin: Arc<Admin>,
+}
+
+/// Rooms under another configuration, which nobody uses yet: until then everything is as it was.
+pub struct Built {
+    rooms: Rooms,
+    /// When what is in their caches was copied.
+    since: Since,
+    /// Which caches are not those of before.
+    new: New,
+    before: Preparer,
+    fills: Rules,
+    most_body_bytes: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct New {
+    cache: bool,
+    sources: bool,
 }
 
 impl Rooms {
@@ -63,65 +85,77 @@ impl Rooms {
         metrics: Arc<Metrics>,
         access_log: AccessLog,
     ) -> Result<Self, StartError> {
-        let titles = titles(config, Arc::clone(&store), &metrics);
+        let purges = Purges::default();
+        let terms = terms_of_titles(config);
+        let titles = Titles::new(Arc::clone(&store), Arc::clone(&metrics), purges.clone(), terms);
         let gate = Gate::new("fills", fills(config), &metrics);
-        let cache = cache(config, &gate, &metrics);
-        let sources = sources(config, &metrics);
-        let bodies = Bodies::new(most_bodies(config), Arc::clone(&metrics));
+        let cache = cache(config, &gate, &purges, &metrics);
+        let sources = sources(config, &purges, &metrics);
+        let bodies = Bodies::new(most_body_bytes(config), Arc::clone(&metrics));
         let spans = metrics.telemetry_spans.clone();
         let telemetry = Telemetry::open(&config.origin.telemetry, spans);
         let telemetry = Arc::new(telemetry.map_err(StartError::Telemetry)?);
         let books = Arc::new(Books { metrics, access_log, telemetry });
         let clients = Clients::new();
-        let kept = Kept { store, titles, cache, sources, bodies, gate, clients, books };
-        Self::around(config, kept, &KeyRing::default())
+        let kept = Kept { store, titles, cache, sources, bodies, gate, clients, purges, books };
+        Self::around(config, kept, None)
     }
 
     /// The rooms under another configuration. Store, books and caches stay, but for what was made
     /// under rules that no longer hold: a response in the cache was admitted when it was made, and
     /// a version was cut to every profile's segments when it was opened.
-    pub fn under(&self, old: &Config, new: &Config) -> Result<Self, StartError> {
+    pub fn under(&self, old: &Config, new: &Config) -> Result<Built, StartError> {
         let service = &self.service;
         let (before, books) = (&service.preparer, Arc::clone(&service.books));
         let (store, metrics) = (Arc::clone(&before.store), &books.metrics);
-        let of_titles = |config: &Config| {
-            let sizes =
-                headwater_config::Cache { responses_mib: 0, sources_mib: 0, ..config.origin.cache };
-            (profile::cuts(&config.profiles), sizes)
+        let (gate, purges) = (Arc::clone(&service.gate), self.admin.purges.clone());
+        let admits_the_same = admission(old) == admission(new);
+        let sizes = |config: &Config| {
+            let origin = &config.origin;
+            let lifetimes = Lifetimes::new(&config.profiles);
+            (origin.cache.responses_mib, origin.prefetch.clone(), lifetimes)
         };
-        let titles = if of_titles(old) == of_titles(new) {
-            Arc::clone(&before.titles)
-        } else {
-            titles(new, Arc::clone(&store), metrics)
+        let is_new = New {
+            cache: !admits_the_same || sizes(old) != sizes(new),
+            sources: old.origin.cache.sources_mib != new.origin.cache.sources_mib,
         };
-        let gate = Arc::clone(&service.gate);
-        gate.set(fills(new));
-        let of_responses =
-            |config: &Config| (config.origin.cache.responses_mib, config.origin.prefetch.clone());
-        let cache = if old.profiles != new.profiles {
-            cache(new, &gate, metrics)
-        } else if of_responses(old) != of_responses(new) {
-            resized(&before.cache, cache(new, &gate, metrics))?
-        } else {
-            before.cache.clone()
+        let carried_over = async {
+            let since = purges.quiet().await;
+            let (mut cache_of_now, mut sources_of_now) =
+                (before.cache.clone(), before.sources.clone());
+            if is_new.cache {
+                cache_of_now = cache(new, &gate, &purges, metrics);
+            }
+            if is_new.cache && admits_the_same {
+                cache_of_now.take_over(&before.cache, since).await;
+            }
+            if is_new.sources {
+                sources_of_now = sources(new, &purges, metrics);
+                sources_of_now.take_over(&before.sources, since).await;
+            }
+            let titles = before.titles.under(terms_of_titles(new), since).await;
+            (since, cache_of_now, sources_of_now, titles)
         };
-        let sources = if old.origin.cache.sources_mib == new.origin.cache.sources_mib {
-            before.sources.clone()
-        } else {
-            sources(new, metrics)
-        };
-        let bodies = Arc::clone(&before.bodies);
-        bodies.set(most_bodies(new));
-        let clients = Arc::clone(&service.clients);
-        let kept = Kept { store, titles, cache, sources, bodies, gate, clients, books };
-        Self::around(new, kept, &service.protections.ring)
+        let (since, cache, sources, titles) = aside(carried_over)?;
+        let (bodies, clients) = (Arc::clone(&before.bodies), Arc::clone(&service.clients));
+        let kept = Kept { store, titles, cache, sources, bodies, gate, clients, purges, books };
+        let rooms = Self::around(new, kept, Some((&service.protections.ring, &self.admin)))?;
+        let (fills, most_body_bytes) = (fills(new), most_body_bytes(new));
+        Ok(Built { rooms, since, new: is_new, before: before.clone(), fills, most_body_bytes })
     }
 
-    fn around(config: &Config, kept: Kept, before: &KeyRing) -> Result<Self, StartError> {
-        let Kept { store, titles, cache, sources, bodies, gate, clients, books } = kept;
+    fn around(
+        config: &Config,
+        kept: Kept,
+        before: Option<(&KeyRing, &Admin)>,
+    ) -> Result<Self, StartError> {
+        let Kept { store, titles, cache, sources, bodies, gate, clients, purges, books } = kept;
         let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
         let profiles = Arc::new(profiles.counted(&books.metrics));
-        let protections = Arc::new(Protections::open(config, before).map_err(StartError::Keys)?);
+        let no_keys = KeyRing::default();
+        let ring = before.map_or(&no_keys, |(ring, _)| ring);
+        let protections =
+            Arc::new(Protections::open(config, ring, purges.clone()).map_err(StartError::Keys)?);
         let tokens = Tokens::open(&config.origin.tokens).map_err(StartError::Tokens)?;
         let metrics = &books.metrics;
         let edge = Edge::new(&config.origin);
@@ -137,10 +171,21 @@ impl Rooms {
             tag_fields: edge.tag_fields.clone(),
             metrics: Arc::clone(metrics),
         };
-        let (preparer_of_admin, metrics) = (preparer.clone(), Arc::clone(metrics));
         let warm_up = &config.origin.warm_up;
-        let extent = Extent { segments: warm_up.segments, max_concurrent: warm_up.max_concurrent };
-        let admin = Admin { metrics, preparer: preparer_of_admin, extent };
+        let (current, warming) = match before {
+            Some((_, admin)) => (Arc::clone(&admin.current), Arc::clone(&admin.warming)),
+            None => {
+                (Arc::new(ArcSwap::from_pointee(preparer.clone())), Arc::new(Semaphore::new(1)))
+            }
+        };
+        let admin = Admin {
+            metrics: Arc::clone(metrics),
+            current,
+            purges,
+            extent: Extent { segments: warm_up.segments, max_concurrent: warm_up.max_concurrent },
+            from: config.origin.admin_from.clone(),
+            warming,
+        };
         let service = Service {
             profiles,
             protections,
@@ -164,6 +209,38 @@ impl Rooms {
     }
 }
 
+impl Built {
+    /// Uses them from now on. What was purged since their caches were filled is in none of them, and the
+    /// memory of caches that they do without is free.
+    #[must_use]
+    pub fn move_in(self) -> Rooms {
+        let Self { rooms, since, new, before, fills, most_body_bytes } = self;
+        let now = &rooms.service.preparer;
+        rooms.service.gate.set(fills);
+        now.bodies.set(most_body_bytes);
+        // A purge takes its number first, and looks then which caches are current.
+        rooms.admin.current.store(Arc::new(now.clone()));
+        let was_purged = rooms.admin.purges.since() != since;
+        for (tiers, is_to_go) in [(&before, true), (now, was_purged)] {
+            if new.cache && is_to_go {
+                tiers.cache.empty();
+            }
+            if new.sources && is_to_go {
+                tiers.sources.empty();
+            }
+        }
+        if was_purged {
+            now.titles.empty();
+        }
+        if new != (New { cache: false, sources: false })
+            && let Err(error) = aside(before.measure())
+        {
+            tracing::error!(%error, "memory of the caches of before comes free later");
+        }
+        rooms
+    }
+}
+
 /// What a reload keeps.
 struct Kept {
     store: Arc<dyn Store>,
@@ -173,6 +250,7 @@ struct Kept {
     bodies: Arc<Bodies>,
     gate: Arc<Gate>,
     clients: Arc<Clients>,
+    purges: Purges,
     books: Arc<Books>,
 }
 
@@ -204,18 +282,21 @@ pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, 
     })
 }
 
-/// The configured cache of titles.
-pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) -> Arc<Titles> {
+fn terms_of_titles(config: &Config) -> titles::Terms {
     let cache = &config.origin.cache;
-    let terms = titles::Terms {
+    titles::Terms {
         capacity_bytes: mib(cache.titles_mib),
         pointer_ttl: Duration::from_millis(cache.pointer_ttl_ms.into()),
         pointer_stale: Duration::from_millis(cache.pointer_stale_ms.into()),
         pointer_stale_if_error: Duration::from_secs(cache.pointer_stale_if_error_s.into()),
         not_found_ttl: Duration::from_millis(cache.not_found_ttl_ms.into()),
         cuts: profile::cuts(&config.profiles),
-    };
-    Titles::new(store, Arc::clone(metrics), terms)
+    }
+}
+
+/// The configured cache of titles, empty.
+pub fn titles(config: &Config, store: Arc<dyn Store>, metrics: &Arc<Metrics>) -> Arc<Titles> {
+    Titles::new(store, Arc::clone(metrics), Purges::default(), terms_of_titles(config))
 }
 
 /// TLS, where anything speaks it.
@@ -228,35 +309,56 @@ pub fn tls(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<Tls>>, 
     Ok(Some(Arc::new(tls)))
 }
 
-fn cache(config: &Config, gate: &Arc<Gate>, metrics: &Arc<Metrics>) -> ResponseCache {
+fn cache(
+    config: &Config,
+    gate: &Arc<Gate>,
+    purges: &Purges,
+    metrics: &Arc<Metrics>,
+) -> ResponseCache {
     let capacity_bytes = mib(config.origin.cache.responses_mib);
     let lifetimes = Lifetimes::new(&config.profiles);
-    let ahead = Ahead::new(mib(config.origin.prefetch.memory_mib), Arc::clone(metrics));
-    ResponseCache::new(capacity_bytes, &lifetimes, Arc::clone(gate), Arc::clone(metrics))
-        .with_ahead((config.origin.prefetch.segments > 0).then_some(ahead))
+    let (gate, purges) = (Arc::clone(gate), purges.clone());
+    let cache = ResponseCache::new(capacity_bytes, &lifetimes, gate, purges, Arc::clone(metrics));
+    match config.origin.prefetch.segments {
+        0 => cache,
+        _ => cache.with_ahead(mib(config.origin.prefetch.memory_mib)),
+    }
 }
 
-/// A new cache with what another has. In a thread and a runtime of its own: nobody serves before it is
-/// done, and who reloads may be in a runtime or not.
-fn resized(before: &ResponseCache, cache: ResponseCache) -> Result<ResponseCache, StartError> {
-    let copy = || -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        runtime.block_on(cache.take_over(before));
-        Ok(())
+/// Profiles but for what no response in the cache was made or admitted by.
+fn admission(config: &Config) -> BTreeMap<&Name, config::Profile> {
+    let admission = |profile: &config::Profile| config::Profile {
+        manifest_max_age_s: 0,
+        manifest_stale_s: 0,
+        manifest_stale_if_error_s: 0,
+        cdn_cache_control: false,
+        cdn_manifest_max_age_s: 0,
+        cdn_manifest_stale_s: 0,
+        keep_manifests_s: 0,
+        keep_media_s: 0,
+        cors_origins: config::CorsOrigins::Any,
+        ..profile.clone()
     };
-    let copied = std::thread::scope(|scope| scope.spawn(copy).join());
-    copied
-        .unwrap_or_else(|_| Err(std::io::Error::other("it broke off")))
-        .map_err(StartError::Thread)?;
-    Ok(cache)
+    config.profiles.iter().map(|(name, profile)| (name, admission(profile))).collect()
 }
 
-fn sources(config: &Config, metrics: &Arc<Metrics>) -> Sources {
-    Sources::new(mib(config.origin.cache.sources_mib), Arc::clone(metrics))
+/// Does it in a thread and a runtime of its own, and waits: who reloads may be in a runtime or not.
+fn aside<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, StartError> {
+    let run = || -> std::io::Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(runtime.block_on(work))
+    };
+    let done = std::thread::scope(|scope| scope.spawn(run).join());
+    done.unwrap_or_else(|_| Err(std::io::Error::other("it broke off"))).map_err(StartError::Thread)
+}
+
+fn sources(config: &Config, purges: &Purges, metrics: &Arc<Metrics>) -> Sources {
+    let capacity_bytes = mib(config.origin.cache.sources_mib);
+    Sources::new(capacity_bytes, purges.clone(), Arc::clone(metrics))
 }
 
 /// Bytes of segments: those in the caches, and those that are being read or sent.
-fn most_bodies(config: &Config) -> u64 {
+fn most_body_bytes(config: &Config) -> u64 {
     let origin = &config.origin;
     let ahead_mib = match origin.prefetch.segments {
         0 => 0,

@@ -2,27 +2,34 @@
 //! the store; nothing is copied. Under a key it has new heads, and a payload that is encrypted
 //! where it lies: what came from several objects, or grows by padding, is copied together first.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
-use headwater_packager::plan::{self, SegmentPlan};
+use headwater_packager::ids::TrackId;
+use headwater_packager::plan::{self, SegmentPlan, SourceRange};
 use headwater_packager::signalling::Protection;
 use headwater_packager::title::{Title, Track};
 
 use crate::chains::Chains;
 use crate::failure::{Cause, Failure, Part};
 use crate::limits;
+use crate::purges::Since;
 use crate::slices::Slices;
 use crate::sources::Sources;
 use crate::store::{Fault, Key, Store};
+use crate::titles::Opened;
 
 /// Reads what a plan names, one read for each object unless it lies in memory, and checks every
 /// fragment; whether what was read is kept there.
 pub async fn read(
-    store: &dyn Store,
-    (sources, keep): (&Sources, bool),
-    title: &Title,
-    track: &Track,
+    store: &Arc<dyn Store>,
+    (sources, since, keep): (&Sources, Since, bool),
+    opened: &Arc<Opened>,
+    track_id: &TrackId,
     plan: &SegmentPlan,
 ) -> Result<Vec<Bytes>, Failure> {
+    let title = &opened.title;
+    let track = title.track(track_id).ok_or(Failure::UnknownTrack)?;
     let mut parts = Vec::with_capacity(plan.reads.len());
     for read in &plan.reads {
         let object = &track.objects()[read.object];
@@ -32,19 +39,33 @@ pub async fn read(
                 format!("a segment of {} bytes, at most {}", plan.len_bytes, limits::SEGMENT_BYTES);
             return Err(damaged(&key, detail));
         }
-        let checked = async {
-            let bytes = store.read_range(&key, read.bytes.clone()).await;
-            let bytes = bytes.map_err(|e| match e.fault {
-                Fault::NotFound => Failure::MediaMissing(cause(&key, e.detail)),
-                _ => e.into_failure(Part::Media, key.as_str()),
-            })?;
-            let checked = plan::verify(track, read, &bytes);
-            checked.map_err(|damage| damaged(&key, damage.to_string()))?;
-            Ok(bytes)
+        // What is kept is read to its end, whoever leaves: it holds what it needs.
+        let (of, range) = (key.to_string(), read.bytes.clone());
+        let (store, opened) = (Arc::clone(store), Arc::clone(opened));
+        let (track_id, read) = (track_id.clone(), read.clone());
+        let checked = async move {
+            let track = opened.title.track(&track_id).ok_or(Failure::UnknownTrack)?;
+            checked(&*store, &key, track, &read).await
         };
-        parts.push(sources.read(key.as_str(), &read.bytes, keep, checked).await?);
+        parts.push(sources.read(&of, &range, (since, keep), checked).await?);
     }
     Ok(parts)
+}
+
+async fn checked(
+    store: &dyn Store,
+    key: &Key,
+    track: &Track,
+    read: &SourceRange,
+) -> Result<Bytes, Failure> {
+    let bytes = store.read_range(key, read.bytes.clone()).await;
+    let bytes = bytes.map_err(|e| match e.fault {
+        Fault::NotFound => Failure::MediaMissing(cause(key, e.detail)),
+        _ => e.into_failure(Part::Media, key.as_str()),
+    })?;
+    let checked = plan::verify(track, read, &bytes);
+    checked.map_err(|damage| damaged(key, damage.to_string()))?;
+    Ok(bytes)
 }
 
 /// Encrypts what was read.

@@ -33,26 +33,31 @@ pub struct Purged {
 impl Selector {
     /// Whether it names a response by its key: `/<profile>/<title>/<version>.<rev>/...`, or
     /// `/<profile>/<title>/<manifest>@<version>.<rev>/` for the live version's.
-    pub fn names_response(&self, key: &str) -> bool {
-        let mut parts = key.split('/').skip(1);
-        let (profile, title, bound) = (parts.next(), parts.next(), parts.next());
-        let bound = bound.unwrap_or_default();
-        let version = bound.rsplit_once('@').map_or(bound, |(_, version)| version);
-        let version = version.split_once('.').map_or(version, |(version, _rev)| version);
-        self.profile.as_ref().is_none_or(|wanted| profile == Some(wanted.as_str()))
-            && self.title.as_ref().is_none_or(|wanted| title == Some(wanted.as_str()))
-            && self.version.is_none_or(|wanted| version == wanted.to_string())
+    pub fn of_responses(&self) -> impl Fn(&str) -> bool {
+        // Keys are many, and ids become text slowly.
+        let wanted_version = self.version.map(|version| version.to_string());
+        move |key| {
+            let mut parts = key.split('/').skip(1);
+            let (profile, title, bound) = (parts.next(), parts.next(), parts.next());
+            let bound = bound.unwrap_or_default();
+            let version = bound.rsplit_once('@').map_or(bound, |(_, version)| version);
+            let version = version.split_once('.').map_or(version, |(version, _rev)| version);
+            self.profile.as_ref().is_none_or(|wanted| profile == Some(wanted.as_str()))
+                && self.title.as_ref().is_none_or(|wanted| title == Some(wanted.as_str()))
+                && wanted_version.as_ref().is_none_or(|wanted| version == wanted)
+        }
     }
 
     /// Whether it names an object of the store by its key. Objects belong to no profile.
-    pub fn names_object(&self, key: &str) -> bool {
-        if self.profile.is_some() {
-            return false;
+    pub fn of_objects(&self) -> impl Fn(&str) -> bool {
+        let wanted_version = self.version.map(|version| version.to_string());
+        move |key| {
+            let mut parts = key.strip_prefix(stored::TITLES_PREFIX).unwrap_or(key).split('/');
+            let (title, version) = (parts.next(), parts.next());
+            self.profile.is_none()
+                && self.title.as_ref().is_none_or(|wanted| title == Some(wanted.as_str()))
+                && wanted_version.as_ref().is_none_or(|wanted| version == Some(wanted))
         }
-        let mut parts = key.strip_prefix(stored::TITLES_PREFIX).unwrap_or(key).split('/');
-        let (title, version) = (parts.next(), parts.next());
-        self.title.as_ref().is_none_or(|wanted| title == Some(wanted.as_str()))
-            && self.version.is_none_or(|wanted| version == Some(&wanted.to_string()))
     }
 
     /// Whether it names an opened version.
@@ -60,6 +65,12 @@ impl Selector {
         self.profile.is_none()
             && self.title.as_ref().is_none_or(|wanted| wanted == title)
             && self.version.is_none_or(|wanted| wanted == version)
+    }
+
+    /// Whether it names a version as a profile has it.
+    pub fn names_under(&self, profile: &Name, title: &TitleId, version: VersionId) -> bool {
+        self.profile.as_ref().is_none_or(|wanted| wanted == profile)
+            && Self { profile: None, ..self.clone() }.names_version(title, version)
     }
 
     /// Whether it names a title's pointer. One that names a version leaves it: which version is live
@@ -107,11 +118,11 @@ mod tests {
         ];
         for (selector, wanted) in table {
             for key in [&segment, &live, &reference] {
-                assert_eq!(selector.names_response(key), wanted, "{selector:?} {key}");
+                assert_eq!(selector.of_responses()(key), wanted, "{selector:?} {key}");
             }
             let object = format!("titles/movie/{VERSION}/v720.mp4");
             let of_objects = wanted && selector.profile.is_none();
-            assert_eq!(selector.names_object(&object), of_objects, "{selector:?}");
+            assert_eq!(selector.of_objects()(&object), of_objects, "{selector:?}");
             let (title, version) = ("movie".parse().unwrap(), VERSION.parse().unwrap());
             assert_eq!(selector.names_version(&title, version), of_objects, "{selector:?}");
             let of_pointers = of_objects && selector.version.is_none();

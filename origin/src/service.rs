@@ -36,9 +36,10 @@ use crate::gate::Gate;
 use crate::make::{self, Planned, Served};
 use crate::page::Page;
 use crate::prefetch::Prefetch;
-use crate::preparer::Preparer;
+use crate::preparer::{Preparer, live_key};
 use crate::profile::{Profile, Profiles};
 use crate::protections::Protections;
+use crate::purges::Since;
 use crate::recent::Recent;
 use crate::representation::{Facts, Representation};
 use crate::respond::{self, Lifetime, Reply, Verdict};
@@ -214,13 +215,14 @@ impl Service {
         title: &'a TitleId,
         moment: Moment,
     ) -> Result<Asked<'a>, Failure> {
+        let since = self.cache.since();
         let profile = self.profiles.named(name).ok_or(Failure::UnknownProfile)?;
         let (_, path) = carrier::split(request.uri.path());
         let (trust, access, of) = (&self.edge.trust, &profile.access, Of::route(route));
         let keys = KeysOf::route(route, profile.settings.protection.is_of_sessions())?;
         let visit = Visit { request, trust, path, profile: name, access, title, of, keys };
         let pass = visit.admit(&self.tokens, &self.titles, moment).await?;
-        Ok(Asked { profile_name: name, profile, title, path, pass, keys })
+        Ok(Asked { since, profile_name: name, profile, title, path, pass, keys })
     }
 
     /// A manifest of the live version; what it refers to is bound to that version.
@@ -246,8 +248,7 @@ impl Service {
             let folder = format!("/{}/{}/{prefix}", asked.profile_name, asked.title);
             return self.handed_on(request, parent, &folder, &manifest.to_string());
         }
-        // Paths hold no '@', so this is no other resource's key.
-        let key = format!("{}@{prefix}", asked.path);
+        let key = live_key(asked.path, &prefix);
         let is_shared = asked.session().is_none();
         if is_shared && let Some(kept) = self.looked_up(asked, &key).await {
             about.cache = CacheUse::Hit;
@@ -265,14 +266,14 @@ impl Service {
             return self.own_manifest(request, asked, manifest.format(), made).await;
         }
         let make = async move { Ok(served.manifest(manifest, &prefix).tagged(tags)) };
-        let (made, used) = self.cache.fill(&key, make).await?;
+        let (made, used) = self.cache.fill(&key, asked.since, make).await?;
         about.cache = used;
         self.manifest(request, asked, (&key, manifest.format()), &made).await
     }
 
     /// A version as the asked profile serves it.
     async fn served(&self, asked: &Asked<'_>, opened: Arc<Opened>) -> Result<Served, Failure> {
-        self.preparer.served(asked.profile, opened, asked.session()).await
+        self.preparer.served(asked.profile, (opened, asked.since), asked.session()).await
     }
 
     /// A live version must be there: its pointer was written last.
@@ -330,7 +331,7 @@ impl Service {
             return self.keys(request, asked, &served, resource, moment).await;
         }
         if !is_shared {
-            let made = self.own(request, asked, served, version, resource).await;
+            let made = self.own(request, asked, served, resource).await;
             return made.inspect_err(|failure| failure.report(&self.books.metrics));
         }
         let tags = self.edge.tag_fields.of(asked.profile_name, asked.title, version);
@@ -339,11 +340,11 @@ impl Service {
             Resource::Key(..) | Resource::ClearKey => return Err(Failure::UnknownPath),
             Resource::Manifest(manifest) => {
                 let make = async move { Ok(served.manifest(manifest, "").tagged(tags)) };
-                self.cache.fill(path, make).await
+                self.cache.fill(path, asked.since, make).await
             }
             Resource::TrackFile(track, file) => {
                 let make = async move { Ok(served.track_file(&track, file)?.tagged(tags)) };
-                self.cache.fill(path, make).await
+                self.cache.fill(path, asked.since, make).await
             }
             Resource::Segment(track, number) => {
                 let planned = Planned::new(served, &track, number, path, tags)?;
@@ -354,8 +355,8 @@ impl Service {
                     let lifetime = &respond::IMMUTABLE;
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
-                let media = self.preparer.media(planned, asked.title.clone(), version);
-                self.cache.fill(path, media).await
+                let media = self.preparer.media(planned, asked.since);
+                self.cache.fill(path, asked.since, media).await
             }
         };
         about.cache = CacheUse::MISS;
@@ -371,7 +372,6 @@ impl Service {
         request: &Request,
         asked: &Asked<'_>,
         served: Served,
-        version: VersionId,
         resource: &Resource,
     ) -> Result<Reply, Failure> {
         let made = match resource {
@@ -385,7 +385,7 @@ impl Service {
                     let lifetime = &respond::KEPT_NOWHERE;
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
-                let media = self.preparer.media(planned, asked.title.clone(), version);
+                let media = self.preparer.media(planned, asked.since);
                 let _turn = self.gate.turn().await.map_err(|_| Failure::Overloaded)?;
                 media.await?
             }
@@ -445,9 +445,12 @@ impl Service {
             Some(Along::Reference(name)) => {
                 // Paths hold no '?', so this is no other resource's key.
                 let (key, name) = (format!("{key}?"), name.to_owned());
+                if let Some(made) = self.cache.kept(&key).await {
+                    return self.kept(request, &key, &made, lifetime).await;
+                }
                 let plain = Arc::clone(made);
                 let make = async move { make::passing_on(&plain, format, Along::Reference(&name)) };
-                let (made, _) = self.cache.fill(&key, make).await?;
+                let (made, _) = self.cache.fill(&key, asked.since, make).await?;
                 self.kept(request, &key, &made, lifetime).await
             }
         }
@@ -577,6 +580,8 @@ impl Service {
 
 /// What every request for a title names.
 pub(crate) struct Asked<'a> {
+    /// Before anything was taken or read for it.
+    pub(crate) since: Since,
     pub(crate) profile_name: &'a str,
     pub(crate) profile: &'a Profile,
     pub(crate) title: &'a TitleId,

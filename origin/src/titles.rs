@@ -21,27 +21,32 @@ use headwater_packager::stored::Pointer;
 use headwater_packager::timeline::Timeline;
 use headwater_packager::title::Title;
 use moka::future::Cache;
-use tokio::task::JoinHandle;
 
+use crate::errands::{BrokenOff, Errand, Errands};
 use crate::failure::{Cause, Failure, Part};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::purges::{Purges, Purging, Since};
 use crate::selector::Selector;
 use crate::store::{Fault, Key, Small, Stamp, Store};
-use crate::within;
 
 /// Pointers and opened versions.
 pub struct Titles {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
+    purges: Purges,
     terms: Terms,
     pointers: Cache<TitleId, PointerSeen>,
-    versions: Cache<(TitleId, VersionId), VersionSeen>,
-    seqs: Cache<(TitleId, VersionId), u64>,
+    looks: Errands<TitleId, PointerSeen>,
+    versions: Cache<Of, VersionSeen>,
+    loads: Errands<Of, VersionSeen>,
+    seqs: Cache<Of, u64>,
 }
 
+type Of = (TitleId, VersionId);
+
 /// How much is remembered, and for how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// Memory for opened versions.
     pub capacity_bytes: u64,
@@ -115,21 +120,48 @@ enum VersionSeen {
 
 impl Titles {
     /// Remembers nothing yet.
-    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>, terms: Terms) -> Arc<Self> {
-        let weigh = |_: &_, seen: &VersionSeen| match seen {
-            VersionSeen::Opened(opened) => {
-                u32::try_from(opened.resident_bytes()).unwrap_or(u32::MAX)
-            }
-            VersionSeen::Absent { .. } | VersionSeen::Failed(_) => 512,
-        };
-        let versions = Cache::builder().max_capacity(terms.capacity_bytes).weigher(weigh).build();
+    pub fn new(
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        purges: Purges,
+        terms: Terms,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             metrics,
+            purges,
+            versions: versions(&terms),
             terms,
             pointers: Cache::new(limits::POINTERS),
-            versions,
+            looks: Errands::default(),
+            loads: Errands::default(),
             seqs: Cache::new(limits::SEQS),
+        })
+    }
+
+    /// The same under other terms, with everything that is remembered; but versions that are to be cut
+    /// otherwise are opened anew. Nothing was purged `since`, or it is let go.
+    pub async fn under(&self, terms: Terms, since: Since) -> Arc<Self> {
+        let mut loads = self.loads.clone();
+        let mut kept = self.versions.clone();
+        if (terms.capacity_bytes, &terms.cuts) != (self.terms.capacity_bytes, &self.terms.cuts) {
+            (loads, kept) = (Errands::default(), versions(&terms));
+        }
+        if terms.cuts == self.terms.cuts && terms.capacity_bytes != self.terms.capacity_bytes {
+            for (of, seen) in &self.versions {
+                self.purges.keep(since, kept.insert(Of::clone(&of), seen)).await;
+            }
+        }
+        Arc::new(Self {
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            purges: self.purges.clone(),
+            terms,
+            pointers: self.pointers.clone(),
+            looks: self.looks.clone(),
+            versions: kept,
+            loads,
+            seqs: self.seqs.clone(),
         })
     }
 
@@ -150,8 +182,18 @@ impl Titles {
                 ("stale", seen)
             }
             last => {
-                let looking = self.look_again(title, last, now);
-                ("miss", looking.await.map_err(|e| self.broken_off(&e))?)
+                let looking = self.look_again(title, last.clone(), now);
+                let known = last.filter(|seen| self.is_usable_if_error(seen, now));
+                match (tokio::time::timeout(limits::POINTER_PATIENCE, looking.clone()).await, known)
+                {
+                    // A store that does not answer is taken to be away (RFC 5861 4).
+                    (Err(_slow), Some(seen)) => {
+                        self.metrics.stale_pointers.inc();
+                        ("stale", seen)
+                    }
+                    (Err(_slow), None) => ("miss", looking.await.map_err(|e| self.broken_off(&e))?),
+                    (Ok(looked), _) => ("miss", looked.map_err(|e| self.broken_off(&e))?),
+                }
             }
         };
         self.metrics.pointer_lookups.with_label_values(&[outcome]).inc();
@@ -163,18 +205,32 @@ impl Titles {
         seen.outcome.is_ok() && now < seen.stale_at + self.terms.pointer_stale
     }
 
+    /// Whether it may be used while the store cannot be asked.
+    fn is_usable_if_error(&self, seen: &PointerSeen, now: Instant) -> bool {
+        seen.outcome.is_ok() && now < seen.said_at + self.terms.pointer_stale_if_error
+    }
+
     fn look_again(
         self: &Arc<Self>,
         title: &TitleId,
         last: Option<PointerSeen>,
         now: Instant,
-    ) -> JoinHandle<PointerSeen> {
-        let (this, title) = (Arc::clone(self), title.clone());
-        tokio::spawn(within::carried(async move {
-            let look = this.look_at_pointer(&title, last, now);
-            let entry = this.pointers.entry(title.clone());
-            entry.or_insert_with_if(look, |seen| now >= seen.stale_at).await.into_value()
-        }))
+    ) -> Errand<PointerSeen> {
+        let (this, of, since) = (Arc::clone(self), title.clone(), self.purges.since());
+        let look = async move {
+            // Somebody may have looked since it was looked for.
+            if let Some(seen) = this.pointers.get(&of).await.filter(|seen| now < seen.stale_at) {
+                return seen;
+            }
+            let being_replaced = last.as_ref().map(|last| Arc::clone(&last.looked_at));
+            let seen = this.look_at_pointer(&of, last, now).await;
+            let is_kept = this.purges.keep(since, this.pointers.insert(of, seen.clone())).await;
+            if !is_kept && let Some(looked_at) = being_replaced {
+                looked_at.store(false, Ordering::Relaxed);
+            }
+            seen
+        };
+        self.looks.run(title.clone(), since, look).0
     }
 
     /// An opened version. One that is not in the store is [`Failure::UnknownVersion`].
@@ -185,6 +241,7 @@ impl Titles {
         now: Instant,
     ) -> Result<Arc<Opened>, Failure> {
         let key = (title.clone(), version);
+        let since = self.purges.since();
         let here = self.versions.get(&key).await.filter(|seen| !seen.is_stale(now));
         let outcome = match &here {
             Some(VersionSeen::Absent { .. }) => "absent",
@@ -195,12 +252,9 @@ impl Titles {
         let seen = match here {
             Some(seen) => seen,
             None => {
-                let this = Arc::clone(self);
-                let loading = tokio::spawn(within::carried(async move {
-                    let load = this.load(&key, now);
-                    let entry = this.versions.entry(key.clone());
-                    entry.or_insert_with_if(load, |seen| seen.is_stale(now)).await.into_value()
-                }));
+                let (this, of) = (Arc::clone(self), key.clone());
+                let load = async move { this.load(of, since, now).await };
+                let (loading, _) = self.loads.run(key, since, load);
                 loading.await.map_err(|e| self.broken_off(&e))?
             }
         };
@@ -211,17 +265,27 @@ impl Titles {
         }
     }
 
+    /// A version that is open already.
+    pub async fn known(&self, title: &TitleId, version: VersionId) -> Option<Arc<Opened>> {
+        match self.versions.get(&(title.clone(), version)).await? {
+            VersionSeen::Opened(opened) => Some(opened),
+            VersionSeen::Absent { .. } | VersionSeen::Failed(_) => None,
+        }
+    }
+
     /// Looks again whether the store still has a version that was opened, and forgets it if not.
     pub async fn is_removed(&self, title: &TitleId, version: VersionId) -> bool {
-        let removed = matches!(self.read_heads(title, version).await, Ok(None));
+        let since = self.purges.since();
+        let removed = matches!(self.read_heads(title, version, since).await, Ok(None));
         if removed {
             self.versions.invalidate(&(title.clone(), version)).await;
         }
         removed
     }
 
-    /// Forgets what is named: how many pointers, and how many opened versions.
-    pub async fn purge(&self, named: &Selector) -> (u64, u64) {
+    /// Forgets what is named: how many pointers, and how many opened versions. And how far these had grown:
+    /// what lies in the store now may be of an earlier time.
+    pub async fn purge(&self, _at_work: &Purging, named: &Selector) -> (u64, u64) {
         let pointers: Vec<_> =
             self.pointers.iter().filter(|(title, _)| named.names_pointer(title)).collect();
         for (title, _) in &pointers {
@@ -232,7 +296,15 @@ impl Titles {
         for (of, _) in &versions {
             self.versions.invalidate(&**of).await;
         }
+        for (of, _) in self.seqs.iter().filter(|(of, _)| named.names_version(&of.0, of.1)) {
+            self.seqs.invalidate(&*of).await;
+        }
         (pointers.len() as u64, versions.len() as u64)
+    }
+
+    /// Forgets every version.
+    pub fn empty(&self) {
+        self.versions.invalidate_all();
     }
 
     /// Sets the gauges.
@@ -305,8 +377,12 @@ impl Titles {
         }
     }
 
-    async fn load(&self, (title, version): &(TitleId, VersionId), now: Instant) -> VersionSeen {
-        let (outcome, seen) = match self.read_heads(title, *version).await {
+    async fn load(&self, of: Of, since: Since, now: Instant) -> VersionSeen {
+        // It may have come in since it was looked for.
+        if let Some(seen) = self.versions.get(&of).await.filter(|seen| !seen.is_stale(now)) {
+            return seen;
+        }
+        let (outcome, seen) = match self.read_heads(&of.0, of.1, since).await {
             Ok(Some(opened)) => ("opened", VersionSeen::Opened(Arc::new(opened))),
             Ok(None) => {
                 ("absent", VersionSeen::Absent { stale_at: now + self.terms.not_found_ttl })
@@ -317,6 +393,9 @@ impl Titles {
             }
         };
         self.metrics.title_loads.with_label_values(&[outcome]).inc();
+        if !matches!(seen, VersionSeen::Failed(_)) {
+            self.purges.keep(since, self.versions.insert(of, seen.clone())).await;
+        }
         seen
     }
 
@@ -324,6 +403,7 @@ impl Titles {
         &self,
         title: &TitleId,
         version: VersionId,
+        since: Since,
     ) -> Result<Option<Opened>, Failure> {
         let key = Key::heads(title, version);
         let max_bytes = packager_limits::HEADS_BYTES as u64;
@@ -340,25 +420,25 @@ impl Titles {
             let detail = format!("expected {title} {version}, got {} {}", found.0, found.1);
             return Err(damaged(&key, detail));
         }
-        self.check_seq(&key, &opened.title).await?;
+        self.check_seq(&key, &opened.title, since).await?;
         Ok(Some(opened))
     }
 
-    fn broken_off(&self, error: &tokio::task::JoinError) -> Failure {
+    fn broken_off(&self, error: &BrokenOff) -> Failure {
         let failure = Failure::Internal(format!("a load broke off: {error}"));
         failure.report(&self.metrics);
         failure
     }
 
     /// Refuses heads older than those that were served before: a store that went back.
-    async fn check_seq(&self, key: &Key, opened: &Title) -> Result<(), Failure> {
+    async fn check_seq(&self, key: &Key, opened: &Title, since: Since) -> Result<(), Failure> {
         let id = (opened.id().clone(), opened.version());
         let seen = self.seqs.get(&id).await.unwrap_or(0);
         if opened.seq() < seen {
             let detail = format!("expected seq {seen} or later, got {}", opened.seq());
             return Err(damaged(key, detail));
         }
-        self.seqs.insert(id, opened.seq()).await;
+        self.purges.keep(since, self.seqs.insert(id, opened.seq())).await;
         Ok(())
     }
 }
@@ -371,6 +451,14 @@ impl VersionSeen {
             Self::Failed(_) => true,
         }
     }
+}
+
+fn versions(terms: &Terms) -> Cache<Of, VersionSeen> {
+    let weigh = |_: &_, seen: &VersionSeen| match seen {
+        VersionSeen::Opened(opened) => u32::try_from(opened.resident_bytes()).unwrap_or(u32::MAX),
+        VersionSeen::Absent { .. } | VersionSeen::Failed(_) => 512,
+    };
+    Cache::builder().max_capacity(terms.capacity_bytes).weigher(weigh).build()
 }
 
 fn damaged(key: &Key, detail: String) -> Failure {

@@ -1,20 +1,23 @@
 //! The beginning of titles, made ready before anybody asks: manifests, init sections and first segments,
 //! for each profile whose viewers share them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt};
 use headwater_config::{Format, Name, TitleName};
 use headwater_packager::ids::TitleId;
 use headwater_packager::period::Suffix;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
 
 use crate::admin::Admin;
 use crate::failure::Failure;
-use crate::preparer::{Preparer, Shared};
+use crate::preparer::{Preparer, Shared, live_key};
 use crate::profile::Profile;
 use crate::rooms::count;
 use crate::route::{Manifest, Resource, Route, TrackFile};
@@ -51,17 +54,20 @@ pub struct Failed {
     pub error: &'static str,
 }
 
-/// Makes titles ready; for one profile or for all that serve them. They take their turns with viewers.
+/// Makes titles ready; for one profile or for all that serve them. They take their turns with viewers. Each
+/// title is made in what is current when it is its turn: a reload does not begin it anew.
 pub async fn warm(
-    preparer: &Preparer,
+    current: &ArcSwap<Preparer>,
     titles: &[TitleId],
     only: Option<&Name>,
     extent: Extent,
 ) -> Warmed {
     let mut warmed = Warmed::default();
-    for title in titles {
-        if let Err(failure) = one(preparer, title, only, extent, &mut warmed).await {
-            warmed.fail(title, None, &failure);
+    let mut preparer = current.load_full();
+    for title in titles.iter().collect::<BTreeSet<_>>() {
+        preparer = current.load_full();
+        if let Err(failure) = one(&preparer, title, only, extent, &mut warmed).await {
+            warmed.fail(title, only, &failure);
         }
     }
     for (outcome, number) in
@@ -90,11 +96,29 @@ async fn one(
     for (name, profile) in preparer.profiles.iter().filter(|(name, _)| wanted(name)) {
         let is_served = profile.settings.admits(title.as_str(), opened.title.access_class());
         if !is_served || profile.settings.protection.is_of_sessions() {
+            // Who names the profile expects more than nothing.
+            if only.is_some() {
+                return Err(Failure::UnknownTitle);
+            }
             continue;
         }
-        let all = resources(profile, &opened, extent.segments);
-        let make = |resource: Resource| async {
-            let rev = preparer.protections.rev(profile, title);
+        let rev = preparer.protections.rev(profile, title);
+        let shared = |route: Route<'_>, resource: Resource| Shared {
+            title: title.clone(),
+            version,
+            path: route.to_string(),
+            prefix: String::new(),
+            resource,
+        };
+        // What players ask for first: a manifest of the live version.
+        let live = manifests(profile).map(|manifest| {
+            let route = Route::Live { profile: name.as_str(), title: title.clone(), manifest };
+            let mut live = shared(route, Resource::Manifest(manifest));
+            live.prefix = format!("{version}.{rev}/");
+            live.path = live_key(&live.path, &live.prefix);
+            live
+        });
+        let versioned = resources(profile, &opened, extent.segments).into_iter().map(|resource| {
             let route = Route::Versioned {
                 profile: name.as_str(),
                 title: title.clone(),
@@ -103,10 +127,10 @@ async fn one(
                 session: None,
                 resource: resource.clone(),
             };
-            let path = route.to_string();
-            let shared = Shared { title: title.clone(), version, resource, path };
-            preparer.make_ready(name.as_str(), shared, now).await
-        };
+            shared(route, resource)
+        });
+        let make = |shared: Shared| preparer.make_ready(name.as_str(), shared, now);
+        let all: Vec<_> = live.chain(versioned).collect();
         let mut making = stream::iter(all).map(make).buffer_unordered(count(extent.max_concurrent));
         while let Some(made) = making.next().await {
             match made {
@@ -119,14 +143,14 @@ async fn one(
     Ok(())
 }
 
-/// What a player asks for first.
+fn manifests(profile: &Profile) -> impl Iterator<Item = Manifest> {
+    let all = [(Format::Hls, Manifest::Hls), (Format::Dash, Manifest::Dash)].into_iter();
+    all.filter(|(format, _)| profile.settings.offers(*format)).map(|(_, manifest)| manifest)
+}
+
+/// What a player asks for then.
 fn resources(profile: &Profile, opened: &Opened, segments: u32) -> Vec<Resource> {
-    let mut all = Vec::new();
-    for (format, manifest) in [(Format::Hls, Manifest::Hls), (Format::Dash, Manifest::Dash)] {
-        if profile.settings.offers(format) {
-            all.push(Resource::Manifest(manifest));
-        }
-    }
+    let mut all: Vec<_> = manifests(profile).map(Resource::Manifest).collect();
     let timeline = opened.timeline(profile.cut());
     let protection = &profile.settings.protection;
     let first = (protection.is_on() && protection.key_period_s > 0).then_some(0);
@@ -152,10 +176,13 @@ impl Warmed {
     }
 }
 
-/// Warm-ups of a configuration, one after the other, in a runtime that lives as long as the process: its
-/// connections to the store go on being used by others.
+/// The warm-up of a configuration, in a runtime that lives as long as the process: its connections to the
+/// store go on being used by others. One that a reload asks for takes the place of the one before.
 #[derive(Debug, Default)]
-pub struct WarmUps(Option<Runtime>);
+pub struct WarmUps {
+    runtime: Option<Runtime>,
+    last: Option<AbortHandle>,
+}
 
 impl WarmUps {
     /// Begins one, and does not wait for it.
@@ -163,36 +190,36 @@ impl WarmUps {
     /// # Errors
     /// Where there is no thread for it.
     pub fn begin(&mut self, titles: &[TitleName], admin: &Arc<Admin>) -> io::Result<()> {
+        if let Some(last) = self.last.take() {
+            last.abort();
+        }
         if titles.is_empty() {
             return Ok(());
         }
-        let runtime = match self.0.take() {
+        let runtime = match self.runtime.take() {
             Some(runtime) => runtime,
-            None => Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("warm-up")
-                .enable_all()
-                .build()?,
+            None => Builder::new_multi_thread().thread_name("warm-up").enable_all().build()?,
         };
         let titles: Vec<TitleId> =
             titles.iter().filter_map(|title| title.as_str().parse().ok()).collect();
-        let admin = Arc::clone(admin);
-        runtime.spawn(async move {
-            let warmed = warm(&admin.preparer, &titles, None, admin.extent).await;
+        let (current, extent) = (Arc::clone(&admin.current), admin.extent);
+        let warming = runtime.spawn(async move {
+            let warmed = warm(&current, &titles, None, extent).await;
             for failed in &warmed.failed {
                 let Failed { title, profile, error } = failed;
                 tracing::warn!(title, profile, error, "not made ready");
             }
             tracing::info!(made = warmed.made, there = warmed.there, "titles were made ready");
         });
-        self.0 = Some(runtime);
+        self.last = Some(warming.abort_handle());
+        self.runtime = Some(runtime);
         Ok(())
     }
 }
 
 impl Drop for WarmUps {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }

@@ -209,7 +209,8 @@ impl Protection {
         let tracks = self.tracks.iter().map(Vec::len).sum::<usize>();
         // How samples are read is kept once for each track: parameter sets and what they refer to.
         let finders = self.tracks.first().map_or(0, Vec::len) * FINDER_BYTES;
-        size_of::<Self>() + told + tracks * (size_of::<ProtectedTrack>() + 32) + finders
+        let track = size_of::<ProtectedTrack>() + size_of::<Protector>() + 32;
+        size_of::<Self>() + told + tracks * track + finders
     }
 
     /// The tracks of the first so many periods.

@@ -13,16 +13,21 @@ use headwater_origin::exchange::Answer;
 use headwater_origin::metrics::Metrics;
 use headwater_origin::rooms::{self, Rooms};
 use headwater_origin::store::{Fault, Key, Small, Stamp, Store, StoreError};
-use headwater_origin::warm;
 use headwater_packager::ids::{TitleId, VersionId};
 use http::{HeaderMap, Method};
+use tokio::sync::watch;
 
 use crate::common::{Origin, Seen, Stored, VERSION, request};
 
-/// A store that counts, may take its time, and may be away.
+/// A store that counts, may take its time, may be away, and may be made to wait.
 pub struct Watched {
     store: Arc<dyn Store>,
     pub delay_ms: AtomicU64,
+    /// Media is not read before it is let go.
+    pub is_media_held: watch::Sender<bool>,
+    /// Pointers and heads are not.
+    pub is_small_held: watch::Sender<bool>,
+    pub small_reads: AtomicU64,
     pub is_away: AtomicBool,
     pub media_reads: AtomicU64,
     pub media_bytes: AtomicU64,
@@ -31,7 +36,8 @@ pub struct Watched {
 }
 
 impl Watched {
-    async fn look(&self) -> Result<(), StoreError> {
+    async fn look(&self, is_held: &watch::Sender<bool>) -> Result<(), StoreError> {
+        is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
         let delay_ms = self.delay_ms.load(Ordering::SeqCst);
         if delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
@@ -50,7 +56,7 @@ impl Store for Watched {
         self.media_bytes.fetch_add(bytes.end - bytes.start, Ordering::SeqCst);
         let reading = self.reading.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_reading.fetch_max(reading, Ordering::SeqCst);
-        let looked = self.look().await;
+        let looked = self.look(&self.is_media_held).await;
         self.reading.fetch_sub(1, Ordering::SeqCst);
         looked?;
         self.store.read_range(key, bytes).await
@@ -62,7 +68,8 @@ impl Store for Watched {
         max_bytes: u64,
         known: Option<&Stamp>,
     ) -> Result<Small, StoreError> {
-        self.look().await?;
+        self.small_reads.fetch_add(1, Ordering::SeqCst);
+        self.look(&self.is_small_held).await?;
         self.store.read_small(key, max_bytes, known).await
     }
 
@@ -81,6 +88,9 @@ pub fn watched(config: &Config) -> (Arc<Origin>, Arc<Watched>) {
     let store = Arc::new(Watched {
         store: rooms::store(config, &metrics).unwrap(),
         delay_ms: AtomicU64::default(),
+        is_media_held: watch::Sender::new(false),
+        is_small_held: watch::Sender::new(false),
+        small_reads: AtomicU64::default(),
         is_away: AtomicBool::default(),
         media_reads: AtomicU64::default(),
         media_bytes: AtomicU64::default(),
@@ -92,11 +102,11 @@ pub fn watched(config: &Config) -> (Arc<Origin>, Arc<Watched>) {
     (Arc::new(Origin { rooms }), store)
 }
 
-fn reads(store: &Watched) -> u64 {
+pub fn reads(store: &Watched) -> u64 {
     store.media_reads.load(Ordering::SeqCst)
 }
 
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(30), "{what}");
@@ -104,13 +114,14 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-const SHORT: &str = "profiles.clear.segment_ms = 2000\n";
+pub const SHORT: &str = "profiles.clear.segment_ms = 2000\n";
 
 #[tokio::test]
 async fn a_thousand_misses_are_one_read_whoever_leaves() {
     let stored = Stored::with_movie();
     let (origin, store) = watched(&stored.config(SHORT));
-    store.delay_ms.store(100, Ordering::SeqCst);
+    store.is_small_held.send_replace(true);
+    store.is_media_held.send_replace(true);
     let path = format!("{}v720/2.m4s", origin.base());
     let asks: Vec<_> = (0..1_000)
         .map(|_| {
@@ -120,10 +131,14 @@ async fn a_thousand_misses_are_one_read_whoever_leaves() {
         .collect();
     // Whoever came first leaves, in the heads' read or in the segment's.
     let mut asks = asks.into_iter();
-    for (leaver, after_ms) in asks.by_ref().take(20).zip((0..).step_by(10)) {
-        tokio::time::sleep(Duration::from_millis(after_ms)).await;
-        leaver.abort();
-    }
+    until("heads are read", || store.small_reads.load(Ordering::SeqCst) == 1).await;
+    asks.by_ref().take(10).for_each(|leaver| leaver.abort());
+    store.is_small_held.send_replace(false);
+    until("media is read", || reads(&store) == 1).await;
+    asks.by_ref().take(10).for_each(|leaver| leaver.abort());
+    // They are gone, and what they began is not.
+    tokio::task::yield_now().await;
+    store.is_media_held.send_replace(false);
     for ask in asks {
         assert_eq!(ask.await.unwrap(), 200);
     }
@@ -160,7 +175,7 @@ async fn a_scan_of_cold_titles_leaves_the_hot_ones() {
     play(&base).await;
     let again = reads(&store) - before;
     assert!(again <= 1, "{again} of 12 hot segments were read again");
-    origin.rooms.admin.preparer.cache.measure().await;
+    origin.rooms.service.cache.measure().await;
     let bytes = origin.metrics().cache_bytes.get();
     assert!((1 << 18..=1 << 20).contains(&bytes), "{bytes}");
     let hits = origin.counted("profile_lookups_total{outcome=\"hit\",profile=\"clear\"}");
@@ -175,13 +190,15 @@ async fn what_is_asked_for_in_order_is_made_ahead_and_nothing_else() {
     ));
     let (origin, store) = watched(&config);
     let base = origin.base();
-    let used = |n| n == origin.counted("prefetches_total{outcome=\"used\"}");
+    let count =
+        |outcome: &str| origin.counted(&format!("prefetches_total{{outcome=\"{outcome}\"}}"));
+    let all = ["made", "failed", "too_large", "busy", "purged"];
     // Seeks: one read for each.
     for number in [3, 9, 1] {
         origin.get(&format!("{base}v720/{number}.m4s")).await;
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(reads(&store), 3);
+    assert_eq!(all.map(count), [0; 5], "nothing was even tried");
     // In order: each is read once, and the last ones are there before they are asked for.
     let mut sent = 0;
     for number in 1..=12 {
@@ -189,14 +206,13 @@ async fn what_is_asked_for_in_order_is_made_ahead_and_nothing_else() {
         sent += seen.body.len() as u64;
         let wanted = if number > 2 { "hit" } else { "stored" };
         assert!(seen.cache_status.contains(wanted), "{number}: {}", seen.cache_status);
-        let here = &origin.rooms.service.cache;
-        let ahead = (number + 1..=12.min(number + 2)).filter(|_| number > 1);
-        for next in ahead {
-            until("it is made ahead", || here.has(&format!("{base}a-en/{next}.m4s"))).await;
-        }
+        let ahead = if number > 1 { 12.min(number + 2) - 2 } else { 0 };
+        until("it is made ahead", || count("made") == ahead).await;
     }
     assert_eq!(reads(&store), 3 + 12);
-    assert!(used(10), "{}", origin.counted("prefetches_total{outcome=\"used\"}"));
+    assert_eq!((count("made"), count("used"), count("failed")), (10, 10, 0), "the end is known");
+    let hits = origin.counted("cache_lookups_total{outcome=\"hit\"}");
+    assert_eq!(hits, 10, "made ahead is a hit");
     assert!(sent > 12 * 9_000);
     assert!(store.most_reading.load(Ordering::SeqCst) <= 3, "one that is asked for and two ahead");
     // What a player names, wherever it is.
@@ -204,17 +220,24 @@ async fn what_is_asked_for_in_order_is_made_ahead_and_nothing_else() {
     origin.ask(Method::GET, &format!("{base}v720/6.m4s"), &nor).await;
     let here = &origin.rooms.service.cache;
     until("it is made ahead", || here.has(&format!("{base}v360/7.m4s"))).await;
-    // A slow store: never more at a time than is said, and no viewer waits for it.
-    store.delay_ms.store(200, Ordering::SeqCst);
-    store.most_reading.store(0, Ordering::SeqCst);
-    for number in 1..=8 {
+    // A store that stands: never more at a time than is said, however many viewers name one segment, and
+    // none of them waits for it.
+    store.is_media_held.send_replace(true);
+    let before = (reads(&store), count("busy"));
+    for (number, wanted, busy) in [(1, 1, 0), (1, 1, 0), (2, 2, 0), (3, 2, 1), (1, 2, 1), (4, 2, 2)]
+    {
         let nor = format!("nor=\"../v360/{number}.m4s\"");
         let path = format!("{base}a-en/{number}.m4s");
         let seen = origin.ask(Method::GET, &path, &[("cmcd-request", &nor)]).await;
         assert_eq!(seen.status, 200);
+        until("it is read", || reads(&store) >= before.0 + wanted).await;
+        assert_eq!(
+            (reads(&store) - before.0, count("busy") - before.1),
+            (wanted, busy),
+            "{number}"
+        );
     }
-    assert!(store.most_reading.load(Ordering::SeqCst) <= 2);
-    assert!(origin.counted("prefetches_total{outcome=\"busy\"}") > 0);
+    store.is_media_held.send_replace(false);
 }
 
 #[tokio::test]
@@ -233,7 +256,7 @@ async fn sound_alone_is_read_as_it_is_sent() {
     }
 }
 
-const UNDER_KEYS: &str = "\
+pub const UNDER_KEYS: &str = "\
 origin.cache.sources_mib = 16
 [keys.main]
 provider = \"derived\"
@@ -274,15 +297,17 @@ async fn media_under_several_keys_is_read_once() {
     assert_ne!(kept[0], kept[1]);
 }
 
-fn admin(
+pub fn admin(
     method: &Method,
     path: &str,
     fields: &[(&str, &str)],
 ) -> headwater_origin::exchange::Request {
-    request(method.clone(), path, fields)
+    let mut asked = request(method.clone(), path, fields);
+    asked.remote = Some("127.0.0.1".parse().unwrap());
+    asked
 }
 
-async fn post(origin: &Origin, path: &str) -> (u16, serde_json::Value) {
+pub async fn post(origin: &Origin, path: &str) -> (u16, serde_json::Value) {
     let answer: Answer = origin.rooms.admin.answer(&admin(&Method::POST, path, &[])).await;
     let seen = Seen::of(answer);
     (seen.status, serde_json::from_slice(&seen.body).unwrap_or_default())
@@ -293,6 +318,7 @@ async fn a_purge_lets_go_what_it_names() {
     let stored = Stored::with_movie();
     stored.publish("other", VERSION, None);
     let mut config = stored.config("[profiles.clear]\n[profiles.vip]\n");
+    config.origin.admin_from = vec!["192.0.2.7".parse().unwrap()];
     config.origin.cache.pointer_ttl_ms = 60_000;
     let (origin, store) = watched(&config);
     let base = origin.base();
@@ -346,6 +372,16 @@ async fn a_purge_lets_go_what_it_names() {
         let asked = admin(&method, "/admin/purge?all=true", fields);
         assert_eq!(origin.rooms.admin.answer(&asked).await.status, wanted, "{method} {fields:?}");
     }
+    for (from, wanted) in
+        [("::1", 200), ("::ffff:127.0.0.1", 200), ("192.0.2.7", 200), ("192.0.2.8", 403)]
+    {
+        let mut asked = admin(&Method::POST, "/admin/purge?title=nobody", &[]);
+        asked.remote = Some(from.parse().unwrap());
+        assert_eq!(origin.rooms.admin.answer(&asked).await.status, wanted, "{from}");
+    }
+    let mut asked = admin(&Method::POST, "/admin/warm?title=movie", &[]);
+    asked.remote = None;
+    assert_eq!(origin.rooms.admin.answer(&asked).await.status, 403);
     assert_eq!(ask_all().await, [0, 0, 0, 0], "nothing of these was done");
 }
 
@@ -356,27 +392,44 @@ async fn titles_are_made_ready() {
     let mut config = stored.config("origin.warm_up.segments = 2\n");
     config.origin.cache.pointer_ttl_ms = 60_000;
     let (origin, store) = watched(&config);
-    // Two manifests; of three tracks a playlist, an init section and two segments.
-    let (status, told) = post(&origin, "/admin/warm?title=movie").await;
-    assert_eq!((status, told), (200, serde_json::json!({"made": 14, "there": 0, "failed": []})));
+    // Two manifests, of the live version and of that version; of three tracks a playlist, an init section
+    // and two segments.
+    let (status, told) = post(&origin, "/admin/warm?title=movie&title=movie").await;
+    assert_eq!((status, told), (200, serde_json::json!({"made": 16, "there": 0, "failed": []})));
     assert_eq!(reads(&store), 6 + 1, "v360 is in two objects");
     let base = origin.base();
-    for path in ["manifest.mpd", "v720/index.m3u8", "a-en/init.mp4", "v360/2.m4s"] {
-        assert!(origin.get(&format!("{base}{path}")).await.cache_status.ends_with("hit"), "{path}");
+    let live = "/clear/movie/master.m3u8".to_owned();
+    let versioned = ["manifest.mpd", "v720/index.m3u8", "a-en/init.mp4", "v360/2.m4s"];
+    for path in versioned.map(|path| format!("{base}{path}")).into_iter().chain([live]) {
+        assert!(origin.get(&path).await.cache_status.ends_with("hit"), "{path}");
     }
     assert_eq!(reads(&store), 7);
     let (_, told) = post(&origin, "/admin/warm?title=movie&title=nobody&title=secret").await;
     let failed =
         serde_json::json!([{"title": "nobody", "profile": null, "error": "unknown_title"}]);
-    assert_eq!(told, serde_json::json!({"made": 0, "there": 14, "failed": failed}));
+    assert_eq!(told, serde_json::json!({"made": 0, "there": 16, "failed": failed}));
+    let (status, told) = post(&origin, "/admin/warm?title=movie&profile=other").await;
+    assert_eq!((status, &told["error"]), (404, &"unknown_profile".into()));
+    let (_, told) = post(&origin, "/admin/warm?title=secret&profile=clear").await;
+    let failed =
+        serde_json::json!([{"title": "secret", "profile": "clear", "error": "unknown_title"}]);
+    assert_eq!(told["failed"], failed, "it was named");
     for bad in ["", "?all=true", "?profile=clear"] {
         assert_eq!(post(&origin, &format!("/admin/warm{bad}")).await.0, 400, "{bad}");
     }
-    let preparer = &origin.rooms.admin.preparer;
-    let titles = ["movie".parse().unwrap()];
-    let other = "other".parse().unwrap();
-    let none = warm::warm(preparer, &titles, Some(&other), origin.rooms.admin.extent).await;
-    assert_eq!(none, warm::Warmed::default(), "no such profile");
+    // One at a time, and to its end, whoever leaves.
+    assert_eq!(post(&origin, "/admin/purge?all=true").await.0, 200);
+    store.is_media_held.send_replace(true);
+    let leaver = tokio::spawn({
+        let origin = Arc::clone(&origin);
+        async move { post(&origin, "/admin/warm?title=movie").await }
+    });
+    until("it is being made ready", || reads(&store) > 7).await;
+    leaver.abort();
+    assert!(leaver.await.unwrap_err().is_cancelled());
+    assert_eq!(post(&origin, "/admin/warm?title=movie").await.0, 503);
+    store.is_media_held.send_replace(false);
+    until("all of it", || reads(&store) == 14).await;
 }
 
 #[tokio::test]
@@ -427,7 +480,7 @@ async fn other_sizes_are_taken_with_what_is_there() {
     larger.origin.cache.responses_mib *= 2;
     larger.origin.prefetch.segments = 1;
     larger.origin.limits.max_concurrent_fills = 2;
-    let origin = Origin { rooms: origin.rooms.under(&config, &larger).unwrap() };
+    let origin = Origin { rooms: origin.rooms.under(&config, &larger).unwrap().move_in() };
     for number in 1..=12 {
         let seen = origin.get(&format!("{base}v720/{number}.m4s")).await;
         assert!(seen.cache_status.ends_with("hit"), "{number}: {}", seen.cache_status);
@@ -435,7 +488,7 @@ async fn other_sizes_are_taken_with_what_is_there() {
     assert_eq!(reads(&store), 12);
     let mut none = larger.clone();
     none.origin.cache.responses_mib = 0;
-    let origin = Origin { rooms: origin.rooms.under(&larger, &none).unwrap() };
+    let origin = Origin { rooms: origin.rooms.under(&larger, &none).unwrap().move_in() };
     origin.get(&format!("{base}v720/1.m4s")).await;
     assert_eq!(reads(&store), 13);
 }
@@ -449,7 +502,7 @@ async fn who_would_wait_too_long_is_refused_at_once_and_what_is_there_is_served(
     let (origin, store) = watched(&config);
     let base = origin.base();
     assert_eq!(origin.get(&format!("{base}v720/1.m4s")).await.status, 200);
-    store.delay_ms.store(500, Ordering::SeqCst);
+    store.is_media_held.send_replace(true);
     let slow = tokio::spawn({
         let (origin, path) = (Arc::clone(&origin), format!("{base}v720/2.m4s"));
         async move { origin.get(&path).await }
@@ -459,6 +512,7 @@ async fn who_would_wait_too_long_is_refused_at_once_and_what_is_there_is_served(
     assert_eq!((refused.status, refused.error()), (503, "overloaded".to_owned()));
     assert_eq!((refused.header("retry-after"), refused.header("cache-control")), ("2", "no-store"));
     assert_eq!(origin.get(&format!("{base}v720/1.m4s")).await.status, 200, "it is there");
+    store.is_media_held.send_replace(false);
     assert_eq!(slow.await.unwrap().status, 200);
     assert_eq!(origin.counted("turns_refused_total{reason=\"queue_full\",work=\"fills\"}"), 1);
     assert_eq!(origin.get(&format!("{base}v720/3.m4s")).await.status, 200, "afterwards");

@@ -93,13 +93,13 @@ async fn both_codings_are_one_entry_made_once() {
     let stored = Stored::with_movie();
     let origin = stored.origin();
     let plain = origin.get(LIVE).await;
-    origin.rooms.admin.preparer.cache.measure().await;
+    origin.rooms.service.cache.measure().await;
     let (entries, before) = gauges(&origin);
     let mut coded_bytes = 0;
     for _ in 0..3 {
         coded_bytes = get_gzip(&origin, LIVE).await.body.len();
     }
-    origin.rooms.admin.preparer.cache.measure().await;
+    origin.rooms.service.cache.measure().await;
     let (entries_after, after) = gauges(&origin);
     assert_eq!((entries, entries_after), (1, 1));
     let grown = usize::try_from(after - before).unwrap();

@@ -19,6 +19,7 @@ mod net;
 mod operator;
 mod overload;
 mod proxy;
+mod purges;
 mod reload;
 mod requests;
 mod sharing;

@@ -17,7 +17,7 @@ fn warmed(running: &Running, outcome: &str) -> u64 {
 fn purge_and_warm_are_commands_and_a_configuration_warms_too() {
     let stored = Stored::with_movie();
     let running = Running::start(&stored, "[origin.warm_up]\ntitles = [\"movie\"]\n");
-    until("the title is made ready", || warmed(&running, "made") == 11);
+    until("the title is made ready", || warmed(&running, "made") == 13);
     let config = stored.folder.path().join("origin.toml");
     let config = config.to_str().unwrap();
     let run = |arguments: &[&str]| {
@@ -25,19 +25,19 @@ fn purge_and_warm_are_commands_and_a_configuration_warms_too() {
         (code.unwrap(), out, err)
     };
     let (code, out, _) = run(&["purge", "--title", "movie"]);
-    let wanted = "let go: 11 responses, 0 ranges of stored media, 1 opened versions, 1 pointers\n";
+    let wanted = "let go: 13 responses, 0 ranges of stored media, 1 opened versions, 1 pointers\n";
     assert_eq!((code, &*out), (0, wanted));
     let (code, out, _) = run(&["warm", "movie"]);
-    assert_eq!((code, &*out), (0, "11 made, 0 were there\n"));
+    assert_eq!((code, &*out), (0, "13 made, 0 were there\n"));
     let version = VERSION.to_string();
     let (code, out, _) = run(&["purge", "--version", &version, "--profile", "clear", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (code, json["responses"].as_u64(), json["versions"].as_u64()),
-        (0, Some(11), Some(0))
+        (0, Some(13), Some(0))
     );
     let (code, out, _) = run(&["warm", "movie", "nobody"]);
-    assert_eq!((code, &*out), (1, "11 made, 0 were there\nnobody (any profile): unknown_title\n"));
+    assert_eq!((code, &*out), (1, "13 made, 0 were there\nnobody (any profile): unknown_title\n"));
     // What is wrong is said with what to do.
     for (arguments, code, word) in [
         (&["purge"][..], 2, "--title <TITLE>"),
@@ -55,7 +55,7 @@ fn purge_and_warm_are_commands_and_a_configuration_warms_too() {
     let toml = std::fs::read_to_string(config).unwrap();
     std::fs::write(config, toml.replace("[\"movie\"]", "[\"movie\"]\nsegments = 2")).unwrap();
     running.signal(Signal::HUP);
-    until("the second segments are there", || warmed(&running, "made") == 11 + 11 + 11 + 3);
+    until("the second segments are there", || warmed(&running, "made") == 13 + 13 + 13 + 3);
 }
 
 #[test]
