@@ -367,7 +367,6 @@ pub fn weight_bytes(key: &str, made: &Representation) -> u64 {
 mod tests {
     use super::*;
     use crate::gate::Rules;
-    use headwater_config::Profile as Settings;
     use std::io;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -377,14 +376,10 @@ mod tests {
     use tokio::time::timeout;
 
     fn cache(capacity_bytes: u64) -> ResponseCache {
-        with(capacity_bytes, &Lifetimes::default())
-    }
-
-    fn with(capacity_bytes: u64, lifetimes: &Lifetimes) -> ResponseCache {
         let metrics = Arc::new(Metrics::new());
         let patience = Duration::from_secs(60);
         let gate = Gate::new("fills", Rules { most: 64, most_waiting: 1_000, patience }, &metrics);
-        ResponseCache::new(capacity_bytes, lifetimes, gate, Purges::default(), metrics)
+        ResponseCache::new(capacity_bytes, &Lifetimes::default(), gate, Purges::default(), metrics)
     }
 
     async fn fill(
@@ -612,27 +607,6 @@ mod tests {
         assert!(coding.await.is_some());
         drop(at_work);
         assert!(["/often", "/once", "/ahead"].iter().all(|key| !cache.has(key)));
-    }
-
-    #[tokio::test]
-    async fn a_profile_has_its_own_lifetimes() {
-        let short = Settings { keep_media_s: 1, ..Settings::default() };
-        let profiles = [("short", short), ("long", Settings::default())];
-        let profiles = profiles.map(|(name, settings)| (name.parse().unwrap(), settings));
-        let cache = with(1 << 20, &Lifetimes::new(&profiles.into()));
-        let keys = ["/short/a/v.r/t/1.m4s", "/long/a/v.r/t/1.m4s"];
-        for key in keys {
-            fill(&cache, key, async { Ok(of(1)) }).await.unwrap();
-        }
-        let text = async { Ok(Representation::of_text("text/plain", vec![1])) };
-        fill(&cache, "/short/a/v.r/i", text).await.unwrap();
-        let start = Instant::now();
-        while cache.kept(keys[0]).await.is_some() {
-            assert!(start.elapsed() < Duration::from_secs(20), "it is kept for good");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        assert!(cache.kept(keys[1]).await.is_some(), "the other profile's");
-        assert!(cache.kept("/short/a/v.r/i").await.is_some(), "its manifest");
     }
 
     #[tokio::test]

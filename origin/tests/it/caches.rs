@@ -458,6 +458,12 @@ async fn a_pointer_is_used_while_it_is_looked_at_again_and_for_a_time_while_it_c
     .await;
     assert!(origin.counted("pointer_lookups_total{outcome=\"stale\"}") > 0);
     assert_eq!(origin.counted(pointers), 2, "one look for all who came meanwhile");
+    // A store that does not answer is taken to be away, and is asked all the same.
+    store.is_small_held.send_replace(true);
+    let (status, held) = live(20).await;
+    assert!(status == 200 && held.contains(&next.to_string()));
+    store.is_small_held.send_replace(false);
+    until("it is looked at again", || origin.counted(pointers) == 3).await;
     store.is_away.store(true, Ordering::SeqCst);
     let (_, second) = live(6).await;
     assert!(second.contains(&next.to_string()));

@@ -211,6 +211,13 @@ impl Stored {
         self.publish_tracks(title, version, &[sound()], None);
     }
 
+    /// The same, its track called otherwise.
+    pub fn publish_sound_as(&self, title: &str, version: VersionId, id: &'static str) {
+        let mut sound = MadeTrack { id, ..sound() };
+        sound.head.id = id.parse().unwrap();
+        self.publish_tracks(title, version, &[sound], None);
+    }
+
     fn publish_tracks(
         &self,
         title: &str,

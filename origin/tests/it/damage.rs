@@ -3,6 +3,7 @@
 
 use headwater_packager::stored;
 
+use crate::caches::post;
 use crate::common::{OTHER_VERSION, Origin, Stored, VERSION, heads, noise, title_id};
 
 /// Asks for something of each kind.
@@ -163,6 +164,12 @@ async fn heads_never_go_back_to_a_lower_seq() {
         stored.write(&key, &heads(&title, VERSION, seq, &stored.tracks));
         assert_eq!(origin.get(&playlist).await.status, status, "seq {seq}");
     }
+    // Unless an operator says that what is there now is what there is.
+    stored.write(&key, &heads(&title, VERSION, 2, &stored.tracks));
+    assert_eq!(post(&origin, "/admin/purge?title=other").await.0, 200);
+    assert_eq!(origin.get(&playlist).await.status, 502);
+    assert_eq!(post(&origin, "/admin/purge?title=movie").await.0, 200);
+    assert_eq!(origin.get(&playlist).await.status, 200);
 }
 
 #[tokio::test]

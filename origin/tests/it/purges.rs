@@ -104,6 +104,19 @@ async fn what_is_in_flight_at_a_purge_is_in_no_tier_after_it() {
     }
 }
 
+/// Heads that were mended by hand, with another track and the same `seq`.
+#[tokio::test]
+async fn what_was_put_under_keys_is_purged_too() {
+    let stored = Stored::with_movie();
+    stored.publish_sound("movie", VERSION);
+    let (origin, _) = watched(&under_keys(&stored));
+    assert_eq!(asked(&origin).await, [1, 1, 1]);
+    stored.publish_sound_as("movie", VERSION, "a-de");
+    post(&origin, "/admin/purge?title=movie").await;
+    let playlist = origin.get(&format!("{}a-de/index.m3u8", base(&origin))).await;
+    assert_eq!(playlist.status, 200, "{}", playlist.error());
+}
+
 #[tokio::test]
 async fn a_purge_meets_what_a_reload_puts_in_place() {
     let stored = Stored::with_movie();

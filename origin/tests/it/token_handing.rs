@@ -314,11 +314,16 @@ async fn manifests_pass_on_a_querys_token_and_nobody_elses() {
             let first = ask(origin, 9, &format!("{path}?token={}", of(1)), &[]).await;
             let second = ask(origin, 9, &format!("{path}?token={}", of(2)), &[]).await;
             let again = ask(origin, 9, &format!("/~{}{path}", of(3)), &[]).await;
+            let hits = || origin.counted("cache_lookups_total{outcome=\"hit\"}");
+            let before = hits();
+            let third = ask(origin, 9, &format!("{path}?token={}", of(2)), &[]).await;
+            let personal = std::ptr::eq(origin, &inline);
+            assert_eq!((third.body == second.body, third.body.len()), (true, second.body.len()));
+            assert_eq!(hits() - before, if personal { 1 } else { 2 }, "{path}: plain, and its own");
             assert_eq!(again.body, plain.body, "{path}: what others see is not touched");
             assert_eq!((plain.status, first.status, second.status), (200, 200, 200), "{path}");
             assert!(!String::from_utf8_lossy(&plain.body).contains("token"), "{path}");
             assert!(first.header("cache-control").starts_with("private"), "{path}");
-            let personal = std::ptr::eq(origin, &inline);
             assert_eq!(first.body != second.body, personal, "{path}");
             assert_eq!(tags(&first) != tags(&second), personal, "{path}");
             assert_ne!(tags(&first), tags(&plain), "{path}");
