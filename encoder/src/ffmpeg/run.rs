@@ -34,8 +34,15 @@ pub struct End {
 }
 
 impl End {
-    /// An error unless it ended with 0.
+    /// An error unless it ended with 0. A disk that was full when its last bytes were written is in its
+    /// log alone.
     pub fn success(&self, name: &str) -> Result<(), Error> {
+        if self.log.lines().any(|line| line.ends_with(NO_ROOM)) {
+            return Err(Error::storage(
+                "encoder.work_dir",
+                format!("no space left on its disk: {name} could not write what it made"),
+            ));
+        }
         if self.status.success() {
             return Ok(());
         }
@@ -219,6 +226,8 @@ fn place_bytes(process: u32) -> Option<u64> {
     Some(said.filter_map(place).fold(0, u64::saturating_add))
 }
 
+/// What ffmpeg says behind the name of whatever it could not do (ENOSPC).
+const NO_ROOM: &str = ": No space left on device";
 /// prlimit's exit code when there is no such program, like a shell's.
 const NOT_FOUND: i32 = 127;
 

@@ -30,8 +30,10 @@ fn a_full_disk_costs_time_alone() {
     wait_until("a task that found no room", || site.job(&id)["failures"] != 0);
     let failed = site.job(&id);
     let told = failed["story"].as_array().unwrap();
-    let faults: Vec<_> = told.iter().filter(|told| told["what"] == "failed").collect();
-    println!("{faults:#?}");
+    for told in told.iter().filter(|told| told["what"] == "failed") {
+        let text = told["text"].as_str().unwrap().to_lowercase();
+        assert!(text.contains("no space left on"), "whose fault is it? {text}");
+    }
     assert_ne!(failed["state"], "failed", "{failed:#}");
     fs::remove_file(filled).unwrap();
     wait_until("the title", || site.job(&id)["state"] == "published");

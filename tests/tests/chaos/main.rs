@@ -24,5 +24,6 @@ mod meter;
 mod process;
 mod site;
 mod stopped;
+mod two_hours;
 mod watch;
 mod way;
