@@ -85,7 +85,8 @@ fn look(folder: &Path, taken: &mut Taken) {
         *ticks = (*ticks).max(field(14) + field(15));
         let resident = field(24) * 4096;
         resident_bytes += resident;
-        if line.split('\0').next().is_some_and(|program| program.ends_with("headwater-encoder")) {
+        // Its children have other words.
+        if line.contains("\0--config\0") {
             taken.encoder_bytes = taken.encoder_bytes.max(resident);
         }
     }
