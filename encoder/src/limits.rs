@@ -80,6 +80,8 @@ pub const INPUT_BYTES: usize = 4 * 1024;
 pub const CHUNKS: usize = 86_400;
 /// Tracks of sound of a title.
 pub const SOUNDS: u32 = 64;
+/// Bytes of a track's id.
+pub const TRACK_BYTES: usize = 256;
 /// Bytes of a worker's name, and of what names a build of its tools.
 pub const WORKER_BYTES: usize = 256;
 /// Tasks that the clock changes in one transaction.

@@ -1,12 +1,16 @@
 //! Jobs, tasks and the queue as JSON, and what a request asks for. Times are in milliseconds since
 //! 1970.
 
+use std::str::FromStr;
+
 use headwater_packager::ids::VersionId;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use crate::job::{Fault, Lane, Priority, Publication, Submission, Task};
+use crate::job::{Fault, Lane, Priority, Publication, Spent, Submission, Task};
 use crate::queue::{Depth, JobView, Page, Told};
+use crate::source::Said;
+use crate::text::Sidecar;
 
 /// A job.
 pub fn job(view: &JobView) -> Value {
@@ -28,8 +32,18 @@ pub fn job(view: &JobView) -> Value {
         "frames": tally.frames,
         "frames_made": tally.frames_made,
         "published": job.published.map(publication),
+        "audio": job.audio,
+        "text": job.texts,
         "superseded_by": job.superseded_by,
+        "spent": view.spent.iter().map(spent).collect::<Vec<_>>(),
         "fault": job.fault.as_ref().map(fault),
+    })
+}
+
+fn spent(spent: &Spent) -> Value {
+    json!({
+        "track": spent.track, "cpu_ms": spent.cpu_ms, "work_ms": spent.work_ms,
+        "media_ms": spent.media_ms,
     })
 }
 
@@ -97,7 +111,7 @@ pub(super) fn lane_word(lane: Lane) -> &'static str {
 
 /// What a submission asks for.
 pub(super) fn submission(asked: &Value, version: VersionId) -> Result<Submission, Failure> {
-    known(asked, &["title", "input", "priority", "deadline_ms"])?;
+    known(asked, &["title", "input", "priority", "deadline_ms", "audio", "text"])?;
     let title = text(asked, "title")?.ok_or_else(|| missing("title"))?;
     let input = text(asked, "input")?.filter(|input| !input.is_empty());
     Ok(Submission {
@@ -107,6 +121,8 @@ pub(super) fn submission(asked: &Value, version: VersionId) -> Result<Submission
         priority: priority(asked)?.unwrap_or(Priority::Normal),
         deadline_ms: time(asked, "deadline_ms")?,
         growing: false,
+        audio: said::<Said>(asked, "audio")?,
+        texts: said::<Sidecar>(asked, "text")?,
     })
 }
 
@@ -115,6 +131,22 @@ pub(super) fn change(asked: &Value) -> Result<(Priority, Option<i64>), Failure> 
     known(asked, &["priority", "deadline_ms"])?;
     let priority = priority(asked)?.ok_or_else(|| missing("priority"))?;
     Ok((priority, time(asked, "deadline_ms")?))
+}
+
+/// A list of texts, each of which says a `T`.
+fn said<T: FromStr<Err = String>>(asked: &Value, field: &str) -> Result<Vec<String>, Failure> {
+    let wrong = |why: &str| Failure::bad_request(format!("{field}: {why:.300}"));
+    let said = match &asked[field] {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(said) => said,
+        _ => return Err(wrong("is no list of texts")),
+    };
+    let read = |said: &Value| {
+        let said = said.as_str().ok_or_else(|| wrong("holds what is no text"))?;
+        said.parse::<T>().map_err(|why| wrong(&why))?;
+        Ok(said.to_owned())
+    };
+    said.iter().map(read).collect()
 }
 
 fn fault(fault: &Fault) -> Value {

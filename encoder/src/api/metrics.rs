@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use super::json::lane_word;
-use crate::job::{FaultKind, Lane};
+use crate::job::{FaultKind, Lane, Spent};
 use crate::queue::Depth;
 
 /// The format's media type.
 pub(super) const TYPE: &str = "text/plain; version=0.0.4";
+
+/// Begins every name.
+const PREFIX: &str = "headwater_queue_";
 
 /// All of them; those that are 0 too, so that a rule sees them before the first event.
 pub(super) fn text(depth: &Depth, now_ms: i64) -> String {
@@ -50,7 +53,37 @@ pub(super) fn text(depth: &Depth, now_ms: i64) -> String {
             (format!("{{kind=\"{}\"}}", kind.as_str()), count)
         }),
     );
+    let spent = |of: fn(&Spent) -> u64| {
+        let of_track = move |spent: &Spent| (format!("{{track=\"{}\"}}", spent.track), of(spent));
+        depth.spent.iter().map(of_track).collect::<Vec<_>>()
+    };
+    thousandths(
+        &mut text,
+        "cpu_seconds_total",
+        "CPU seconds of ffmpeg, by track; one process makes all renditions, and each has its share by pixels.",
+        spent(|spent| spent.cpu_ms),
+    );
+    thousandths(
+        &mut text,
+        "work_seconds_total",
+        "Seconds from claims to results, by track.",
+        spent(|spent| spent.work_ms),
+    );
+    thousandths(
+        &mut text,
+        "media_seconds_total",
+        "Seconds of media that were made, by track.",
+        spent(|spent| spent.media_ms),
+    );
     text
+}
+
+/// A counter of seconds that is kept in milliseconds.
+fn thousandths(text: &mut String, name: &str, help: &str, values: Vec<(String, u64)>) {
+    head(text, name, "counter", help);
+    for (labels, ms) in values {
+        let _ = writeln!(text, "{PREFIX}{name}{labels} {}.{:03}", ms / 1_000, ms % 1_000);
+    }
 }
 
 fn family(
@@ -60,10 +93,49 @@ fn family(
     help: &str,
     values: impl IntoIterator<Item = (String, u64)>,
 ) {
-    let name = format!("headwater_queue_{name}");
-    // Writing to a string does not fail.
-    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    head(text, name, kind, help);
     for (labels, value) in values {
-        let _ = writeln!(text, "{name}{labels} {value}");
+        let _ = writeln!(text, "{PREFIX}{name}{labels} {value}");
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a string does not fail.
+    let _ = write!(text, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// docs/encoder.md lists every one, with its type and labels, and no others.
+    #[test]
+    fn the_list_is_true() {
+        let spent = Spent { track: "v360".to_owned(), cpu_ms: 1_007, work_ms: 20, media_ms: 3_000 };
+        let text = text(&Depth { spent: vec![spent], ..Depth::default() }, 0);
+        assert!(
+            text.contains("headwater_queue_cpu_seconds_total{track=\"v360\"} 1.007\n"),
+            "{text}"
+        );
+        let mut made = BTreeSet::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let value = text.lines().find(|line| line.starts_with(name)).unwrap();
+            let label =
+                value.split_once('{').map_or("", |(_, rest)| rest.split('=').next().unwrap());
+            made.insert((name.to_owned(), kind.to_owned(), label.to_owned()));
+        }
+        let docs = include_str!("../../../docs/encoder.md");
+        let rows = docs.lines().filter(|line| line.starts_with("| `headwater_queue_"));
+        let listed: BTreeSet<_> = rows
+            .map(|row| {
+                let cells: Vec<_> =
+                    row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+                (cells[1].to_owned(), cells[2].to_owned(), cells[3].to_owned())
+            })
+            .collect();
+        assert_eq!(listed, made);
     }
 }

@@ -97,7 +97,11 @@ impl Api {
                 let asked = object(request).await?;
                 let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
                 let submission = json::submission(&asked, version)?;
-                self.admit_input(&submission.input)?;
+                self.admit_file("input", &submission.input)?;
+                for text in &submission.texts {
+                    let (path, _) = text.rsplit_once(':').unwrap_or((text, ""));
+                    self.admit_file("text", path)?;
+                }
                 self.queue.submit(&submission, now_ms).await?;
                 let mut response = self.shown(StatusCode::CREATED, version).await?;
                 let place = HeaderValue::try_from(format!("/v1/jobs/{version}"));
@@ -136,18 +140,18 @@ impl Api {
         }
     }
 
-    /// Refuses a source outside the folders that requests may name. A key opens the queue, not the
+    /// Refuses a file outside the folders that requests may name. A key opens the queue, not the
     /// machine.
-    fn admit_input(&self, input: &str) -> Result<(), Failure> {
-        let path = Path::new(input);
+    fn admit_file(&self, field: &str, file: &str) -> Result<(), Failure> {
+        let path = Path::new(file);
         let is_plain =
             path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         if is_plain && self.inputs.iter().any(|folder| path.starts_with(folder)) {
             return Ok(());
         }
-        Err(Failure::bad_request(
-            "input: name a file by its absolute path, in one of the folders of encoder.api.inputs",
-        ))
+        Err(Failure::bad_request(format!(
+            "{field}: name a file by its absolute path, in one of the folders of encoder.api.inputs"
+        )))
     }
 
     async fn shown(

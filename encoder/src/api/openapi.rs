@@ -107,7 +107,11 @@ fn schemas() -> Value {
         "Submission": {
             "type": "object", "additionalProperties": false, "required": ["title", "input"],
             "properties": { "title": text(), "input": text(), "priority": priority(),
-                "deadline_ms": maybe("integer") },
+                "deadline_ms": maybe("integer"),
+                "audio": { "type": "array", "items": text(), "description":
+                    "What a sound is, where the source does not say it: 1:lang=en,role=commentary" },
+                "text": { "type": "array", "items": text(), "description":
+                    "Files of subtitles and their language: /srv/uploads/film.srt:en" } },
         },
         "Change": {
             "type": "object", "additionalProperties": false, "required": ["priority"],
@@ -123,6 +127,10 @@ fn schemas() -> Value {
             "frames": count(), "frames_made": count(),
             "published": { "oneOf": [whole(&json!({ "seq": count(), "fragments": count() })),
                 { "type": "null" }] },
+            "audio": { "type": "array", "items": text() },
+            "text": { "type": "array", "items": text() },
+            "spent": { "type": "array", "items": whole(&json!({ "track": text(), "cpu_ms": count(),
+                "work_ms": count(), "media_ms": count() })) },
             "superseded_by": { "type": ["string", "null"], "format": "uuid",
                 "description": "The title's later version, which stayed live" },
             "fault": fault(),

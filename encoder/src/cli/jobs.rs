@@ -1,7 +1,7 @@
 //! `submit`, `jobs`, `cancel`, `retry`: the queue from the command line, without a service in between.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use headwater_config::Config;
@@ -12,6 +12,8 @@ use headwater_encoder::job::{JobState, Priority, Submission};
 use headwater_encoder::limits;
 use headwater_encoder::queue::{Filter, Page, Queue, QueueError};
 use headwater_encoder::report::{print_json, print_line};
+use headwater_encoder::source::Said;
+use headwater_encoder::text::Sidecar;
 use headwater_encoder::worker::{now_ms, unreachable};
 use headwater_packager::ids::{TitleId, VersionId};
 use serde_json::json;
@@ -33,6 +35,12 @@ pub struct Submit {
     /// now (90s, 30m, 2h, 3d), or a time such as 2026-11-22T18:00:00Z
     #[arg(long, value_name = "T")]
     deadline: Option<When>,
+    /// What a sound is, where the film does not say it or says it wrongly, as `encode` takes it
+    #[arg(long, value_name = "STREAM:WHAT", value_parser = said)]
+    audio: Vec<String>,
+    /// A file of subtitles, SRT or WebVTT, and its language, such as film.srt:en
+    #[arg(long, value_name = "FILE:LANG")]
+    text: Vec<Sidecar>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -67,6 +75,10 @@ pub struct Retry {
     pub common: Common,
 }
 
+fn said(text: &str) -> Result<String, String> {
+    text.parse::<Said>().map(|_| text.to_owned())
+}
+
 fn state(word: &str) -> Result<JobState, String> {
     JobState::from_word(word).ok_or_else(|| {
         let words = JobState::ALL.map(JobState::as_str).join(", ");
@@ -75,21 +87,22 @@ fn state(word: &str) -> Result<JobState, String> {
 }
 
 pub async fn submit(args: &Submit, config: &Config) -> Result<(), Error> {
-    let usage = |e: io::Error| Error::new(Kind::Usage, format!("{}: {e}", args.input.display()));
-    // Workers have other working folders.
-    let input = std::fs::canonicalize(&args.input).map_err(usage)?;
-    let input = input.to_str().ok_or_else(|| {
-        Error::new(Kind::Usage, format!("{}: its path is no UTF-8", input.display()))
-    })?;
+    let input = absolute(&args.input)?;
+    let mut texts = Vec::new();
+    for Sidecar { path, language } in &args.text {
+        texts.push(format!("{}:{}", absolute(path)?, language.tag));
+    }
     let now_ms = now_ms();
     let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
     let submission = Submission {
         version,
         title: args.title.clone(),
-        input: input.to_owned(),
+        input,
         priority: args.priority,
         deadline_ms: args.deadline.map(|deadline| deadline.at_ms(now_ms)),
         growing: false,
+        audio: args.audio.clone(),
+        texts,
     };
     let queue = queue(config).await?;
     queue.submit(&submission, now_ms).await.map_err(refused)?;
@@ -103,6 +116,14 @@ pub async fn submit(args: &Submit, config: &Config) -> Result<(), Error> {
     }
     queue.close().await;
     Ok(())
+}
+
+/// A file by a path that is good in any working folder: workers have others.
+fn absolute(file: &Path) -> Result<String, Error> {
+    let usage = |what: String| Error::new(Kind::Usage, format!("{}: {what}", file.display()));
+    let path = std::fs::canonicalize(file).map_err(|e| usage(e.to_string()))?;
+    let path = path.to_str().ok_or_else(|| usage("its path is no UTF-8".to_owned()))?;
+    Ok(path.to_owned())
 }
 
 pub async fn jobs(args: &Jobs, config: &Config, stop: &cancel::Cancel) -> Result<(), Error> {

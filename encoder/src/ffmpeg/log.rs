@@ -37,9 +37,20 @@ pub struct Log {
     captioned: BTreeSet<u32>,
     changed: Option<Option<u32>>,
     shown: Vec<i64>,
+    cpu_ms: u64,
 }
 
 impl Log {
+    /// CPU time that the child had taken when it closed its output, user and system, of all threads.
+    pub fn cpu_ms(&self) -> u64 {
+        self.cpu_ms
+    }
+
+    /// The same, as it is found out.
+    pub fn took(&mut self, cpu_ms: u64) {
+        self.cpu_ms = cpu_ms;
+    }
+
     /// Takes a line.
     pub fn line(&mut self, line: &str) {
         let line = Line::parse(line);

@@ -153,6 +153,8 @@ pub async fn run(
             () = patience.ends() => return Err(hung(program, stall, &log)),
         }
     }
+    // It has ended, or is about to: what it did is done, and it is not yet forgotten.
+    log.took(child.child.id().and_then(cpu_ms).unwrap_or(0));
     tokio::select! {
         status = child.child.wait() => {
             let status = status.map_err(|e| Error::tool(format!("{}: {e}", program.display())))?;
@@ -165,6 +167,16 @@ pub async fn run(
         () = cancel.cancelled() => Err(Error::interrupted()),
         () = patience.ends() => Err(hung(program, stall, &log)),
     }
+}
+
+/// CPU time of a process (proc_pid_stat(5), utime and stime), which counts hundredths of a second on
+/// every Linux (`USER_HZ`).
+fn cpu_ms(process: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Its name is in parentheses, and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some((ticks()? + ticks()?) * 10)
 }
 
 /// How long a child has shown no movement: counted in beats of our own, because a machine or a

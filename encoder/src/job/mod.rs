@@ -18,6 +18,7 @@
 mod fault;
 mod priority;
 mod retry;
+mod spent;
 mod step;
 mod task;
 mod terms;
@@ -25,6 +26,7 @@ mod version;
 
 pub use fault::{Fault, FaultKind};
 pub use priority::{Lane, Priority};
+pub use spent::Spent;
 pub use step::{Event, Next, Refusal, plan, spoiled, step};
 pub use task::{Hold, Kind, Progress, State, Task, TaskKey, Tick};
 pub use terms::Terms;

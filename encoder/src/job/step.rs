@@ -5,6 +5,7 @@ use std::fmt;
 use headwater_packager::ids::VersionId;
 
 use super::fault::Fault;
+use super::spent::Spent;
 use super::task::{Kind, Progress, State, Task};
 use super::terms::Terms;
 use super::version::{Job, JobState, Plan};
@@ -21,6 +22,8 @@ pub enum Event {
     Done {
         /// What was made: the worker's words.
         result: String,
+        /// What it took, track by track.
+        spent: Vec<Spent>,
     },
     /// The marked publication is in the store.
     Written {
@@ -135,7 +138,7 @@ pub fn step(
             task.reach(reached)?;
             Ok(Next::Advance)
         }
-        Event::Done { result } if matches!(kind, Kind::Audio | Kind::Chunk) => {
+        Event::Done { result, .. } if matches!(kind, Kind::Audio | Kind::Chunk) => {
             short(&result)?;
             task.finish(result, now_ms);
             job.part_done();

@@ -82,6 +82,10 @@ pub struct Submission {
     pub deadline_ms: Option<i64>,
     /// Whether it may be published before it is complete.
     pub growing: bool,
+    /// What its sounds are, where the source does not say it: as `encode --audio` takes it.
+    pub audio: Vec<String>,
+    /// Files of subtitles beside it: as `encode --text` takes them.
+    pub texts: Vec<String>,
 }
 
 /// What is written to the store next, or was last.
@@ -154,12 +158,17 @@ pub struct Job {
     pub fault: Option<Fault>,
     /// The title's version that it did not take the place of.
     pub superseded_by: Option<VersionId>,
+    /// What its sounds are, where the source does not say it.
+    pub audio: Vec<String>,
+    /// Files of subtitles beside it.
+    pub texts: Vec<String>,
 }
 
 impl Job {
     /// A job and its first tasks: the plan, ready, and the publication, which waits.
     pub fn new(submission: &Submission, now_ms: i64, terms: &Terms) -> (Self, [Task; 2]) {
-        let Submission { version, title, input, priority, deadline_ms, growing } = submission;
+        let Submission { version, title, input, priority, deadline_ms, growing, audio, texts } =
+            submission;
         let job = Self {
             version: *version,
             title: title.clone(),
@@ -177,6 +186,8 @@ impl Job {
             published: None,
             fault: None,
             superseded_by: None,
+            audio: audio.clone(),
+            texts: texts.clone(),
         };
         let mut plan = job.task(Kind::Plan, 0, now_ms);
         plan.ready(now_ms, terms);

@@ -18,6 +18,17 @@ pub(super) async fn submit(
     terms: &Terms,
 ) -> Result<(), QueueError> {
     bounded("input", &submission.input, limits::INPUT_BYTES)?;
+    for (what, said, most) in
+        [("audio", &submission.audio, limits::STREAMS), ("text", &submission.texts, limits::TEXTS)]
+    {
+        if said.len() > most {
+            let text = format!("{what} is said {} times; at most {most} are taken", said.len());
+            return Err(QueueError::OutOfBounds(text));
+        }
+        for said in said {
+            bounded(what, said, limits::INPUT_BYTES)?;
+        }
+    }
     let (job, tasks) = Job::new(submission, now_ms, terms);
     rows.add_job(&job).await?;
     rows.add_tasks(&tasks).await?;
@@ -65,6 +76,11 @@ pub(super) async fn tell(
 ) -> Result<Task, QueueError> {
     // A beat changes the task alone, and comes often.
     let is_beat = matches!(event, Event::Beat(_));
+    let mut spent = match &event {
+        Event::Done { spent, .. } => spent.clone(),
+        _ => Vec::new(),
+    };
+    spent.sort_unstable();
     let word = word(&event);
     if let Event::Failed(fault) = &event {
         rows.count(fault.kind).await?;
@@ -75,6 +91,10 @@ pub(super) async fn tell(
     rows.put_task(&task).await?;
     if is_beat {
         return Ok(task);
+    }
+    for spent in &spent {
+        bounded("track's id", &spent.track, limits::TRACK_BYTES)?;
+        rows.spend(job.version, spent).await?;
     }
     if let Some(what) = word {
         let text = match job.superseded_by {

@@ -13,8 +13,8 @@ use super::rows::Rows;
 use super::view::{Depth, Filter, JobView, Page, Tally, Told};
 use super::{Claimed, Queue, Worker};
 use crate::job::{
-    Event, Fault, FaultKind, Hold, Job, JobState, Kind, Plan, Priority, State, Submission, Task,
-    TaskKey, Terms,
+    Event, Fault, FaultKind, Hold, Job, JobState, Kind, Plan, Priority, Spent, State, Submission,
+    Task, TaskKey, Terms,
 };
 use crate::limits;
 
@@ -31,6 +31,8 @@ struct Table {
     tasks: BTreeMap<TaskKey, Task>,
     story: BTreeMap<VersionId, Vec<Told>>,
     faults: BTreeMap<FaultKind, u64>,
+    /// Of each job, and of none for all that there ever were.
+    spent: BTreeMap<(Option<VersionId>, String), Spent>,
 }
 
 impl Memory {
@@ -116,7 +118,7 @@ impl Queue for Memory {
     async fn job(&self, job: VersionId) -> Result<JobView, QueueError> {
         let table = self.table.lock().await;
         let found = table.jobs.get(&job).ok_or(QueueError::NoSuchJob(job))?;
-        Ok(JobView { job: found.clone(), tally: Tally::of(&table.tasks_of(job)) })
+        Ok(table.view(found))
     }
 
     async fn state(&self, job: VersionId) -> Result<JobState, QueueError> {
@@ -129,11 +131,7 @@ impl Queue for Memory {
         let found = table.jobs.values().rev();
         let found = found.filter(|job| page.before.is_none_or(|before| job.version < before));
         let found = found.filter(|job| filter.takes(job)).take(page.len() as usize);
-        let view = |job: &Job| JobView {
-            job: job.clone(),
-            tally: Tally::of(&table.tasks_of(job.version)),
-        };
-        Ok(found.map(view).collect())
+        Ok(found.map(|job| table.view(job)).collect())
     }
 
     async fn tasks(&self, job: VersionId) -> Result<Vec<Task>, QueueError> {
@@ -152,7 +150,8 @@ impl Queue for Memory {
 
     async fn depth(&self) -> Result<Depth, QueueError> {
         let table = self.table.lock().await;
-        let mut depth = Depth { faults: table.faults.clone(), ..Depth::default() };
+        let (faults, spent) = (table.faults.clone(), table.spent_on(None));
+        let mut depth = Depth { faults, spent, ..Depth::default() };
         for task in table.tasks.values() {
             if matches!(task.state, State::Ready | State::Delayed) {
                 *depth.tools.entry(task.tool.clone()).or_default() += 1;
@@ -172,6 +171,16 @@ impl Queue for Memory {
 }
 
 impl Table {
+    fn view(&self, job: &Job) -> JobView {
+        let tally = Tally::of(&self.tasks_of(job.version));
+        JobView { job: job.clone(), tally, spent: self.spent_on(Some(job.version)) }
+    }
+
+    fn spent_on(&self, job: Option<VersionId>) -> Vec<Spent> {
+        let of_it = self.spent.range((job, String::new())..);
+        of_it.take_while(|((of, _), _)| *of == job).map(|(_, spent)| spent.clone()).collect()
+    }
+
     fn tasks_of(&self, job: VersionId) -> Vec<Task> {
         let of_it = self.tasks.range(TaskKey { job, kind: Kind::Publish, index: 0 }..);
         of_it.take_while(|(key, _)| key.job == job).map(|(_, task)| task.clone()).collect()
@@ -238,6 +247,7 @@ impl Rows for Table {
     async fn forget(&mut self, job: VersionId) -> Result<(), QueueError> {
         self.jobs.remove(&job);
         self.story.remove(&job);
+        self.spent.retain(|(of, _), _| *of != Some(job));
         self.tasks.retain(|key, _| key.job != job);
         Ok(())
     }
@@ -258,6 +268,14 @@ impl Rows for Table {
         let story = self.story.entry(job).or_default();
         let entry = story.len() as u64 + 1;
         story.push(Told { entry, at_ms, what: what.to_owned(), text: text.to_owned() });
+        Ok(())
+    }
+
+    async fn spend(&mut self, job: VersionId, spent: &Spent) -> Result<(), QueueError> {
+        for of in [Some(job), None] {
+            let key = (of, spent.track.clone());
+            self.spent.entry(key).and_modify(|sum| sum.add(spent)).or_insert_with(|| spent.clone());
+        }
         Ok(())
     }
 

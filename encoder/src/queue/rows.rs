@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use headwater_packager::ids::VersionId;
 
 use super::error::QueueError;
-use crate::job::{FaultKind, Job, Task, TaskKey};
+use crate::job::{FaultKind, Job, Spent, Task, TaskKey};
 
 /// Rows of one transaction. What is read stays as it is read until the transaction ends.
 ///
@@ -44,6 +44,8 @@ pub(super) trait Rows: Send {
         what: &str,
         text: &str,
     ) -> Result<(), QueueError>;
+    /// Adds what was spent on a track, to its job and to what was spent ever. The job is held.
+    async fn spend(&mut self, job: VersionId, spent: &Spent) -> Result<(), QueueError>;
     /// One more fault.
     async fn count(&mut self, fault: FaultKind) -> Result<(), QueueError>;
 }

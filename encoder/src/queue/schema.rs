@@ -8,9 +8,10 @@ use sqlx::{AnyPool, SqlSafeStr};
 
 use super::error::QueueError;
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "jobs and tasks", include_str!("migrations/0001_jobs_and_tasks.sql")),
     (2, "superseded", include_str!("migrations/0002_superseded.sql")),
+    (3, "said and spent", include_str!("migrations/0003_said_and_spent.sql")),
 ];
 
 /// Brings a database up to date. Several processes may do so at once.

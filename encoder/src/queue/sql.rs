@@ -23,7 +23,8 @@ use super::statement::{self, Dialect};
 use super::view::{Depth, Filter, JobView, Page, Tally, Told};
 use super::{Claimed, Queue, Worker};
 use crate::job::{
-    Event, Fault, FaultKind, Hold, JobState, Lane, Plan, Priority, Submission, Task, TaskKey, Terms,
+    Event, Fault, FaultKind, Hold, JobState, Lane, Plan, Priority, Spent, Submission, Task,
+    TaskKey, Terms,
 };
 use crate::limits;
 
@@ -111,7 +112,13 @@ impl SqlQueue {
             frames: count(&row, "frames")?,
             frames_made: count(&row, "frames_made")?,
         };
-        Ok(JobView { job, tally })
+        let spent = self.spent(job.version.to_string()).await?;
+        Ok(JobView { job, tally, spent })
+    }
+
+    async fn spent(&self, job: String) -> Result<Vec<Spent>, QueueError> {
+        let rows = sqlx::query(statement::SPENT).bind(job).fetch_all(&self.pool).await?;
+        rows.iter().map(sql_row::spent).collect()
     }
 }
 
@@ -279,6 +286,7 @@ impl Queue for SqlQueue {
             let waits = count(&row, "tasks")?;
             depth.tools.insert(text(&row, "tool")?, waits);
         }
+        depth.spent = self.spent(String::new()).await?;
         for row in sqlx::query(statement::FAULTS).fetch_all(&self.pool).await? {
             // A kind of a later release is that release's to show.
             if let Some(kind) = FaultKind::from_word(&text(&row, "kind")?) {

@@ -7,14 +7,14 @@ use sqlx::{Any, Row};
 
 use super::error::QueueError;
 use crate::job::{
-    Fault, FaultKind, Job, JobState, Kind, Lane, Progress, Publication, State, Task, TaskKey,
+    Fault, FaultKind, Job, JobState, Kind, Lane, Progress, Publication, Spent, State, Task, TaskKey,
 };
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 /// Columns of `jobs`, in the order in which [`bind_job`] binds them.
-pub(super) const JOB_COLUMNS: [&str; 21] = [
+pub(super) const JOB_COLUMNS: [&str; 23] = [
     "job",
     "title",
     "input",
@@ -36,6 +36,8 @@ pub(super) const JOB_COLUMNS: [&str; 21] = [
     "fault_kind",
     "fault",
     "superseded_by",
+    "audio",
+    "texts",
 ];
 
 /// Columns of `tasks`, in the order in which [`bind_task`] binds them.
@@ -96,6 +98,8 @@ pub(super) fn bind_job<'q>(statement: Statement<'q>, job: &Job) -> Statement<'q>
         .bind(job.fault.as_ref().map(|fault| fault.kind.as_str()))
         .bind(job.fault.as_ref().map(|fault| fault.text.clone()))
         .bind(job.superseded_by.map(|by| by.to_string()))
+        .bind(serde_json::to_string(&job.audio).expect("a list of text"))
+        .bind(serde_json::to_string(&job.texts).expect("a list of text"))
 }
 
 pub(super) fn bind_task<'q>(statement: Statement<'q>, task: &Task) -> Statement<'q> {
@@ -162,7 +166,23 @@ pub(super) fn job(row: &AnyRow) -> Result<Job, QueueError> {
             Some(by) => Some(by.parse().map_err(|_| odd("superseded_by", &by))?),
             None => None,
         },
+        audio: list(row, "audio")?,
+        texts: list(row, "texts")?,
     })
+}
+
+pub(super) fn spent(row: &AnyRow) -> Result<Spent, QueueError> {
+    Ok(Spent {
+        track: text(row, "track")?,
+        cpu_ms: count(row, "cpu_ms")?,
+        work_ms: count(row, "work_ms")?,
+        media_ms: count(row, "media_ms")?,
+    })
+}
+
+fn list(row: &AnyRow, column: &'static str) -> Result<Vec<String>, QueueError> {
+    let words = text(row, column)?;
+    serde_json::from_str(&words).map_err(|_| odd(column, &words))
 }
 
 pub(super) fn task(row: &AnyRow) -> Result<Task, QueueError> {
@@ -257,7 +277,7 @@ fn narrow<T: TryFrom<i64>>(value: i64, column: &'static str) -> Result<T, QueueE
 }
 
 /// A count as both databases hold it; none is ever that large.
-fn number(value: u64) -> i64 {
+pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 

@@ -9,7 +9,7 @@ use super::error::QueueError;
 use super::rows::Rows;
 use super::sql_row::{self, JOB_COLUMNS, TASK_COLUMNS};
 use super::statement::{self, Dialect};
-use crate::job::{FaultKind, Job, Task, TaskKey};
+use crate::job::{FaultKind, Job, Spent, Task, TaskKey};
 use crate::limits;
 
 /// Rows within one transaction; without a commit it changes nothing.
@@ -149,6 +149,20 @@ impl Rows for SqlRows {
             .bind(text)
             .bind(job);
         self.run(note).await.map(drop)
+    }
+
+    async fn spend(&mut self, job: VersionId, spent: &Spent) -> Result<(), QueueError> {
+        // The job first, which is locked: all come to the common row in the same order.
+        for of in [job.to_string(), String::new()] {
+            let spend = sqlx::query(statement::SPEND)
+                .bind(of)
+                .bind(spent.track.clone())
+                .bind(sql_row::number(spent.cpu_ms))
+                .bind(sql_row::number(spent.work_ms))
+                .bind(sql_row::number(spent.media_ms));
+            self.run(spend).await?;
+        }
+        Ok(())
     }
 
     async fn count(&mut self, fault: FaultKind) -> Result<(), QueueError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headwater_packager::ids::{TitleId, VersionId};
 
-use crate::job::{FaultKind, Job, JobState, Lane, Priority, State, Task};
+use crate::job::{FaultKind, Job, JobState, Lane, Priority, Spent, State, Task};
 use crate::limits;
 
 /// A job and its sums.
@@ -14,6 +14,8 @@ pub struct JobView {
     pub job: Job,
     /// Over all of its tasks.
     pub tally: Tally,
+    /// What was spent on it, by track.
+    pub spent: Vec<Spent>,
 }
 
 /// Sums over tasks.
@@ -114,6 +116,8 @@ pub struct Depth {
     /// Tasks that wait for a worker or for their next attempt, by the build of the tools that must do
     /// them; empty for any.
     pub tools: BTreeMap<String, u64>,
+    /// What was spent since the queue was made, by track.
+    pub spent: Vec<Spent>,
     /// Faults since the queue was made, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
 }

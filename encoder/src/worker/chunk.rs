@@ -42,6 +42,7 @@ async fn encode(bench: &Bench<'_>, cut: &Cut<'_>, planned: &Planned) -> Result<(
     let tools = &bench.worker.tools;
     let mut moved = |progress: &crate::ffmpeg::Progress| bench.movement.ffmpeg(progress);
     let log = tools.chunk(cut, bench.work.folder(), bench.cancel, &mut moved).await?;
+    bench.movement.took(log.cpu_ms());
     let Some(damage) = log.damage() else { return all_were_shown(bench, cut, planned, &log) };
     // It is watched by itself.
     let looked = tools.damage_within(cut, bench.cancel);

@@ -8,7 +8,8 @@ use super::movement::Movement;
 use super::{Worker, chunk, now_ms, plan, publish, sound};
 use crate::cancel::{self, Cancel};
 use crate::error::{Error, Kind as ErrorKind};
-use crate::job::{Event, Fault, FaultKind, Hold, Kind, Plan, Refusal, Task};
+use crate::job::{Event, Fault, FaultKind, Hold, Kind, Plan, Refusal, Spent, Task};
+use crate::ladder::Rung;
 use crate::limits;
 use crate::queue::{Claimed, QueueError};
 use crate::work::Work;
@@ -38,7 +39,7 @@ impl Bench<'_> {
 /// What a task ended in.
 enum Outcome {
     Planned(Plan),
-    Done(String),
+    Done(String, Vec<Spent>),
     Published(publish::Ended),
 }
 
@@ -70,11 +71,19 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
             movement: &movement,
             cancel: &cancel,
         };
+        let made = |result| Outcome::Done(result, Vec::new());
         let outcome = match hold.key.kind {
             Kind::Plan => plan::plan(&bench).await.map(Outcome::Planned),
-            Kind::Chunk => chunk::chunk(&bench).await.map(Outcome::Done),
-            Kind::Audio => sound::sound(&bench).await.map(Outcome::Done),
+            Kind::Chunk => chunk::chunk(&bench).await.map(made),
+            Kind::Audio => sound::sound(&bench).await.map(made),
             Kind::Publish => publish::publish(&bench, *publication).await.map(Outcome::Published),
+        };
+        let outcome = match outcome {
+            Ok(Outcome::Done(result, _)) => {
+                let spent = costs(&bench, started.elapsed()).await;
+                spent.map(|spent| Outcome::Done(result, spent))
+            }
+            outcome => outcome,
         };
         let removed = scratch.remove();
         let outcome = outcome?;
@@ -131,6 +140,29 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
     }
 }
 
+/// What a chunk or a track of sound took.
+async fn costs(bench: &Bench<'_>, took: Duration) -> Result<Vec<Spent>, Error> {
+    let planned = bench.worker.planned(bench.job()).await?;
+    let plan = &planned.plan;
+    let (tracks, media_ms) = match bench.hold.key.kind {
+        Kind::Chunk => {
+            let pixels = |rung: &Rung| u64::from(rung.width) * u64::from(rung.height);
+            let shared = plan.rungs.iter().map(|rung| (rung.track.to_string(), pixels(rung)));
+            (shared.collect(), plan.grid.part(&bench.task.fragments).duration_ms())
+        }
+        _ => {
+            let sounds = plan.sounds.iter().map(|sound| &sound.track);
+            let passed = plan.passed.iter().map(|passed| &passed.sound.track);
+            let index = usize::try_from(bench.hold.key.index).expect("u32 fits");
+            let track = sounds.chain(passed).nth(index);
+            (track.iter().map(|track| (track.to_string(), 1)).collect(), plan.grid.duration_ms())
+        }
+    };
+    let tracks: Vec<_> = tracks;
+    let work_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    Ok(Spent::shared(&tracks, bench.movement.cpu_ms(), work_ms, media_ms))
+}
+
 async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
     let patience = patience(worker);
     let what = match outcome {
@@ -141,8 +173,8 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
         Outcome::Planned(plan) => {
             surely(patience, || worker.queue.planned(hold, &plan, now_ms())).await
         }
-        Outcome::Done(result) => {
-            let event = || Event::Done { result: result.clone() };
+        Outcome::Done(result, spent) => {
+            let event = || Event::Done { result: result.clone(), spent: spent.clone() };
             surely(patience, || worker.queue.tell(hold, event(), now_ms())).await.map(drop)
         }
         Outcome::Published(publish::Ended::Spoiled(part, fault)) => {

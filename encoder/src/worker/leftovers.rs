@@ -156,6 +156,8 @@ mod tests {
                 priority: Priority::Normal,
                 deadline_ms: None,
                 growing: false,
+                audio: Vec::new(),
+                texts: Vec::new(),
             };
             queue.submit(&submission, at_ms).await.unwrap();
             let plan = Plan {
@@ -167,7 +169,7 @@ mod tests {
             };
             let claim = async || queue.claim(&self.worker.name, at_ms).await.unwrap().unwrap().hold;
             queue.planned(&claim().await, &plan, at_ms).await.unwrap();
-            let made = Event::Done { result: "made".to_owned() };
+            let made = Event::Done { result: "made".to_owned(), spent: Vec::new() };
             queue.tell(&claim().await, made, at_ms).await.unwrap();
             let fault = Fault::new(FaultKind::Storage, "the store is full");
             queue.tell(&claim().await, Event::Failed(fault), at_ms).await.unwrap();

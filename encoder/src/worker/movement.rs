@@ -13,9 +13,20 @@ pub(super) struct Movement {
     out_bytes: AtomicU64,
     in_bytes: AtomicU64,
     read_bytes: AtomicU64,
+    cpu_ms: AtomicU64,
 }
 
 impl Movement {
+    /// CPU time that a child took.
+    pub(super) fn took(&self, cpu_ms: u64) {
+        self.cpu_ms.fetch_add(cpu_ms, Ordering::Relaxed);
+    }
+
+    /// CPU time of all children so far.
+    pub(super) fn cpu_ms(&self) -> u64 {
+        self.cpu_ms.load(Ordering::Relaxed)
+    }
+
     /// What ffmpeg says.
     pub(super) fn ffmpeg(&self, progress: &ffmpeg::Progress) {
         self.frames.fetch_max(progress.frames, Ordering::Relaxed);

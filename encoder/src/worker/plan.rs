@@ -3,6 +3,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,9 @@ use crate::limits;
 use crate::plan::Plan;
 use crate::points::Points;
 use crate::report::Report;
-use crate::source::Timing;
+use crate::source::{Said, Timing};
 use crate::store::Store;
-use crate::text::Text;
+use crate::text::{Sidecar, Text};
 use crate::version::Station;
 use crate::work;
 
@@ -117,6 +118,11 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     let Worker { queue, config, tools, name, store, .. } = bench.worker;
     let view = queue.job(bench.job()).await.map_err(unreachable)?.job;
     let input = within(&input(&view.input)?, &config.api.inputs)?;
+    let said = parsed::<Said>("audio", &view.audio)?;
+    let mut sidecars = parsed::<Sidecar>("text", &view.texts)?;
+    for sidecar in &mut sidecars {
+        sidecar.path = within(&sidecar.path, &config.api.inputs)?;
+    }
     let source_bytes = length(&input)?;
     let source_crc32c = sampled(&input, source_bytes)?;
     let report: Arc<dyn Report> = Arc::new(Silent);
@@ -137,8 +143,8 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
             input,
             title: view.title.clone(),
             store: work_job.store.clone(),
-            said: Vec::new(),
-            sidecars: Vec::new(),
+            said,
+            sidecars,
         };
         let prepared = encode::prepare(&request, tools, config, &report, bench.cancel).await?;
         let mut notices = prepared.notices.clone();
@@ -235,6 +241,12 @@ fn input(text: &str) -> Result<PathBuf, Error> {
         return Err(Error::new(Kind::Refused, text));
     }
     Ok(path.to_owned())
+}
+
+/// What a job says of its source, which was refused when it was said wrongly.
+fn parsed<T: FromStr<Err = String>>(what: &str, said: &[String]) -> Result<Vec<T>, Error> {
+    let wrong = |why| Error::new(Kind::Refused, format!("{what}: {why}"));
+    said.iter().map(|said| said.parse().map_err(wrong)).collect()
 }
 
 /// The file itself. One that is named in a folder that requests may name must be there in truth: a link

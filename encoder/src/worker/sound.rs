@@ -48,6 +48,7 @@ async fn encoded(bench: &Bench<'_>, planned: &Arc<Planned>, index: usize) -> Res
     let (tools, folder) = (&bench.worker.tools, bench.work.folder());
     let mut moved = |progress: &crate::ffmpeg::Progress| bench.movement.ffmpeg(progress);
     let log = tools.sound(&planned.plan, sound, folder, bench.cancel, &mut moved).await?;
+    bench.movement.took(log.cpu_ms());
     if let Some(damage) = log.damage() {
         return Err(Error::new(
             Kind::SourceDamaged,

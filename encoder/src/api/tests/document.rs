@@ -115,7 +115,7 @@ async fn every_answer_is_what_the_document_says() {
     bench.queue.tell(&claimed.hold, Event::Failed(fault), super::NOW_MS).await.unwrap();
     let other = bench.submit("other").await;
     let submission = json!({ "title": "film", "input": "/film.mov", "priority": "launch",
-        "deadline_ms": 5 });
+        "deadline_ms": 5, "audio": ["1:lang=en,role=commentary"], "text": ["/films/a.srt:en"] });
     let change = json!({ "priority": "backfill" });
     let mut asked = BTreeSet::new();
     let jobs =
@@ -164,6 +164,13 @@ async fn what_the_document_forbids_is_refused() {
         ("deadline_ms", json!(-1)),
         ("deadline_ms", json!(1.5)),
         ("colour", json!("red")),
+        ("audio", json!("1:lang=en")),
+        ("audio", json!(["english"])),
+        ("audio", json!([7])),
+        ("audio", json!(vec!["1:lang=en"; 65])),
+        ("text", json!(["/films/a.srt"])),
+        ("text", json!(["/etc/passwd:en"])),
+        ("text", json!(["/films/../etc/passwd:en"])),
     ];
     for (field, value) in wrong {
         let mut asked = good.clone();

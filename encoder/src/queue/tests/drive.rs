@@ -3,7 +3,9 @@
 use headwater_packager::ids::VersionId;
 
 use super::super::{Claimed, Queue, Worker};
-use crate::job::{Event, Fault, FaultKind, Kind, Plan, Priority, Progress, Span, Submission};
+use crate::job::{
+    Event, Fault, FaultKind, Kind, Plan, Priority, Progress, Span, Spent, Submission,
+};
 
 pub(super) const TOOL: &str = "ffmpeg 7";
 
@@ -19,6 +21,8 @@ pub(super) fn submission(number: u32, priority: Priority) -> Submission {
         priority,
         deadline_ms: None,
         growing: false,
+        audio: vec!["1:lang=en".to_owned()],
+        texts: vec![format!("/films/{number}.srt:en")],
     }
 }
 
@@ -43,7 +47,11 @@ pub(super) fn moved(frames: u64) -> Event {
 }
 
 pub(super) fn done(words: &str) -> Event {
-    Event::Done { result: words.to_owned() }
+    Event::Done { result: words.to_owned(), spent: vec![spent("v360", 3), spent("a", 1)] }
+}
+
+pub(super) fn spent(track: &str, cpu_ms: u64) -> Spent {
+    Spent { track: track.to_owned(), cpu_ms, work_ms: 2, media_ms: 4_000 }
 }
 
 pub(super) fn failed() -> Event {

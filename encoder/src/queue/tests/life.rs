@@ -49,6 +49,15 @@ async fn from_submission_to_publication(backend: Backend) {
     complete(&*queue, &publish, &plan, 7_000).await.unwrap();
     let view = queue.job(version(1)).await.unwrap();
     assert_eq!((view.job.state, view.job.ended_ms), (JobState::Published, Some(7_000)));
+    assert_eq!(
+        (&view.job.audio[0], &view.job.texts[0]),
+        (&"1:lang=en".into(), &"/films/1.srt:en".into())
+    );
+    // Four parts, of which each took as much.
+    let sums: Vec<_> =
+        view.spent.iter().map(|s| (s.track.as_str(), s.cpu_ms, s.media_ms)).collect();
+    assert_eq!(sums, [("a", 4, 16_000), ("v360", 12, 16_000)]);
+    assert_eq!(queue.depth().await.unwrap().spent, view.spent);
     assert_eq!((view.tally.done, view.tally.frames_made), (6, 4 * 48));
     let story = queue.story(version(1), 0).await.unwrap();
     let words: Vec<_> = story.iter().map(|told| told.what.as_str()).collect();
@@ -221,6 +230,7 @@ async fn what_ended_long_ago_is_forgotten(backend: Backend) {
     let page = Page { before: None, entries: 50 };
     assert_eq!(queue.jobs(&Filter::default(), &page).await.unwrap().len(), 2);
     assert_eq!(queue.forget(101).await, Ok(1));
+    assert_eq!(queue.depth().await.unwrap().spent[0].cpu_ms, 3, "what was spent ever stays");
     assert_eq!(queue.submit(&submission(3, Priority::Normal), 0).await, Ok(()));
     assert_eq!(queue.tasks(version(3)).await.unwrap().len(), 2, "nothing of it was left");
 }

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use super::super::{Claimed, Filter, Memory, Page, Queue};
 use super::backend::{Backend, on_memory};
 use super::chance::Chance;
-use super::drive::{complete, drain, plan, submission, version, worker};
+use super::drive::{complete, drain, plan, spent, submission, version, worker};
 use super::on_every_backend;
 use crate::job::{
     Event, Fault, FaultKind, JobState, Kind, Plan, Priority, Progress, State, Submission, TaskKey,
@@ -169,7 +169,10 @@ impl World {
             4 if kind == Kind::Audio => Event::Reached(u32::try_from(chance.below(9)).unwrap()),
             _ => match claimed.publication {
                 Some(publication) => Event::Written { seq: publication.seq },
-                None => Event::Done { result: words.clone() },
+                None => {
+                    let spent = vec![spent("v360", chance.below(9)), spent("a", 1)];
+                    Event::Done { result: words.clone(), spent }
+                }
             },
         };
         let outcome = self.queue.tell(&hold, event.clone(), now_ms).await;
@@ -252,6 +255,10 @@ impl World {
             assert!(state == JobState::Cancelled || is_whole, "{view:?}");
         }
         assert_eq!(drain(&*self.queue, &self.plan, self.now_ms).await, 0);
+        let (one, other) = (self.queue.depth().await.unwrap(), self.shadow.depth().await.unwrap());
+        if self.base == 0 {
+            assert_eq!(one, other);
+        }
         let page = Page { before: None, entries: JOBS };
         let all = self.queue.jobs(&Filter::default(), &page).await.unwrap();
         assert_eq!(self.shadow.jobs(&Filter::default(), &page).await.unwrap(), all);
