@@ -36,7 +36,7 @@ pub struct Submit {
     #[arg(long, value_name = "T")]
     deadline: Option<When>,
     /// What a sound is, where the film does not say it or says it wrongly, as `encode` takes it
-    #[arg(long, value_name = "STREAM:WHAT", value_parser = said)]
+    #[arg(long, value_name = "STREAM:WHAT", value_parser = sound)]
     audio: Vec<String>,
     /// A file of subtitles, SRT or WebVTT, and its language, such as film.srt:en
     #[arg(long, value_name = "FILE:LANG")]
@@ -75,7 +75,7 @@ pub struct Retry {
     pub common: Common,
 }
 
-fn said(text: &str) -> Result<String, String> {
+fn sound(text: &str) -> Result<String, String> {
     text.parse::<Said>().map(|_| text.to_owned())
 }
 

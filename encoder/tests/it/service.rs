@@ -142,9 +142,26 @@ fn serve_takes_jobs_works_and_stops() {
     let lab = Lab::new();
     let mut serve = Serve::start(&lab, &[]);
     assert!(serve.address.starts_with("127.0.0.1:"));
-    let id = submit(&lab, sample(), "film");
+    let srt = lab.path("film.srt");
+    std::fs::write(&srt, "1\n00:00:01,000 --> 00:00:02,000\nHello\n").unwrap();
+    let said = ["--audio", "1:lang=de", "--text", "film.srt:en", "--json"];
+    let submitted = ["submit", sample().to_str().unwrap(), "--title", "film"];
+    let submitted = run(&lab, &[&submitted[..], &said[..]].concat());
+    assert_eq!(submitted.code, Some(0), "{submitted:?}");
+    let id = submitted.events()[0]["id"].as_str().unwrap().to_owned();
     wait_until("the title", || job(&lab, &id)["state"] == "published");
-    assert!(lab.pointer("film").unwrap().live.is_some());
+    let live = lab.live("film");
+    assert!(live.tracks().iter().any(|track| track.language() == Some("de")), "what is said of it");
+    assert!(lab.stored().iter().any(|name| name.ends_with(".vtt")), "{:?}", lab.stored());
+    // What each track took: pictures and sound.
+    let done = job(&lab, &id);
+    let spent = done["spent"].as_array().unwrap();
+    assert_eq!(spent.len(), live.tracks().len(), "{done:#}");
+    assert!(spent.iter().all(|track| track["media_ms"] == 5_000), "{done:#}");
+    let cpu_ms = |track: &Value| track["cpu_ms"].as_u64().unwrap();
+    assert!(spent.iter().map(cpu_ms).sum::<u64>() > 0, "{done:#}");
+    let wrong = ["submit", "film.srt", "--title", "x", "--audio", "german"];
+    assert_eq!(run(&lab, &wrong).code, Some(2));
     let table = run(&lab, &["jobs"]);
     assert!(table.out.contains("published") && table.out.contains("100%"), "{table:?}");
     assert_eq!(serve.stop(), Some(0));
