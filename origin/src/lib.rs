@@ -97,8 +97,3 @@ pub mod trace;
 pub mod upgrade;
 pub mod warm;
 pub mod within;
-
-/// M.
-pub fn mutated(n: &str) -> bool {
-    std::env::var("MUT").is_ok_and(|m| m == n)
-}
