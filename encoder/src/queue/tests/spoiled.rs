@@ -14,6 +14,7 @@ use crate::job::{
 
 on_every_backend!(
     a_spoiled_part_is_made_again_and_then_published,
+    sound_that_is_made_again_is_waited_for_to_its_end,
     what_is_spoiled_again_and_again_is_given_up,
     what_a_viewer_may_have_seen_is_not_made_again,
     a_superseded_job_says_so,
@@ -66,6 +67,22 @@ async fn a_spoiled_part_is_made_again_and_then_published(backend: Backend) {
     assert_eq!(told.text, "chunk 1, attempt 1: chunk-1-1.v360.mp4 is gone");
     let faults = queue.depth().await.unwrap().faults;
     assert_eq!(faults.into_iter().collect::<Vec<_>>(), [(FaultKind::Storage, 1)]);
+}
+
+/// Its last fragment is committed, and its result is not.
+async fn sound_that_is_made_again_is_waited_for_to_its_end(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    let publish = closing(&*queue, &submission(1, Priority::Normal), 3).await;
+    let sound = TaskKey { kind: Kind::Audio, ..chunk(0) };
+    queue.spoiled(&publish.hold, &sound, &fault(), 10).await.unwrap();
+    let again = claim(&*queue, 10).await.unwrap();
+    assert_eq!((again.hold.key, again.task.reached), (sound, 0));
+    for reached in [2, 4] {
+        queue.tell(&again.hold, Event::Reached(reached), 10).await.unwrap();
+        assert_eq!(next(&*queue, 10).await, "-", "at {reached} of 4");
+    }
+    queue.tell(&again.hold, done("better"), 10).await.unwrap();
+    assert_eq!(next(&*queue, 10).await, "1/publish 0");
 }
 
 async fn what_is_spoiled_again_and_again_is_given_up(backend: Backend) {
