@@ -460,7 +460,8 @@ async fn a_pointer_is_used_while_it_is_looked_at_again_and_for_a_time_while_it_c
     assert_eq!(origin.counted(pointers), 2, "one look for all who came meanwhile");
     // A store that does not answer is taken to be away, and is asked all the same.
     store.is_small_held.send_replace(true);
-    let (status, held) = live(20).await;
+    let soon = tokio::time::timeout(Duration::from_secs(20), live(20));
+    let (status, held) = soon.await.expect("it is not waited for");
     assert!(status == 200 && held.contains(&next.to_string()));
     store.is_small_held.send_replace(false);
     until("it is looked at again", || origin.counted(pointers) == 3).await;

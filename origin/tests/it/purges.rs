@@ -210,8 +210,13 @@ async fn rooms_that_are_not_moved_into_change_nothing() {
     assert!(origin.metrics().body_bytes.get() > 0);
     let next = built.move_in();
     // Although those of before are still held.
-    origin.rooms.service.cache.measure().await;
-    assert_eq!(origin.metrics().body_bytes.get(), 0, "their memory is free");
+    let start = Instant::now();
+    while origin.metrics().body_bytes.get() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "their memory comes free");
+        // What a cache let go is dropped by who looks at a cache afterwards.
+        next.service.cache.measure().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     drop(next);
     assert_eq!(both(origin.base()).await, 200 + 503);
 }
