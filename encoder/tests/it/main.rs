@@ -18,6 +18,7 @@ mod published;
 mod refusals;
 mod requests;
 mod samples;
+mod seams;
 mod service;
 mod signals;
 mod sources;
