@@ -236,19 +236,13 @@ impl Play {
     }
 
     fn habits_told(&self) -> String {
-        let seconds = |value: Option<f64>, never: &str| {
-            value.map_or_else(|| never.to_owned(), |value| format!("{value} s"))
-        };
-        format!(
-            "leave after {}, jump every {}, {} begin in the middle, lines {}",
-            seconds(self.watch_s, "the end"),
-            seconds(self.seek_every_s, "never"),
-            self.join_middle,
-            self.line_mbps.map_or_else(
-                || "without limit".to_owned(),
-                |(low, high)| format!("{low} to {high} Mbit/s")
-            )
-        )
+        let leave = self.watch_s.map_or("at the end".to_owned(), |s| format!("after {s} s"));
+        let jump =
+            self.seek_every_s.map_or("never jump".to_owned(), |s| format!("jump every {s} s"));
+        let lines = self
+            .line_mbps
+            .map_or("without limit".to_owned(), |(low, high)| format!("of {low} to {high} Mbit/s"));
+        format!("leave {leave}, {jump}, {} begin in the middle, lines {lines}", self.join_middle)
     }
 }
 
