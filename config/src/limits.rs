@@ -89,6 +89,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("origin.limits.max_waiting_fills", 0..=1_048_576),
     // A player that waits longer has asked elsewhere.
     ("origin.limits.fill_wait_ms", 1..=60_000),
+    ("origin.limits.max_lag_ms", 0..=60_000),
     ("origin.limits.max_client_requests", 0..=1_048_576),
     ("origin.limits.max_client_connections", 0..=1_048_576),
     ("origin.telemetry.sample_per_million", 0..=1_000_000),

@@ -94,6 +94,8 @@ pub struct Limits {
     pub max_waiting_fills: u32,
     /// Milliseconds that a response waits for its turn at most.
     pub fill_wait_ms: u32,
+    /// How late the serving threads may be, in milliseconds, for a while; 0 for no limit.
+    pub max_lag_ms: u32,
     /// Requests of one client's address that are being answered at one time; 0 sets no limit.
     pub max_client_requests: u32,
     /// Connections of one address at one time; 0 sets no limit.
@@ -270,6 +272,7 @@ impl Default for Limits {
             max_concurrent_fills: 256,
             max_waiting_fills: 4_096,
             fill_wait_ms: 1_000,
+            max_lag_ms: 20,
             max_client_requests: 0,
             max_client_connections: 0,
         }

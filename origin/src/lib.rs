@@ -53,6 +53,7 @@ pub mod failure;
 pub mod fields;
 mod follow;
 pub mod gate;
+pub mod lag;
 mod key_delivery;
 pub mod keys;
 pub mod licence;

@@ -4,6 +4,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Between two looks at how late the serving threads are.
+pub const LAG_PAUSE: Duration = Duration::from_millis(2);
+/// How long they are too late each time until media is refused.
+pub const LAG_STANDS: Duration = Duration::from_millis(100);
+/// How long they are not too late until that is over.
+pub const LAG_IS_OVER: Duration = Duration::from_secs(1);
+
 /// Reads at a time of what takes no turn (pointers, probes), beside `max_concurrent_reads`.
 pub const READS_WITHOUT_TURN: usize = 16;
 

@@ -68,6 +68,8 @@ pub struct Metrics {
     pub turns_taken: IntGaugeVec,
     /// Who waits for one now.
     pub turns_waiting: IntGaugeVec,
+    /// How late the serving threads are.
+    pub lag_seconds: Histogram,
     /// Who got none.
     pub turns_refused: IntCounterVec,
     /// Clients that had too much at a time.
@@ -235,6 +237,10 @@ impl Metrics {
                 "turns_taken",
                 "Work being done that takes turns; work is fills or reads",
                 &["work"],
+            ),
+            lag_seconds: new.histogram(
+                "lag_seconds",
+                "Time for which what was ready waited for a serving thread",
             ),
             turns_waiting: new.gauges(
                 "turns_waiting",

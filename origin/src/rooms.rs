@@ -19,6 +19,7 @@ use crate::delivery::Books;
 use crate::edge::Edge;
 use crate::gate::{Gate, Rules};
 use crate::keys::KeyRing;
+use crate::lag::Lag;
 use crate::lifetimes::Lifetimes;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -57,6 +58,7 @@ pub struct Built {
     before: Preparer,
     fills: Rules,
     most_body_bytes: u64,
+    max_lag: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,8 +98,9 @@ impl Rooms {
         let telemetry = Telemetry::open(&config.origin.telemetry, spans);
         let telemetry = Arc::new(telemetry.map_err(StartError::Telemetry)?);
         let books = Arc::new(Books { metrics, access_log, telemetry });
-        let clients = Clients::new();
-        let kept = Kept { store, titles, cache, sources, bodies, gate, clients, purges, books };
+        let (clients, lag) = (Clients::new(), Lag::new(max_lag(config), &books.metrics));
+        let kept =
+            Kept { store, titles, cache, sources, bodies, gate, clients, lag, purges, books };
         Self::around(config, kept, None)
     }
 
@@ -138,10 +141,19 @@ impl Rooms {
         };
         let (since, cache, sources, titles) = aside(carried_over)?;
         let (bodies, clients) = (Arc::clone(&before.bodies), Arc::clone(&service.clients));
-        let kept = Kept { store, titles, cache, sources, bodies, gate, clients, purges, books };
+        let lag = Arc::clone(&service.lag);
+        let kept =
+            Kept { store, titles, cache, sources, bodies, gate, clients, lag, purges, books };
         let rooms = Self::around(new, kept, Some((&service.protections.ring, &self.admin)))?;
-        let (fills, most_body_bytes) = (fills(new), most_body_bytes(new));
-        Ok(Built { rooms, since, new: is_new, before: before.clone(), fills, most_body_bytes })
+        Ok(Built {
+            rooms,
+            since,
+            new: is_new,
+            before: before.clone(),
+            fills: fills(new),
+            most_body_bytes: most_body_bytes(new),
+            max_lag: max_lag(new),
+        })
     }
 
     fn around(
@@ -149,7 +161,8 @@ impl Rooms {
         kept: Kept,
         before: Option<(&KeyRing, &Admin)>,
     ) -> Result<Self, StartError> {
-        let Kept { store, titles, cache, sources, bodies, gate, clients, purges, books } = kept;
+        let Kept { store, titles, cache, sources, bodies, gate, clients, lag, purges, books } =
+            kept;
         let profiles = Profiles::new(&config.profiles).map_err(StartError::Profile)?;
         let profiles = Arc::new(profiles.counted(&books.metrics));
         let no_keys = KeyRing::default();
@@ -196,6 +209,7 @@ impl Rooms {
             prefetch: Prefetch::new(&config.origin.prefetch),
             gate,
             clients,
+            lag,
             max_client_requests: config.origin.limits.max_client_requests,
             store,
             page: config.origin.page.then(Page::embedded),
@@ -214,10 +228,11 @@ impl Built {
     /// memory of caches that they do without is free.
     #[must_use]
     pub fn move_in(self) -> Rooms {
-        let Self { rooms, since, new, before, fills, most_body_bytes } = self;
+        let Self { rooms, since, new, before, fills, most_body_bytes, max_lag } = self;
         let now = &rooms.service.preparer;
         rooms.service.gate.set(fills);
         now.bodies.set(most_body_bytes);
+        rooms.service.lag.set(max_lag);
         // A purge takes its number first, and looks then which caches are current.
         rooms.admin.current.store(Arc::new(now.clone()));
         let was_purged = rooms.admin.purges.since() != since;
@@ -250,6 +265,7 @@ struct Kept {
     bodies: Arc<Bodies>,
     gate: Arc<Gate>,
     clients: Arc<Clients>,
+    lag: Arc<Lag>,
     purges: Purges,
     books: Arc<Books>,
 }
@@ -365,6 +381,10 @@ fn most_body_bytes(config: &Config) -> u64 {
         _ => origin.prefetch.memory_mib,
     };
     mib(origin.cache.responses_mib) + mib(ahead_mib) + mib(origin.limits.max_body_mib)
+}
+
+fn max_lag(config: &Config) -> Duration {
+    Duration::from_millis(config.origin.limits.max_lag_ms.into())
 }
 
 /// How responses take turns.

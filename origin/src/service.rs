@@ -33,6 +33,7 @@ use crate::edge::Edge;
 use crate::exchange::{Answer, Request};
 use crate::failure::{Cause, Failure, Part};
 use crate::gate::Gate;
+use crate::lag::Lag;
 use crate::make::{self, Planned, Served};
 use crate::page::Page;
 use crate::prefetch::Prefetch;
@@ -72,6 +73,8 @@ pub struct Service {
     pub gate: Arc<Gate>,
     /// How much each client has at a time.
     pub clients: Arc<Clients>,
+    /// How late the serving threads are.
+    pub lag: Arc<Lag>,
     /// How much that may be; 0 for any.
     pub max_client_requests: u32,
     /// Where media is read from.
@@ -313,6 +316,10 @@ impl Service {
             && let Some((folder, file)) = path.rsplit_once('/')
         {
             return self.handed_on(request, parent, folder, file);
+        }
+        if matches!(resource, Resource::Segment(..)) && self.lag.is_too_much() {
+            Failure::Overloaded.report(&self.books.metrics);
+            return Err(Failure::Overloaded);
         }
         let is_shared = asked.session().is_none();
         if is_shared {

@@ -1,0 +1,179 @@
+//! How late the serving threads are: what is ready to run waits for so long until it runs.
+//!
+//! Turns at a gate count what is being made; they do not see that processors have more to do than they can.
+//! Then everything that is ready waits in the runtime's queue, all answers come later and later, and the next
+//! bound is that of connections. So a task that does nothing asks for its turn again and again, and where it has
+//! waited for too long each time for a while, media is refused as long as it waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use prometheus::Histogram;
+use tokio::time;
+
+use crate::limits;
+use crate::metrics::Metrics;
+
+/// How late it is.
+#[derive(Debug)]
+pub struct Lag {
+    is_watched: AtomicBool,
+    /// What times are counted from.
+    start: Instant,
+    /// How late it may be, in microseconds; 0 for as late as it gets.
+    most_us: AtomicU64,
+    /// Whether it has been later for a while: a burst, or a pause of the machine, is no overload.
+    stands: AtomicBool,
+    /// Since when the task waits, in microseconds; [`NOT_WAITING`] between two times.
+    waits_since_us: AtomicU64,
+    /// How long it waited the last time.
+    last_us: AtomicU64,
+    told: Histogram,
+}
+
+const NOT_WAITING: u64 = u64::MAX;
+
+impl Lag {
+    /// Nobody waits yet.
+    pub fn new(most: Duration, metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            is_watched: AtomicBool::new(false),
+            start: Instant::now(),
+            most_us: AtomicU64::new(micros(most)),
+            stands: AtomicBool::new(false),
+            waits_since_us: AtomicU64::new(NOT_WAITING),
+            last_us: AtomicU64::new(0),
+            told: metrics.lag_seconds.clone(),
+        })
+    }
+
+    /// Another limit, from now on.
+    pub fn set(&self, most: Duration) {
+        self.most_us.store(micros(most), Ordering::Relaxed);
+    }
+
+    /// Whether more media would make all of it late. The first to ask on a runtime that serves has it watched
+    /// from then on.
+    pub fn is_too_much(self: &Arc<Self>) -> bool {
+        if !self.is_watched.swap(true, Ordering::Relaxed) {
+            tokio::spawn(Arc::clone(self).watch());
+        }
+        if !self.stands.load(Ordering::Relaxed) {
+            return false;
+        }
+        // A wait that has not ended is known to be that long.
+        let us = match self.waits_since_us.load(Ordering::Relaxed) {
+            NOT_WAITING => self.last_us.load(Ordering::Relaxed),
+            since_us => self.us(Instant::now()).saturating_sub(since_us),
+        };
+        us > self.most_us.load(Ordering::Relaxed)
+    }
+
+    async fn watch(self: Arc<Self>) {
+        let mut late = Late::default();
+        loop {
+            time::sleep(limits::LAG_PAUSE).await;
+            let began = Instant::now();
+            self.waits_since_us.store(self.us(began), Ordering::Relaxed);
+            // Behind all that is ready.
+            tokio::task::yield_now().await;
+            let now = Instant::now();
+            let waited = now.duration_since(began);
+            self.told.observe(waited.as_secs_f64());
+            let most_us = self.most_us.load(Ordering::Relaxed);
+            let is_late = most_us > 0 && micros(waited) > most_us;
+            self.stands.store(late.stands(is_late, began, now), Ordering::Relaxed);
+            self.last_us.store(micros(waited), Ordering::Relaxed);
+            self.waits_since_us.store(NOT_WAITING, Ordering::Relaxed);
+        }
+    }
+
+    fn us(&self, at: Instant) -> u64 {
+        micros(at.saturating_duration_since(self.start))
+    }
+}
+
+/// Whether it is late for good.
+#[derive(Debug, Default)]
+struct Late {
+    /// Since when each wait was too long.
+    since: Option<Instant>,
+    /// When one was last, if it stands.
+    last: Option<Instant>,
+}
+
+impl Late {
+    /// After one more wait. Once it stands it is late now and then only, for media is refused whenever it is.
+    fn stands(&mut self, is_late: bool, began: Instant, now: Instant) -> bool {
+        if is_late {
+            let since = *self.since.get_or_insert(began);
+            if self.last.is_some() || now.duration_since(since) >= limits::LAG_STANDS {
+                self.last = Some(now);
+            }
+        } else {
+            self.since = None;
+            let is_over = |last: &mut Instant| now.duration_since(*last) > limits::LAG_IS_OVER;
+            self.last.take_if(is_over);
+        }
+        self.last.is_some()
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_late_for_a_while_stands_until_it_has_not_been_late_for_a_while() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut late = Late::default();
+        let mut saw =
+            |is_late, from_ms, to_ms| late.stands(is_late, start + ms(from_ms), start + ms(to_ms));
+        assert!(!saw(true, 0, 60), "a pause");
+        assert!(!saw(false, 62, 62));
+        assert!(!saw(true, 64, 130), "another");
+        assert!(!saw(true, 132, 150));
+        assert!(saw(true, 152, 170), "late each time, for 106 ms");
+        assert!(saw(false, 172, 172), "for a moment there was nothing to do");
+        assert!(saw(true, 174, 200));
+        assert!(saw(false, 1_200, 1_200));
+        assert!(!saw(false, 1_202, 1_202), "not late for a second");
+        assert!(!saw(true, 1_204, 1_250));
+    }
+
+    /// More than the one thread can do, and then no more.
+    #[tokio::test]
+    async fn a_thread_that_has_too_much_to_do_is_seen() {
+        let lag = Lag::new(Duration::from_millis(5), &Metrics::new());
+        assert!(!lag.is_too_much());
+        let hogs: Vec<_> = (0..4)
+            .map(|_| {
+                tokio::spawn(async {
+                    loop {
+                        std::thread::sleep(Duration::from_millis(5));
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        let began = Instant::now();
+        while !lag.is_too_much() {
+            assert!(began.elapsed() < Duration::from_secs(60), "never seen");
+            tokio::task::yield_now().await;
+        }
+        assert!(began.elapsed() >= limits::LAG_STANDS, "a burst is not refused");
+        lag.set(Duration::from_secs(3600));
+        assert!(!lag.is_too_much(), "it may be as late as that");
+        lag.set(Duration::from_millis(5));
+        hogs.iter().for_each(tokio::task::JoinHandle::abort);
+        while lag.is_too_much() {
+            assert!(began.elapsed() < Duration::from_secs(60), "never over");
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
