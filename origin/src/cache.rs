@@ -1,7 +1,7 @@
 //! The response cache: whole bodies by path, weighed by the memory they pin.
 //!
 //! One fill for all who miss at the same time, an errand ([`Errands`]): it ends and is kept although
-//! every asker goes away. A failure is shared by those who wait for it and then forgotten. Fills take
+//! every asker goes away. A failure is shared by those who wait for it and then forgotten. Media takes
 //! turns at a gate. What a purge may have been for is not kept ([`Purges`]).
 //!
 //! ```text
@@ -195,7 +195,7 @@ impl ResponseCache {
             self.put_in(key, &made, since).await;
             return there(made);
         }
-        let (made, outcome) = match self.make_once(make).await {
+        let (made, outcome) = match make.await {
             Ok(made) => {
                 let made = Arc::new(made);
                 let outcome = self.put_in(key, &made, since).await;
@@ -208,16 +208,6 @@ impl ResponseCache {
         };
         self.metrics.cache_fills.with_label_values(&[outcome]).inc();
         Filled { made, is_stored: outcome == KEPT, was_there: false }
-    }
-
-    async fn make_once(
-        &self,
-        make: impl Future<Output = Result<Representation, Failure>>,
-    ) -> Result<Representation, Failure> {
-        match self.gate.turn().await {
-            Ok(_turn) => make.await,
-            Err(_no_turn) => Err(Failure::Overloaded),
-        }
     }
 
     /// Keeps what may be kept; what came of it.
@@ -234,6 +224,19 @@ impl ResponseCache {
         match self.purges.keep(since, self.once.insert(Arc::clone(key), entry)).await {
             true => KEPT,
             false => "purged",
+        }
+    }
+
+    /// `make` in its turn, as media is made. What is no media costs microseconds and reads nothing: it waits for
+    /// no turn, and its time does not count among those that tell how long one is.
+    pub fn in_turn(
+        &self,
+        make: impl Future<Output = Result<Representation, Failure>> + Send + 'static,
+    ) -> impl Future<Output = Result<Representation, Failure>> + Send + 'static {
+        let gate = Arc::clone(&self.gate);
+        async move {
+            let _turn = gate.turn().await.map_err(|_no_turn| Failure::Overloaded)?;
+            make.await
         }
     }
 

@@ -182,7 +182,7 @@ impl Preparer {
             }
             Resource::Segment(..) => {
                 let make = self.planned(served, profile_name, &shared, since)?;
-                self.cache.fill(&path, since, make).await?
+                self.cache.fill(&path, since, self.cache.in_turn(make)).await?
             }
             Resource::Key(..) | Resource::ClearKey => return Ok(false),
         };

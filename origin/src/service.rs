@@ -363,7 +363,7 @@ impl Service {
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
                 let media = self.preparer.media(planned, asked.since);
-                self.cache.fill(path, asked.since, media).await
+                self.cache.fill(path, asked.since, self.cache.in_turn(media)).await
             }
         };
         about.cache = CacheUse::MISS;
@@ -393,8 +393,7 @@ impl Service {
                     return Ok(respond::with_facts(request, facts, &verdict, &none, lifetime));
                 }
                 let media = self.preparer.media(planned, asked.since);
-                let _turn = self.gate.turn().await.map_err(|_| Failure::Overloaded)?;
-                media.await?
+                self.cache.in_turn(media).await?
             }
             Resource::Key(..) | Resource::ClearKey => return Err(Failure::UnknownPath),
         };

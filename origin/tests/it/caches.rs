@@ -519,6 +519,9 @@ async fn who_would_wait_too_long_is_refused_at_once_and_what_is_there_is_served(
     assert_eq!((refused.status, refused.error()), (503, "overloaded".to_owned()));
     assert_eq!((refused.header("retry-after"), refused.header("cache-control")), ("2", "no-store"));
     assert_eq!(origin.get(&format!("{base}v720/1.m4s")).await.status, 200, "it is there");
+    for text in ["master.m3u8", "manifest.mpd", "v720/index.m3u8", "v720/init.mp4"] {
+        assert_eq!(origin.get(&format!("{base}{text}")).await.status, 200, "{text} reads no media");
+    }
     store.is_media_held.send_replace(false);
     assert_eq!(slow.await.unwrap().status, 200);
     assert_eq!(origin.counted("turns_refused_total{reason=\"queue_full\",work=\"fills\"}"), 1);
