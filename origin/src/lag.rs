@@ -146,6 +146,19 @@ mod tests {
         assert!(!saw(true, 1_204, 1_250));
     }
 
+    #[test]
+    fn a_wait_that_has_not_ended_is_as_long_as_it_has_lasted() {
+        let lag = Lag::new(Duration::from_millis(5), &Metrics::new());
+        lag.is_watched.store(true, Ordering::Relaxed);
+        lag.stands.store(true, Ordering::Relaxed);
+        assert!(!lag.is_too_much(), "the last was none");
+        lag.waits_since_us.store(0, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(lag.is_too_much());
+        lag.stands.store(false, Ordering::Relaxed);
+        assert!(!lag.is_too_much(), "a pause");
+    }
+
     /// More than the one thread can do, and then no more.
     #[tokio::test]
     async fn a_thread_that_has_too_much_to_do_is_seen() {
