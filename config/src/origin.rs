@@ -272,7 +272,7 @@ impl Default for Limits {
             max_concurrent_fills: 256,
             max_waiting_fills: 4_096,
             fill_wait_ms: 1_000,
-            max_lag_ms: 20,
+            max_lag_ms: 0,
             max_client_requests: 0,
             max_client_connections: 0,
         }

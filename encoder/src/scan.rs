@@ -21,6 +21,7 @@ pub struct Scan {
     video_without_time: u64,
     video_untimed: Vec<Packet>,
     is_guessed: bool,
+    points: Vec<Point>,
     spans: BTreeMap<u32, Span>,
     coded: BTreeMap<u32, Coded>,
 }
@@ -62,6 +63,7 @@ impl Scan {
             video_index,
             video: Vec::new(),
             video_without_time: 0,
+            points: Vec::new(),
             video_untimed: Vec::new(),
             is_guessed: false,
             spans: BTreeMap::new(),
@@ -155,9 +157,13 @@ impl Scan {
             }
         }
         self.video.sort_unstable_by_key(|packet| packet.pts);
+        let keys = self.video.iter().filter(|packet| packet.is_key);
+        self.points =
+            keys.map(|key| Point { shown: key.pts, decoded: key.dts.unwrap_or(key.pts) }).collect();
     }
 
-    /// Takes the pictures of `frames`, which were decoded, in place of the packets.
+    /// Takes the pictures of `frames`, which were decoded, in place of the packets. Where decoding can begin
+    /// is known of packets alone.
     pub fn shows(&mut self, frames: Self) {
         self.video = frames.video;
         self.is_guessed = frames.is_guessed;
@@ -180,8 +186,7 @@ impl Scan {
 
     /// Where decoding can begin: key frames in the order in which they are shown.
     pub fn points(&self) -> impl Iterator<Item = Point> {
-        let keys = self.video.iter().filter(|packet| packet.is_key);
-        keys.map(|key| Point { shown: key.pts, decoded: key.dts.unwrap_or(key.pts) })
+        self.points.iter().copied()
     }
 
     /// When the frames of the picture are shown, in order.
@@ -347,4 +352,35 @@ pub fn early(stream: &Stream, scan: &Scan, zero: Stamp) -> Option<Stamp> {
 #[expect(clippy::cast_precision_loss, reason = "shown with milliseconds, compared with a second")]
 pub fn seconds(ticks: i64, (num, den): (u32, u32)) -> f64 {
     ticks as f64 * f64::from(num) / f64::from(den)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(lines: &[&str]) -> Scan {
+        let mut scan = Scan::new(0);
+        lines.iter().for_each(|line| scan.line(line).unwrap());
+        scan.finish();
+        scan
+    }
+
+    /// Field pictures: two packets for a frame, of which the decoder then says when they are shown.
+    #[test]
+    fn where_decoding_can_begin_is_known_of_pictures_that_were_decoded_too() {
+        let mut source = scan(&[
+            "stream_index=0|pts=0|dts=-2|duration=1|size=9|flags=K__",
+            "stream_index=0|pts=1|dts=-1|duration=1|size=9|flags=___",
+            "stream_index=0|pts=2|dts=0|duration=1|size=9|flags=K__",
+            "stream_index=0|pts=3|dts=1|duration=1|size=9|flags=___",
+        ]);
+        let points = [Point { shown: 0, decoded: -2 }, Point { shown: 2, decoded: 0 }];
+        assert!(source.points().eq(points));
+        source.shows(scan(&[
+            "stream_index=0|pts=0|duration=2|size=18",
+            "stream_index=0|pts=2|duration=2|size=18",
+        ]));
+        assert!(source.shown().eq([0, 2]));
+        assert!(source.points().eq(points));
+    }
 }

@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Between two looks at how late the serving threads are.
-pub const LAG_PAUSE: Duration = Duration::from_millis(2);
-/// How long they are too late each time until media is refused.
+pub const LAG_PAUSE: Duration = Duration::from_millis(5);
+/// How often in a row, and for how long, they are too late until media is refused.
+pub const LAG_WAITS: u32 = 3;
+/// See [`LAG_WAITS`].
 pub const LAG_STANDS: Duration = Duration::from_millis(100);
 /// How long they are not too late until that is over.
 pub const LAG_IS_OVER: Duration = Duration::from_secs(1);

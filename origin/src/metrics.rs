@@ -250,7 +250,7 @@ impl Metrics {
             turns_refused: new.counters(
                 "turns_refused_total",
                 "Work refused for want of a turn; reason is queue_full, too_long (it would have waited) or \
-                 waited_in_vain",
+                 waited_in_vain; of processors it is late",
                 &["work", "reason"],
             ),
             client_refusals: new.counters(

@@ -318,6 +318,8 @@ impl Service {
             return self.handed_on(request, parent, folder, file);
         }
         if matches!(resource, Resource::Segment(..)) && self.lag.is_too_much() {
+            let refused = &self.books.metrics.turns_refused;
+            refused.with_label_values(&["processors", "late"]).inc();
             Failure::Overloaded.report(&self.books.metrics);
             return Err(Failure::Overloaded);
         }

@@ -323,7 +323,8 @@ impl Job {
 
     /// Calls it off, if the title is not about to be complete; then changes its `tasks` (all of them).
     pub fn cancel(&mut self, tasks: &mut [Task], now_ms: i64) -> Result<(), Refusal> {
-        let is_closing = self.publication.is_some_and(|publication| publication.is_last);
+        // While a part is made again its publication only waits.
+        let is_closing = self.open == 0 && self.publication.is_some_and(|marked| marked.is_last);
         match self.state {
             JobState::Queued | JobState::Running if is_closing => Err(Refusal::Closing),
             JobState::Queued | JobState::Running | JobState::Failed => {

@@ -90,6 +90,10 @@ impl Store for S3Store {
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {
+        // Who lost the right to write a title may hold the names of what its next writer has written.
+        if let Some(held) = self.lease_over(key) {
+            held.check()?;
+        }
         self.writer.delete(key).await.map_err(|e| failed(&e))
     }
 

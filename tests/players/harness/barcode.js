@@ -41,15 +41,15 @@ export function observe() {
   };
 
   // A busy page is called late, when the element shows a later frame than the one it is called for: a frame taken from it
-  // has its own time.
-  function read(video, called_for_s) {
-    const height = video.videoHeight;
+  // has its own time. Encrypted ones are those that it is called for: the element's own size may still be another's.
+  function read(video, called_for) {
     let frame;
     try {
       frame = new VideoFrame(video);
     } catch {
-      return { number: null, media_s: called_for_s, height }; // encrypted, or taken away
+      return { number: null, media_s: called_for.mediaTime, height: called_for.height }; // encrypted, or taken away
     }
+    const height = frame.displayHeight;
     const number = window.strip_of(frame, frame.displayWidth, frame.displayHeight);
     const media_s = frame.timestamp / 1e6;
     frame.close();
@@ -57,8 +57,8 @@ export function observe() {
   }
 
   function follow(video, began_ms) {
-    video.requestVideoFrameCallback((now_ms, { mediaTime }) => {
-      frames.push({ at_ms: now_ms - began_ms, ...read(video, mediaTime) });
+    video.requestVideoFrameCallback((now_ms, called_for) => {
+      frames.push({ at_ms: now_ms - began_ms, ...read(video, called_for) });
       follow(video, began_ms);
     });
   }

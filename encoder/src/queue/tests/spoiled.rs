@@ -18,6 +18,7 @@ on_every_backend!(
     what_is_spoiled_again_and_again_is_given_up,
     what_a_viewer_may_have_seen_is_not_made_again,
     a_superseded_job_says_so,
+    what_waits_for_a_spoiled_part_can_be_called_off,
 );
 
 fn fault() -> Fault {
@@ -67,6 +68,18 @@ async fn a_spoiled_part_is_made_again_and_then_published(backend: Backend) {
     assert_eq!(told.text, "chunk 1, attempt 1: chunk-1-1.v360.mp4 is gone");
     let faults = queue.depth().await.unwrap().faults;
     assert_eq!(faults.into_iter().collect::<Vec<_>>(), [(FaultKind::Storage, 1)]);
+}
+
+/// It may be that nobody has the tools any more which the part is to be made with.
+async fn what_waits_for_a_spoiled_part_can_be_called_off(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    let publish = closing(&*queue, &submission(1, Priority::Normal), 3).await;
+    let closing = Err(QueueError::Refused(Refusal::Closing));
+    assert_eq!(queue.cancel(version(1), 5).await.map(drop), closing);
+    queue.spoiled(&publish.hold, &chunk(1), &fault(), 10).await.unwrap();
+    queue.cancel(version(1), 20).await.unwrap();
+    assert_eq!(queue.job(version(1)).await.unwrap().job.state, JobState::Cancelled);
+    assert_eq!(next(&*queue, 30).await, "-");
 }
 
 /// Its last fragment is committed, and its result is not.
