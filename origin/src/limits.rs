@@ -13,8 +13,12 @@ pub const LAG_STANDS: Duration = Duration::from_millis(100);
 /// How long they are not too late until that is over.
 pub const LAG_IS_OVER: Duration = Duration::from_secs(1);
 
-/// Reads at a time of what takes no turn (pointers, probes), beside `max_concurrent_reads`.
-pub const READS_WITHOUT_TURN: usize = 16;
+/// Reads at a time of what is small and all hangs on (pointers, probes, lists), beside `max_concurrent_reads`.
+pub const SMALL_READS: usize = 64;
+/// Reads of pointers that wait their turn.
+pub const WAITING_POINTERS: usize = 1_024;
+/// For how long.
+pub const POINTER_WAIT: Duration = Duration::from_secs(1);
 
 /// Bytes of a CDN's secret: 16 are 128 bits at best, and a header has room for 512.
 pub const CDN_SECRET_BYTES: RangeInclusive<usize> = 16..=512;

@@ -235,7 +235,7 @@ impl Metrics {
             ),
             turns_taken: new.gauges(
                 "turns_taken",
-                "Work being done that takes turns; work is fills or reads",
+                "Work being done that takes turns; work is fills, reads or pointers",
                 &["work"],
             ),
             lag_seconds: new.histogram(
@@ -244,7 +244,7 @@ impl Metrics {
             ),
             turns_waiting: new.gauges(
                 "turns_waiting",
-                "Work that waits for its turn; work is fills or reads",
+                "Work that waits for its turn; work is fills, reads or pointers",
                 &["work"],
             ),
             turns_refused: new.counters(

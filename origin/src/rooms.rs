@@ -284,16 +284,22 @@ pub fn store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, 
         patience: Duration::from_millis(reads.read_wait_ms.into()),
     };
     let gate = Gate::new("reads", rules, metrics);
-    let places = max_reads + limits::READS_WITHOUT_TURN;
+    // Whoever asks for titles that are not there has each looked for.
+    let rules = Rules {
+        most: limits::SMALL_READS,
+        most_waiting: limits::WAITING_POINTERS,
+        patience: limits::POINTER_WAIT,
+    };
+    let pointers = Gate::new("pointers", rules, metrics);
     let metrics = Arc::clone(metrics);
     Ok(match &config.store.url {
         StoreUrl::File(folder) => {
-            let store = FileStore::new(folder.clone(), places);
-            Arc::new(Guarded::new(store, timeout, metrics).behind(gate))
+            let store = FileStore::new(folder.clone(), max_reads);
+            Arc::new(Guarded::new(store, timeout, metrics).behind(gate, pointers))
         }
         StoreUrl::S3(bucket) => {
-            let store = S3Store::new(bucket, &config.store.s3, places)?;
-            Arc::new(Guarded::new(store, timeout, metrics).behind(gate))
+            let store = S3Store::new(bucket, &config.store.s3, max_reads)?;
+            Arc::new(Guarded::new(store, timeout, metrics).behind(gate, pointers))
         }
     })
 }

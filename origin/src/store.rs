@@ -12,17 +12,20 @@ mod s3;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use file::FileStore;
 pub use guarded::Guarded;
 pub use s3::S3Store;
 
 use crate::failure::{Cause, Failure, Part};
+use crate::limits;
 
 /// Where titles are read from.
 #[async_trait]
@@ -43,6 +46,28 @@ pub trait Store: Send + Sync {
 
     /// Whether the store can be read at all.
     async fn probe(&self) -> Result<(), StoreError>;
+}
+
+/// How many read at one time: media and heads, and apart from them what is small and all hangs on (pointers,
+/// probes, lists), so that neither stands behind the other.
+#[derive(Debug)]
+struct Places {
+    large: Arc<Semaphore>,
+    small: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(max_concurrent_reads: usize) -> Self {
+        let of = |count| Arc::new(Semaphore::new(count));
+        Self { large: of(max_concurrent_reads), small: of(limits::SMALL_READS) }
+    }
+
+    /// A place to read what lies under `key`, or what has none.
+    async fn take(&self, key: Option<&Key>) -> OwnedSemaphorePermit {
+        let is_small = key.is_none_or(|key| key.part() == Part::Pointer);
+        let places = if is_small { &self.small } else { &self.large };
+        Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed")
+    }
 }
 
 /// The answer to a conditional read.

@@ -17,17 +17,16 @@ use headwater_packager::encrypt::BLOCK_BYTES;
 use headwater_packager::ids::TitleId;
 use headwater_packager::stored;
 use rustix::buffer::spare_capacity;
-use tokio::sync::Semaphore;
 use tokio::task;
 
-use super::{Fault, Key, Small, Stamp, Store, StoreError};
+use super::{Fault, Key, Places, Small, Stamp, Store, StoreError};
 use crate::limits;
 
 /// A folder of titles.
 #[derive(Debug)]
 pub struct FileStore {
     folder: Arc<Folder>,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 /// The store's folder, which may be a disk that goes away and leaves its empty mount point.
@@ -44,17 +43,16 @@ impl FileStore {
     /// looked at yet; see [`Store::probe`].
     pub fn new(folder: PathBuf, max_concurrent_reads: usize) -> Self {
         let folder = Folder { path: folder, had_titles: AtomicBool::new(false) };
-        Self { folder: Arc::new(folder), places: Arc::new(Semaphore::new(max_concurrent_reads)) }
+        Self { folder: Arc::new(folder), places: Places::new(max_concurrent_reads) }
     }
 
-    /// Runs a read where it may block.
-    async fn blocking<T, F>(&self, read: F) -> Result<T, StoreError>
+    /// Runs a read of what lies under `key`, if it has one, where it may block.
+    async fn blocking<T, F>(&self, key: Option<&Key>, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
     {
-        let places = Arc::clone(&self.places);
-        let place = places.acquire_owned().await.expect("the semaphore is never closed");
+        let place = self.places.take(key).await;
         let folder = Arc::clone(&self.folder);
         let running = task::spawn_blocking(move || {
             let outcome = read(&folder);
@@ -70,8 +68,8 @@ impl FileStore {
 #[async_trait]
 impl Store for FileStore {
     async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
-        let key = key.clone();
-        self.blocking(move |folder| {
+        let (this, key) = (key, key.clone());
+        self.blocking(Some(this), move |folder| {
             let file = folder.open(&key)?;
             let wanted = bytes.end - bytes.start;
             let read = read_at(&file, bytes.start, wanted).map_err(|e| failed(&key, &e))?;
@@ -94,9 +92,9 @@ impl Store for FileStore {
         max_bytes: u64,
         known: Option<&Stamp>,
     ) -> Result<Small, StoreError> {
-        let key = key.clone();
+        let (this, key) = (key, key.clone());
         let known = known.cloned();
-        self.blocking(move |folder| {
+        self.blocking(Some(this), move |folder| {
             let file = folder.open(&key)?;
             let read = read_to_end(&file, max_bytes).map_err(|e| failed(&key, &e))?;
             if read.len() as u64 > max_bytes {
@@ -113,7 +111,7 @@ impl Store for FileStore {
     }
 
     async fn list_titles(&self, max: usize) -> Result<Vec<TitleId>, StoreError> {
-        self.blocking(move |folder| {
+        self.blocking(None, move |folder| {
             let titles = folder.titles();
             let names = match fs::read_dir(&titles) {
                 Ok(names) => {
@@ -136,7 +134,7 @@ impl Store for FileStore {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.blocking(Folder::check_present).await
+        self.blocking(None, Folder::check_present).await
     }
 }
 

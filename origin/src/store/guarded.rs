@@ -1,5 +1,5 @@
-//! Any store, with a time limit on each read, turns that reads of media and heads take, and a count of reads,
-//! bytes and errors. Pointers and probes are a few bytes that everything hangs on, and wait for no turn.
+//! Any store, with a time limit on each read, turns that reads take, and a count of reads, bytes and errors.
+//! Pointers are a few bytes that everything hangs on, and do not queue behind media; probes wait for no turn.
 
 use std::future::Future;
 use std::ops::Range;
@@ -15,24 +15,32 @@ use crate::gate::{Gate, Turn};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
+/// Where reads take turns.
+struct Gates {
+    /// Of media and heads.
+    large: Arc<Gate>,
+    pointers: Arc<Gate>,
+}
+
 /// A store behind a time limit and counters.
 pub struct Guarded<S> {
     store: S,
     read_timeout: Duration,
-    gate: Option<Arc<Gate>>,
+    gates: Option<Gates>,
     metrics: Arc<Metrics>,
 }
 
 impl<S: Store> Guarded<S> {
     /// Guards `store`.
     pub fn new(store: S, read_timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { store, read_timeout, gate: None, metrics }
+        Self { store, read_timeout, gates: None, metrics }
     }
 
-    /// With a gate at which reads of media and heads take turns. The time limit is for the read alone.
+    /// With gates at which reads of media and heads, and those of pointers, take turns. The time limit is for the
+    /// read alone.
     #[must_use]
-    pub fn behind(self, gate: Arc<Gate>) -> Self {
-        Self { gate: Some(gate), ..self }
+    pub fn behind(self, large: Arc<Gate>, pointers: Arc<Gate>) -> Self {
+        Self { gates: Some(Gates { large, pointers }), ..self }
     }
 
     async fn guard<T>(
@@ -62,9 +70,8 @@ impl<S: Store> Guarded<S> {
 
     /// A turn to read what lies under `key`.
     async fn turn(&self, key: &Key) -> Result<Option<Turn>, StoreError> {
-        let Some(gate) = self.gate.as_ref().filter(|_| key.part() != Part::Pointer) else {
-            return Ok(None);
-        };
+        let Some(Gates { large, pointers }) = &self.gates else { return Ok(None) };
+        let gate = if key.part() == Part::Pointer { pointers } else { large };
         let asked = Instant::now();
         let turn = gate.turn().await.map_err(|why| {
             let busy = format!("{key}: no turn to be read: {}", why.as_str());
@@ -123,7 +130,7 @@ mod tests {
     use crate::store::FileStore;
 
     #[tokio::test]
-    async fn media_and_heads_take_turns_and_what_all_hangs_on_does_not() {
+    async fn media_and_heads_take_turns_pointers_others_and_probes_none() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("titles")).unwrap();
         let metrics = Arc::new(Metrics::new());
@@ -131,7 +138,9 @@ mod tests {
         let gate = Gate::new("reads", rules, &metrics);
         let files = FileStore::new(folder.path().to_owned(), 4);
         let second = Duration::from_secs(1);
-        let store = Guarded::new(files, second, Arc::clone(&metrics)).behind(Arc::clone(&gate));
+        let pointers = Gate::new("pointers", rules, &metrics);
+        let store = Guarded::new(files, second, Arc::clone(&metrics))
+            .behind(Arc::clone(&gate), Arc::clone(&pointers));
         let (title, version) = ("film".parse().unwrap(), VersionId::from_u128(1));
         let (pointer, heads) = (Key::pointer(&title), Key::heads(&title, version));
         let media = Key::media(&title, version, "v1.mp4");
@@ -146,7 +155,10 @@ mod tests {
         assert_eq!(store.list_titles(1).await.unwrap(), []);
         store.probe().await.unwrap();
 
-        drop(taken);
+        let waiting = pointers.turn().await.unwrap();
+        assert_eq!(store.read_small(&pointer, 1, None).await.unwrap_err().fault, Fault::Busy);
+        store.probe().await.unwrap();
+        drop((taken, waiting));
         assert_eq!(store.read_range(&media, 0..1).await.unwrap_err().fault, Fault::NotFound);
         assert_eq!(store.read_small(&heads, 1, None).await.unwrap_err().fault, Fault::NotFound);
     }

@@ -11,15 +11,14 @@ use headwater_config::{Bucket, S3};
 use headwater_packager::ids::TitleId;
 use headwater_packager::stored;
 use headwater_store as s3;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Fault, Key, Small, Stamp, Store, StoreError};
+use super::{Fault, Key, Places, Small, Stamp, Store, StoreError};
 
 /// A bucket of titles.
 #[derive(Debug)]
 pub struct S3Store {
     reader: s3::Reader,
-    places: Semaphore,
+    places: Places,
 }
 
 impl S3Store {
@@ -30,19 +29,15 @@ impl S3Store {
         settings: &S3,
         max_concurrent_reads: usize,
     ) -> Result<Self, StoreError> {
-        let places = Semaphore::new(max_concurrent_reads);
+        let places = Places::new(max_concurrent_reads);
         Ok(Self { reader: s3::Reader::new(bucket, settings)?, places })
-    }
-
-    async fn place(&self) -> SemaphorePermit<'_> {
-        self.places.acquire().await.expect("the semaphore is never closed")
     }
 }
 
 #[async_trait]
 impl Store for S3Store {
     async fn read_range(&self, key: &Key, bytes: Range<u64>) -> Result<Bytes, StoreError> {
-        let _place = self.place().await;
+        let _place = self.places.take(Some(key)).await;
         Ok(self.reader.range(key.as_str(), bytes).await?)
     }
 
@@ -52,7 +47,7 @@ impl Store for S3Store {
         max_bytes: u64,
         known: Option<&Stamp>,
     ) -> Result<Small, StoreError> {
-        let _place = self.place().await;
+        let _place = self.places.take(Some(key)).await;
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         let known = known.map(|stamp| stamp.0.as_str());
         Ok(match self.reader.small(key.as_str(), max_bytes, known).await? {
@@ -64,7 +59,7 @@ impl Store for S3Store {
     /// The bucket lists ids as if each ended with a slash; with more than `max` titles that may
     /// leave out another one than plain order would.
     async fn list_titles(&self, max: usize) -> Result<Vec<TitleId>, StoreError> {
-        let _place = self.place().await;
+        let _place = self.places.take(None).await;
         let names = self.reader.children(stored::TITLES_PREFIX, max).await?;
         let mut ids: Vec<TitleId> = names.iter().filter_map(|name| name.parse().ok()).collect();
         ids.sort_unstable();
@@ -72,7 +67,7 @@ impl Store for S3Store {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        let _place = self.place().await;
+        let _place = self.places.take(None).await;
         Ok(self.reader.probe(stored::TITLES_PREFIX).await?)
     }
 }
