@@ -56,14 +56,17 @@ impl Lag {
     }
 
     /// Whether more media would make all of it late. The first to ask on a runtime that serves has it watched
-    /// from then on.
+    /// for as long as there is a limit.
     pub fn is_too_much(self: &Arc<Self>) -> bool {
+        let most_us = self.most_us.load(Ordering::Relaxed);
+        if most_us == 0 {
+            return false;
+        }
         let is_watched = self.is_watched.load(Ordering::Relaxed);
         if !is_watched && !self.is_watched.swap(true, Ordering::Relaxed) {
             tokio::spawn(Arc::clone(self).watch());
         }
-        let most_us = self.most_us.load(Ordering::Relaxed);
-        if most_us == 0 || !self.stands.load(Ordering::Relaxed) {
+        if !self.stands.load(Ordering::Relaxed) {
             return false;
         }
         // A wait that has not ended is known to be that long.
@@ -85,11 +88,17 @@ impl Lag {
             let waited = now.duration_since(began);
             self.told.observe(waited.as_secs_f64());
             let most_us = self.most_us.load(Ordering::Relaxed);
-            let is_late = most_us > 0 && micros(waited) > most_us;
+            if most_us == 0 {
+                break;
+            }
+            let is_late = micros(waited) > most_us;
             self.stands.store(late.stands(is_late, began, now), Ordering::Relaxed);
             self.last_us.store(micros(waited), Ordering::Relaxed);
             self.waits_since_us.store(NOT_WAITING, Ordering::Relaxed);
         }
+        self.stands.store(false, Ordering::Relaxed);
+        self.waits_since_us.store(NOT_WAITING, Ordering::Relaxed);
+        self.is_watched.store(false, Ordering::Relaxed);
     }
 
     fn us(&self, at: Instant) -> u64 {

@@ -112,7 +112,8 @@ impl Rooms {
         let (before, books) = (&service.preparer, Arc::clone(&service.books));
         let (store, metrics) = (Arc::clone(&before.store), &books.metrics);
         let (gate, purges) = (Arc::clone(&service.gate), self.admin.purges.clone());
-        let admits_the_same = admission(old) == admission(new);
+        let tagged_alike = old.origin.cache_tags == new.origin.cache_tags;
+        let admits_the_same = tagged_alike && admission(old) == admission(new);
         let sizes = |config: &Config| {
             let origin = &config.origin;
             let lifetimes = Lifetimes::new(&config.profiles);

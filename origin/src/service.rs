@@ -451,8 +451,8 @@ impl Service {
                 self.found(request, &own, lifetime).await
             }
             Some(Along::Reference(name)) => {
-                // Paths hold no '?', so this is no other resource's key.
-                let (key, name) = (format!("{key}?"), name.to_owned());
+                // Paths hold no '?', so this is no other resource's key; and a reload may name another parameter.
+                let (key, name) = (format!("{key}?{name}"), name.to_owned());
                 if let Some(made) = self.cache.kept(&key).await {
                     return self.kept(request, &key, &made, lifetime).await;
                 }

@@ -81,8 +81,9 @@ fn all_were_shown(
         clock_s.end - zero_s,
         log.last_lines()
     );
-    // The first time a seek may be to blame.
-    let kind = if lead_s(bench) == LEADS_S[0] { Kind::Tool } else { Kind::SourceDamaged };
+    // A seek may be to blame, until the longest lead was tried.
+    let is_last = LEADS_S.last() == Some(&lead_s(bench));
+    let kind = if is_last { Kind::SourceDamaged } else { Kind::Tool };
     Err(Error::new(kind, text))
 }
 
