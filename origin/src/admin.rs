@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET  /metrics
+//! POST /admin/purge?title=T&title=U                  titles, all in one purge
 //! POST /admin/purge?title=T&version=V&profile=P      what agrees with all that are given
 //! POST /admin/purge?all=true
 //! POST /admin/warm?title=T&title=U&profile=P
@@ -18,7 +19,6 @@ use headwater_config::{Name, Network};
 use headwater_packager::ids::TitleId;
 use http::{Method, StatusCode, header};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::exchange::{Answer, Request};
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ use crate::preparer::Preparer;
 use crate::purges::Purges;
 use crate::respond::{self, Reply};
 use crate::selector::Selector;
-use crate::warm::{self, Extent};
+use crate::warm::{self, Extent, WarmUps};
 
 /// Prometheus' text format.
 const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -48,8 +48,8 @@ pub struct Admin {
     pub extent: Extent,
     /// Who may purge and warm up beside this machine.
     pub from: Vec<Network>,
-    /// One warm-up that is asked for at a time.
-    pub warming: Arc<Semaphore>,
+    /// Where titles are made ready.
+    pub warm_ups: Arc<WarmUps>,
 }
 
 impl Admin {
@@ -113,19 +113,15 @@ impl Admin {
         {
             return Err(Failure::UnknownProfile);
         }
-        let turn = Arc::clone(&self.warming).try_acquire_owned().map_err(|_| Failure::WarmingUp)?;
         let (current, extent, from) = (Arc::clone(&self.current), self.extent, request.remote);
-        // To its end, whoever leaves.
-        let warming = tokio::spawn(async move {
-            let _turn = turn;
+        let warmed = self.warm_ups.run(async move {
             let Wanted { titles, profile, .. } = wanted;
             let warmed = warm::warm(&current, &titles, profile.as_ref(), extent).await;
             let (made, there, failed) = (warmed.made, warmed.there, warmed.failed.len());
             tracing::info!(?from, titles = titles.len(), made, there, failed, "made ready");
             warmed
         });
-        let warmed = warming.await.map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(told(request, &warmed))
+        Ok(told(request, &warmed.await?))
     }
 
     fn may_change(&self, request: &Request) -> bool {
@@ -169,24 +165,20 @@ impl Wanted {
                 ("all", "true") => wanted.all = true,
                 _ => {
                     return Err(Failure::MalformedUrl(
-                        "write title=T, version=V, profile=P or all=true, each once",
+                        "write title=T, as often as there are titles, version=V, profile=P or all=true",
                     ));
                 }
             }
         }
-        if wanted.titles.len() > limits::WARMED_TITLES {
+        if wanted.titles.len() > limits::NAMED_TITLES {
             return Err(Failure::MalformedUrl("too many titles"));
         }
         Ok(wanted)
     }
 
     fn selector(self) -> Result<Selector, Failure> {
-        let Self { mut titles, version, profile, all } = self;
-        let title = titles.pop();
-        if !titles.is_empty() {
-            return Err(Failure::MalformedUrl("name one title at a time"));
-        }
-        let named = Selector { title, version, profile };
+        let Self { titles, version, profile, all } = self;
+        let named = Selector { titles: titles.into_iter().collect(), version, profile };
         match (all, named == Selector::default()) {
             (true, true) | (false, false) => Ok(named),
             (true, false) => Err(Failure::MalformedUrl("all=true stands alone")),

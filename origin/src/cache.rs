@@ -312,10 +312,11 @@ impl ResponseCache {
         }
     }
 
-    /// Takes over what another cache has, as far as there is room; of both, nothing was purged `since`.
-    pub async fn take_over(&self, before: &Self, since: Since) {
+    /// Takes over of what another cache has those that are `wanted`, by their keys, as far as there is room; of
+    /// both, nothing was purged `since`.
+    pub async fn take_over(&self, before: &Self, since: Since, wanted: impl Fn(&str) -> bool) {
         for (from, to) in [(&before.once, &self.once), (&before.often, &self.often)] {
-            for (key, entry) in from {
+            for (key, entry) in from.iter().filter(|(key, _)| wanted(key)) {
                 if weight_bytes(&key, &entry.made) <= self.largest_bytes {
                     self.purges.keep(since, to.insert(Arc::clone(&key), entry)).await;
                 }
@@ -546,7 +547,7 @@ mod tests {
         for key in keys {
             fill(&cache, key, async { Ok(of(1)) }).await.unwrap();
         }
-        let named = Selector { title: Some("a".parse().unwrap()), ..Selector::default() };
+        let named = Selector { titles: ["a".parse().unwrap()].into(), ..Selector::default() };
         assert_eq!(purge(&cache, &named).await, 1);
         assert!(cache.kept(keys[0]).await.is_none() && cache.kept(keys[1]).await.is_some());
         // Heads, keys and manifests are in hand before a fill is begun.
@@ -621,11 +622,14 @@ mod tests {
         }
         for (capacity_bytes, wanted) in [(2 << 20, 50..=50), (1 << 18, 15..=18)] {
             let after = cache(capacity_bytes);
-            after.take_over(&before, after.since()).await;
+            after.take_over(&before, after.since(), |_| true).await;
             after.measure().await;
             let entries = after.metrics.cache_entries.get();
             assert!(wanted.contains(&entries), "{capacity_bytes}: {entries}");
         }
+        let after = cache(2 << 20);
+        after.take_over(&before, after.since(), |key| key == "/7").await;
+        assert!(after.has("/7") && !after.has("/8"));
     }
 
     #[tokio::test]

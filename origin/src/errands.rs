@@ -4,13 +4,17 @@
 //!
 //! Who asks after a purge does not join what was begun before it.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::panic::AssertUnwindSafe;
+
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::oneshot;
 
 use crate::purges::Since;
 use crate::within;
@@ -40,18 +44,26 @@ where
         work: impl Future<Output = V> + Send + 'static,
     ) -> (Errand<V>, bool) {
         let of = (key, since);
-        let mut under_way = self.under_way();
-        if let Some(errand) = under_way.get(&of) {
-            return (errand.clone(), false);
-        }
-        let leaving = Leaving(self.clone(), of.clone());
-        let task = tokio::spawn(within::carried(async move {
-            let _leaving = leaving;
-            work.await
+        let (tell, told) = oneshot::channel();
+        let told =
+            told.map(|told| told.unwrap_or_else(|_| Err(BrokenOff("it was dropped".into()))));
+        let errand = {
+            let mut under_way = self.under_way();
+            if let Some(errand) = under_way.get(&of) {
+                return (errand.clone(), false);
+            }
+            let errand = told.boxed().shared();
+            under_way.insert(of.clone(), errand.clone());
+            errand
+        };
+        let leaving = Leaving(self.clone(), of);
+        // Not under the lock: a runtime that shuts down drops it here and now.
+        tokio::spawn(within::carried(async move {
+            let ended = AssertUnwindSafe(work).catch_unwind().await;
+            drop(leaving);
+            // Those who asked may all have left.
+            let _nobody = tell.send(ended.map_err(|panic| BrokenOff(words(&*panic).into())));
         }));
-        let broken_off = |error: tokio::task::JoinError| BrokenOff(error.to_string().into());
-        let errand = task.map(move |ended| ended.map_err(broken_off)).boxed().shared();
-        under_way.insert(of, errand.clone());
         (errand, true)
     }
 
@@ -76,6 +88,12 @@ impl<K: Eq + Hash, V> Drop for Leaving<K, V> {
         // Not under the lock: what is dropped may be a body.
         drop(gone);
     }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 impl<K, V> Clone for Errands<K, V> {
@@ -145,5 +163,23 @@ mod tests {
         assert!(errand.await.unwrap_err().to_string().contains("on purpose"));
         let (errand, is_begun) = errands.run("a", purges.since(), async {});
         assert!(is_begun && errand.await.is_ok());
+    }
+
+    /// Others share the list, and go on.
+    #[test]
+    fn what_a_runtime_that_ends_drops_is_told_and_is_not_in_the_way() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (errands, purges) = (Errands::<_, ()>::default(), Purges::default());
+        let ending = runtime();
+        let handle = ending.handle().clone();
+        let entered = handle.enter();
+        let (begun_before, _) = errands.run("a", purges.since(), std::future::pending());
+        ending.shutdown_background();
+        let (begun_after, is_begun) = errands.run("b", purges.since(), std::future::pending());
+        assert!(is_begun && errands.under_way().is_empty());
+        drop(entered);
+        for errand in [begun_before, begun_after] {
+            assert!(runtime().block_on(errand).is_err());
+        }
     }
 }

@@ -81,8 +81,8 @@ pub const FOLLOWED: u64 = 65_536;
 pub const FOLLOWED_TTL: Duration = Duration::from_secs(60);
 /// Bytes of a next object's name that is looked at.
 pub const NEXT_OBJECT_BYTES: usize = 1_024;
-/// Titles in one request of an operator's to make them ready.
-pub const WARMED_TITLES: usize = 1_000;
+/// Titles in one request of an operator's, to let them go or to make them ready.
+pub const NAMED_TITLES: usize = 1_000;
 /// Seconds after which a client may ask again for what failed for now.
 pub const RETRY_AFTER_S: u32 = 2;
 /// Bytes of a user agent kept in the access log.

@@ -45,7 +45,9 @@ pub struct Purging {
 impl Purges {
     /// Now: to be noted before anything is taken from a tier or read.
     pub fn since(&self) -> Since {
-        Since(self.0.number.load(Ordering::Acquire))
+        // In one order with who puts caches in place and then asks for the number, while a purge takes its number
+        // and then asks for the caches: one of them sees the other.
+        Since(self.0.number.load(Ordering::SeqCst))
     }
 
     /// Now, as soon as no purge is at work.
@@ -68,14 +70,14 @@ impl Purges {
     pub async fn begin(&self) -> Purging {
         let turn = Arc::clone(&self.0.turn).lock_owned().await;
         let _nobody_keeps = self.0.keeping.write().await;
-        self.0.number.fetch_add(1, Ordering::AcqRel);
+        self.0.number.fetch_add(1, Ordering::SeqCst);
         Purging { purges: self.clone(), _turn: turn }
     }
 }
 
 impl Drop for Purging {
     fn drop(&mut self) {
-        self.purges.0.number.fetch_add(1, Ordering::AcqRel);
+        self.purges.0.number.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -20,7 +20,6 @@ use crate::metrics::Metrics;
 use crate::rooms::Rooms;
 use crate::service::Service;
 use crate::tls::Tls;
-use crate::warm::WarmUps;
 
 /// Keys, or beginnings of keys, that are read at a start alone.
 const AT_A_START: &[&str] = &[
@@ -54,7 +53,6 @@ pub struct Live {
     pub terms: Arc<ArcSwap<Terms>>,
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
-    warm_ups: WarmUps,
 }
 
 /// A key whose value is another one.
@@ -95,7 +93,6 @@ impl Live {
             metrics: Arc::clone(&rooms.admin.metrics),
             rooms,
             tls,
-            warm_ups: WarmUps::default(),
         };
         live.note();
         live
@@ -105,9 +102,9 @@ impl Live {
     ///
     /// # Errors
     /// Where there is no thread for it.
-    pub fn warm_up(&mut self) -> io::Result<()> {
+    pub fn warm_up(&self) -> io::Result<()> {
         let titles = &self.config.origin.warm_up.titles;
-        self.warm_ups.begin(titles, &self.rooms.admin)
+        self.rooms.admin.warm_ups.begin(titles, &self.rooms.admin)
     }
 
     /// The configuration as far as it is in use.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use headwater_config::{self as config, Config, Name, StoreUrl};
-use tokio::sync::Semaphore;
+use headwater_config::{self as config, Config, StoreUrl};
 
 use crate::access::tokens::Tokens;
 use crate::access_log::AccessLog;
@@ -113,7 +112,12 @@ impl Rooms {
         let (store, metrics) = (Arc::clone(&before.store), &books.metrics);
         let (gate, purges) = (Arc::clone(&service.gate), self.admin.purges.clone());
         let tagged_alike = old.origin.cache_tags == new.origin.cache_tags;
-        let admits_the_same = tagged_alike && admission(old) == admission(new);
+        let (admitted, admits) = (admission(old), admission(new));
+        let admits_the_same = tagged_alike && admitted == admits;
+        let is_made_alike = |key: &str| {
+            let profile = key.split('/').nth(1).unwrap_or_default();
+            tagged_alike && admitted.get(profile) == admits.get(profile)
+        };
         let sizes = |config: &Config| {
             let origin = &config.origin;
             let lifetimes = Lifetimes::new(&config.profiles);
@@ -129,9 +133,7 @@ impl Rooms {
                 (before.cache.clone(), before.sources.clone());
             if is_new.cache {
                 cache_of_now = cache(new, &gate, &purges, metrics);
-            }
-            if is_new.cache && admits_the_same {
-                cache_of_now.take_over(&before.cache, since).await;
+                cache_of_now.take_over(&before.cache, since, is_made_alike).await;
             }
             if is_new.sources {
                 sources_of_now = sources(new, &purges, metrics);
@@ -186,11 +188,9 @@ impl Rooms {
             metrics: Arc::clone(metrics),
         };
         let warm_up = &config.origin.warm_up;
-        let (current, warming) = match before {
-            Some((_, admin)) => (Arc::clone(&admin.current), Arc::clone(&admin.warming)),
-            None => {
-                (Arc::new(ArcSwap::from_pointee(preparer.clone())), Arc::new(Semaphore::new(1)))
-            }
+        let (current, warm_ups) = match before {
+            Some((_, admin)) => (Arc::clone(&admin.current), Arc::clone(&admin.warm_ups)),
+            None => (Arc::new(ArcSwap::from_pointee(preparer.clone())), Arc::default()),
         };
         let admin = Admin {
             metrics: Arc::clone(metrics),
@@ -198,7 +198,7 @@ impl Rooms {
             purges,
             extent: Extent { segments: warm_up.segments, max_concurrent: warm_up.max_concurrent },
             from: config.origin.admin_from.clone(),
-            warming,
+            warm_ups,
         };
         let service = Service {
             profiles,
@@ -349,7 +349,7 @@ fn cache(
 }
 
 /// Profiles but for what no response in the cache was made or admitted by.
-fn admission(config: &Config) -> BTreeMap<&Name, config::Profile> {
+fn admission(config: &Config) -> BTreeMap<&str, config::Profile> {
     let admission = |profile: &config::Profile| config::Profile {
         manifest_max_age_s: 0,
         manifest_stale_s: 0,
@@ -362,7 +362,8 @@ fn admission(config: &Config) -> BTreeMap<&Name, config::Profile> {
         cors_origins: config::CorsOrigins::Any,
         ..profile.clone()
     };
-    config.profiles.iter().map(|(name, profile)| (name, admission(profile))).collect()
+    let profiles = config.profiles.iter();
+    profiles.map(|(name, profile)| (name.as_str(), admission(profile))).collect()
 }
 
 /// Does it in a thread and a runtime of its own, and waits: who reloads may be in a runtime or not.

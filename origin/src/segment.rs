@@ -47,7 +47,7 @@ pub async fn read(
             let track = opened.title.track(&track_id).ok_or(Failure::UnknownTrack)?;
             checked(&*store, &key, track, &read).await
         };
-        parts.push(sources.read(&of, &range, (since, keep), checked).await?);
+        parts.push(sources.read(&of, (&range, plan.content_tag), (since, keep), checked).await?);
     }
     Ok(parts)
 }

@@ -1,16 +1,18 @@
-//! What a purge names: a title, one of its versions, a profile, or all there is. What lies in a cache is
+//! What a purge names: titles, one of their versions, a profile, or all there is. What lies in a cache is
 //! found by the names in its key, the way URLs and the store spell them.
+
+use std::collections::BTreeSet;
 
 use headwater_config::Name;
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored;
 use serde::Serialize;
 
-/// Everything that agrees with each name that is given; with none it is everything.
+/// Everything that agrees with each kind of name that is given; with none it is everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
-    /// This title's.
-    pub title: Option<TitleId>,
+    /// These titles'.
+    pub titles: BTreeSet<TitleId>,
     /// This version's.
     pub version: Option<VersionId>,
     /// This profile's.
@@ -43,7 +45,7 @@ impl Selector {
             let version = bound.rsplit_once('@').map_or(bound, |(_, version)| version);
             let version = version.split_once('.').map_or(version, |(version, _rev)| version);
             self.profile.as_ref().is_none_or(|wanted| profile == Some(wanted.as_str()))
-                && self.title.as_ref().is_none_or(|wanted| title == Some(wanted.as_str()))
+                && self.has(title.unwrap_or_default())
                 && wanted_version.as_ref().is_none_or(|wanted| version == wanted)
         }
     }
@@ -55,7 +57,7 @@ impl Selector {
             let mut parts = key.strip_prefix(stored::TITLES_PREFIX).unwrap_or(key).split('/');
             let (title, version) = (parts.next(), parts.next());
             self.profile.is_none()
-                && self.title.as_ref().is_none_or(|wanted| title == Some(wanted.as_str()))
+                && self.has(title.unwrap_or_default())
                 && wanted_version.as_ref().is_none_or(|wanted| version == Some(wanted))
         }
     }
@@ -63,7 +65,7 @@ impl Selector {
     /// Whether it names an opened version.
     pub fn names_version(&self, title: &TitleId, version: VersionId) -> bool {
         self.profile.is_none()
-            && self.title.as_ref().is_none_or(|wanted| wanted == title)
+            && self.has(title.as_str())
             && self.version.is_none_or(|wanted| wanted == version)
     }
 
@@ -73,12 +75,14 @@ impl Selector {
             && Self { profile: None, ..self.clone() }.names_version(title, version)
     }
 
+    fn has(&self, title: &str) -> bool {
+        self.titles.is_empty() || self.titles.contains(title)
+    }
+
     /// Whether it names a title's pointer. One that names a version leaves it: which version is live
     /// is another matter.
     pub fn names_pointer(&self, title: &TitleId) -> bool {
-        self.profile.is_none()
-            && self.version.is_none()
-            && self.title.as_ref().is_none_or(|wanted| wanted == title)
+        self.profile.is_none() && self.version.is_none() && self.has(title.as_str())
     }
 }
 
@@ -91,7 +95,7 @@ mod tests {
 
     fn selector(title: &str, version: &str, profile: &str) -> Selector {
         Selector {
-            title: title.parse().ok(),
+            titles: title.parse().ok().into_iter().collect(),
             version: version.parse().ok(),
             profile: profile.parse().ok(),
         }
@@ -102,12 +106,14 @@ mod tests {
         let segment = format!("/clear/movie/{VERSION}.00c0ffee/v720/1.m4s");
         let live = format!("/clear/movie/master.m3u8@{VERSION}.00c0ffee/");
         let reference = format!("{live}?");
+        let two = ["movie", "other"].map(|title| title.parse().unwrap());
         // selector, whether it names each of the three
         let table = [
             (selector("", "", ""), true),
             (selector("movie", "", ""), true),
             (selector("movi", "", ""), false),
             (selector("movie2", "", ""), false),
+            (Selector { titles: two.into(), ..Selector::default() }, true),
             (selector("", VERSION, ""), true),
             (selector("", OTHER, ""), false),
             (selector("", "", "clear"), true),

@@ -60,7 +60,7 @@ pub fn run(config: &Config, load: Load<'_>, take_over: bool) -> Result<(), Start
     if predecessor.is_some() {
         ask_store(config)?;
     }
-    let mut live = Live::new(config, rooms, tls.clone());
+    let live = Live::new(config, rooms, tls.clone());
     live.warm_up().map_err(StartError::Thread)?;
     look_at_keys(Arc::clone(&live.service))?;
     let pingora = Pingora::start(config, &live, tls, &listeners)?;

@@ -31,12 +31,14 @@ pub struct Sources {
     metrics: Arc<Metrics>,
 }
 
-/// Where in the store.
+/// Where in the store, and what heads say that lies there: another's heads, read at another time, may say
+/// otherwise of the same range.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     key: Arc<str>,
     start: u64,
     end: u64,
+    content_tag: u32,
 }
 
 impl Sources {
@@ -51,17 +53,18 @@ impl Sources {
         Self { entries, reads: Errands::default(), largest_bytes, purges, metrics }
     }
 
-    /// The bytes of a range, read by `read`, and checked against heads that were read `since`, unless they
-    /// are here; kept where `keep`.
+    /// The bytes of a range, read by `read`, and checked against heads that were read `since` and give them this
+    /// `content_tag`, unless they are here; kept where `keep`.
     pub async fn read(
         &self,
         key: &str,
-        range: &Range<u64>,
+        (range, content_tag): (&Range<u64>, u32),
         (since, keep): (Since, bool),
         read: impl Future<Output = Result<Bytes, Failure>> + Send + 'static,
     ) -> Result<Bytes, Failure> {
         let Some(entries) = &self.entries else { return read.await };
-        let place = Place { key: key.into(), start: range.start, end: range.end };
+        let Range { start, end } = *range;
+        let place = Place { key: key.into(), start, end, content_tag };
         let here = entries.get(&place).await;
         let outcome = if here.is_some() { "hit" } else { "miss" };
         self.metrics.source_lookups.with_label_values(&[outcome]).inc();
@@ -157,7 +160,7 @@ mod tests {
             tokio::task::yield_now().await;
             Ok(Bytes::from(vec![1; len]))
         };
-        sources.read(key, &(0..len as u64), (since, keep), read).await.unwrap().len()
+        sources.read(key, (&(0..len as u64), 7), (since, keep), read).await.unwrap().len()
     }
 
     #[tokio::test]
@@ -189,7 +192,7 @@ mod tests {
         };
         let reading = tokio::spawn({
             let (sources, since) = (sources.clone(), sources.purges.since());
-            async move { sources.read("titles/a/v/t.mp4", &(0..3), (since, true), read).await }
+            async move { sources.read("titles/a/v/t.mp4", (&(0..3), 7), (since, true), read).await }
         });
         begun.notified().await;
         let at_work = sources.purges.begin().await;
@@ -201,8 +204,12 @@ mod tests {
         assert_eq!(reading.await.unwrap().unwrap(), "old");
         let since = sources.purges.since();
         let read = async { panic!("it is kept") };
-        let kept = sources.read("titles/a/v/t.mp4", &(0..3), (since, true), read).await;
+        let kept = sources.read("titles/a/v/t.mp4", (&(0..3), 7), (since, true), read).await;
         assert_eq!(kept.unwrap(), [1; 3][..]);
+        // Heads that say otherwise are not answered with it.
+        let read = async { Ok(Bytes::from_static(b"new")) };
+        let other = sources.read("titles/a/v/t.mp4", (&(0..3), 8), (since, true), read).await;
+        assert_eq!(other.unwrap(), "new");
     }
 
     /// A read for one session is not begun anew each time that its viewer leaves.

@@ -105,6 +105,8 @@ struct PointerSeen {
     said_at: Instant,
     /// Somebody looks at it again.
     looked_at: Arc<AtomicBool>,
+    /// The store was waited for in vain when it was last asked, or is now: nobody waits for it.
+    is_store_away: Arc<AtomicBool>,
     outcome: Result<(Arc<Pointer>, Stamp), Failure>,
     /// From when on it must be looked at again.
     stale_at: Instant,
@@ -171,23 +173,25 @@ impl Titles {
         title: &TitleId,
         now: Instant,
     ) -> Result<Arc<Pointer>, Failure> {
+        let since = self.purges.since();
         let last = self.pointers.get(title).await;
         let (outcome, seen) = match last {
             Some(seen) if now < seen.stale_at => ("hit", seen),
             Some(seen) if self.is_usable_meanwhile(&seen, now) => {
                 // One look for all who come meanwhile.
                 if !seen.looked_at.swap(true, Ordering::Relaxed) {
-                    drop(self.look_again(title, Some(seen.clone()), now));
+                    drop(self.look_again(title, Some(seen.clone()), (since, now)));
                 }
                 ("stale", seen)
             }
             last => {
-                let looking = self.look_again(title, last.clone(), now);
+                let looking = self.look_again(title, last.clone(), (since, now));
                 let known = last.filter(|seen| self.is_usable_if_error(seen, now));
                 match (tokio::time::timeout(limits::POINTER_PATIENCE, looking.clone()).await, known)
                 {
                     // A store that does not answer is taken to be away (RFC 5861 4).
                     (Err(_slow), Some(seen)) => {
+                        seen.is_store_away.store(true, Ordering::Relaxed);
                         self.metrics.stale_pointers.inc();
                         ("stale", seen)
                     }
@@ -200,9 +204,13 @@ impl Titles {
         seen.outcome.map(|(pointer, _)| pointer)
     }
 
-    /// Whether a pointer that must be looked at again may be used while that is done (RFC 5861 3).
+    /// Whether a pointer that must be looked at again may be used while that is done (RFC 5861 3), or while
+    /// nobody expects it to be (RFC 5861 4).
     fn is_usable_meanwhile(&self, seen: &PointerSeen, now: Instant) -> bool {
-        seen.outcome.is_ok() && now < seen.stale_at + self.terms.pointer_stale
+        let is_fresh_enough =
+            seen.outcome.is_ok() && now < seen.stale_at + self.terms.pointer_stale;
+        let is_away = seen.is_store_away.load(Ordering::Relaxed);
+        is_fresh_enough || is_away && self.is_usable_if_error(seen, now)
     }
 
     /// Whether it may be used while the store cannot be asked.
@@ -214,9 +222,9 @@ impl Titles {
         self: &Arc<Self>,
         title: &TitleId,
         last: Option<PointerSeen>,
-        now: Instant,
+        (since, now): (Since, Instant),
     ) -> Errand<PointerSeen> {
-        let (this, of, since) = (Arc::clone(self), title.clone(), self.purges.since());
+        let (this, of) = (Arc::clone(self), title.clone());
         let look = async move {
             // Somebody may have looked since it was looked for.
             if let Some(seen) = this.pointers.get(&of).await.filter(|seen| now < seen.stale_at) {
@@ -330,8 +338,13 @@ impl Titles {
             said_at,
             stale_at,
             looked_at: Arc::default(),
+            is_store_away: Arc::default(),
         };
-        match (self.read_pointer(title, stamp).await, last) {
+        let asked_at = Instant::now();
+        let read = self.read_pointer(title, stamp).await;
+        // A store that hangs takes longer to fail than that is believed.
+        let ended = now + asked_at.elapsed();
+        match (read, last) {
             (Ok(None), Some(unchanged)) => seen(Ok(unchanged), now, now + terms.pointer_ttl),
             (Ok(Some(new)), _) => seen(Ok(new), now, now + terms.pointer_ttl),
             (Ok(None), None) => {
@@ -345,15 +358,19 @@ impl Titles {
             (Err(failure), Some(stale)) => {
                 failure.report(&self.metrics);
                 let said_at = said_at.unwrap_or(now);
-                if now >= said_at + terms.pointer_stale_if_error {
-                    return seen(Err(failure), said_at, now);
+                if ended >= said_at + terms.pointer_stale_if_error {
+                    return seen(Err(failure), said_at, ended);
                 }
                 self.metrics.stale_pointers.inc();
-                seen(Ok(stale), said_at, now + terms.pointer_ttl)
+                let seen = seen(Ok(stale), said_at, ended + terms.pointer_ttl);
+                // Who is told at once that it cannot be had loses no time by asking.
+                let is_away = asked_at.elapsed() >= limits::POINTER_PATIENCE;
+                seen.is_store_away.store(is_away, Ordering::Relaxed);
+                seen
             }
             (Err(failure), None) => {
                 failure.report(&self.metrics);
-                seen(Err(failure), now, now)
+                seen(Err(failure), ended, ended)
             }
         }
     }

@@ -74,14 +74,20 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// The sixteen digits of a number.
+fn hex(number: u64) -> [u8; 16] {
+    std::array::from_fn(|place| {
+        let digit = (number >> (60 - 4 * place)) & 15;
+        b"0123456789abcdef"[usize::try_from(digit).expect("four bits")]
+    })
+}
+
 fn new_id() -> HeaderValue {
     let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
     let mut text = [0; OWN_ID_BYTES];
-    let nibbles = RUN.to_be_bytes().into_iter().chain(number.to_be_bytes());
-    let digits = nibbles.flat_map(|byte| [byte >> 4, byte & 15]);
-    for (place, digit) in text.iter_mut().zip(digits) {
-        *place = b"0123456789abcdef"[usize::from(digit)];
-    }
+    let (run, of_run) = text.split_at_mut(OWN_ID_BYTES / 2);
+    run.copy_from_slice(&hex(*RUN));
+    of_run.copy_from_slice(&hex(number));
     HeaderValue::from_bytes(&text).expect("hex digits are visible ASCII")
 }
 

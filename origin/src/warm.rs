@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -176,34 +176,38 @@ impl Warmed {
     }
 }
 
-/// The warm-up of a configuration, in a runtime that lives as long as the process: its connections to the
-/// store go on being used by others. One that a reload asks for takes the place of the one before.
+/// Where warm-ups are done: in a runtime that begins with the first and lives as long as the process, since its
+/// connections to the store go on being used by others, and viewers join what is being made there.
 #[derive(Debug, Default)]
-pub struct WarmUps {
+pub struct WarmUps(Mutex<UnderWay>);
+
+#[derive(Debug, Default)]
+struct UnderWay {
     runtime: Option<Runtime>,
+    /// The configuration's.
     last: Option<AbortHandle>,
+    /// One that was asked for, at a time.
+    asked_for: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl WarmUps {
-    /// Begins one, and does not wait for it.
+    /// Begins that of a configuration, and does not wait for it. One that a reload asks for takes the place of the
+    /// one before.
     ///
     /// # Errors
     /// Where there is no thread for it.
-    pub fn begin(&mut self, titles: &[TitleName], admin: &Arc<Admin>) -> io::Result<()> {
-        if let Some(last) = self.last.take() {
+    pub fn begin(&self, titles: &[TitleName], admin: &Admin) -> io::Result<()> {
+        let mut under_way = self.under_way();
+        if let Some(last) = under_way.last.take() {
             last.abort();
         }
         if titles.is_empty() {
             return Ok(());
         }
-        let runtime = match self.runtime.take() {
-            Some(runtime) => runtime,
-            None => Builder::new_multi_thread().thread_name("warm-up").enable_all().build()?,
-        };
         let titles: Vec<TitleId> =
             titles.iter().filter_map(|title| title.as_str().parse().ok()).collect();
         let (current, extent) = (Arc::clone(&admin.current), admin.extent);
-        let warming = runtime.spawn(async move {
+        let warming = under_way.runtime()?.spawn(async move {
             let warmed = warm(&current, &titles, None, extent).await;
             for failed in &warmed.failed {
                 let Failed { title, profile, error } = failed;
@@ -211,13 +215,48 @@ impl WarmUps {
             }
             tracing::info!(made = warmed.made, there = warmed.there, "titles were made ready");
         });
-        self.last = Some(warming.abort_handle());
-        self.runtime = Some(runtime);
+        under_way.last = Some(warming.abort_handle());
         Ok(())
+    }
+
+    /// Does one that was asked for, to its end, whoever leaves.
+    ///
+    /// # Errors
+    /// [`Failure::WarmingUp`] while another is under way.
+    pub async fn run(
+        &self,
+        work: impl Future<Output = Warmed> + Send + 'static,
+    ) -> Result<Warmed, Failure> {
+        let warming = {
+            let mut under_way = self.under_way();
+            let turn = Arc::clone(&under_way.asked_for).try_lock_owned();
+            let turn = turn.map_err(|_| Failure::WarmingUp)?;
+            let runtime =
+                under_way.runtime().map_err(|error| Failure::Internal(error.to_string()))?;
+            runtime.spawn(async move {
+                let _turn = turn;
+                work.await
+            })
+        };
+        warming.await.map_err(|error| Failure::Internal(error.to_string()))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for WarmUps {
+impl UnderWay {
+    fn runtime(&mut self) -> io::Result<&Runtime> {
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => Builder::new_multi_thread().thread_name("warm-up").enable_all().build()?,
+        };
+        Ok(self.runtime.insert(runtime))
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -211,14 +211,18 @@ impl Row {
     /// Whether the numbers fit each other: a fragment holds its moof, an mdat header and at least
     /// its first sample.
     pub fn is_consistent(self) -> bool {
-        let first_sample_end = u64::from(self.moof_bytes)
-            + u64::from(MDAT_HEADER_BYTES)
-            + u64::from(self.first_sample_bytes);
         self.samples > 0
             && self.duration_ticks > 0
             && self.moof_bytes > 0
             && self.size_bytes <= limits::FRAGMENT_BYTES
-            && first_sample_end <= u64::from(self.size_bytes)
+            && self.first_sample_end() <= u64::from(self.size_bytes)
+    }
+
+    /// Bytes of the stored fragment from its first to the end of its first sample.
+    pub fn first_sample_end(self) -> u64 {
+        u64::from(self.moof_bytes)
+            + u64::from(MDAT_HEADER_BYTES)
+            + u64::from(self.first_sample_bytes)
     }
 }
 

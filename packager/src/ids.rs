@@ -1,6 +1,7 @@
 //! Names of things, parsed once at the edge: a value of one of these types is safe to put into a
 //! path, a URL, an XML attribute or a playlist as it is.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -34,6 +35,13 @@ impl FromStr for TitleId {
 impl TitleId {
     /// The id's text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Ids are found by their text.
+impl Borrow<str> for TitleId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

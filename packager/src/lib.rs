@@ -49,5 +49,6 @@ pub mod dash;
 pub use error::{Error, Kind};
 
 /// The output-format constant, part of every media URL's `rev`: raised by any release that changes
-/// a byte of any init segment, media segment or media playlist it would have sent before.
+/// a byte of any init segment, media segment or media playlist it would have sent before. What was never
+/// released has no number of its own.
 pub const FORMAT_VERSION: u32 = 1;

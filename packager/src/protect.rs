@@ -60,7 +60,7 @@ impl Scheme {
     }
 
     /// Bytes that a fragment's moof grows by; the payload keeps its length.
-    fn added_bytes(self, is_video: bool, row: Row) -> u64 {
+    pub fn added_bytes(self, is_video: bool, row: Row) -> u64 {
         match self {
             Self::Aes128 => 0,
             Self::Cenc | Self::Cbcs => {
@@ -105,13 +105,11 @@ impl Form {
     /// Bytes from a fragment's first to the end of its first sample: what it takes to show that
     /// sample alone.
     pub fn first_sample_end(self, is_video: bool, row: Row) -> u64 {
-        u64::from(row.moof_bytes)
-            + self.added_bytes(is_video, row)
-            + u64::from(MDAT_HEADER_BYTES)
-            + u64::from(row.first_sample_bytes)
+        row.first_sample_end() + self.added_bytes(is_video, row)
     }
 
-    fn added_bytes(self, is_video: bool, row: Row) -> u64 {
+    /// Bytes that a fragment's moof grows by.
+    pub fn added_bytes(self, is_video: bool, row: Row) -> u64 {
         match self {
             Self::Clear => 0,
             Self::Protected(scheme) => scheme.added_bytes(is_video, row),

@@ -26,17 +26,24 @@ static FOURS: [[u8; 4]; 10_000] = {
 
 /// The eight digits of a number below [`EIGHT`] as characters, the first in the lowest byte.
 fn eight(value: u64) -> u64 {
-    let four = |value: u64| {
-        u64::from(u32::from_le_bytes(FOURS[usize::try_from(value).expect("four digits")]))
-    };
-    four(value / 10_000) | (four(value % 10_000) << 32)
+    u64::from(four(value / 10_000)) | (u64::from(four(value % 10_000)) << 32)
+}
+
+/// The four of a number below 10,000.
+fn four(value: u64) -> u32 {
+    u32::from_le_bytes(FOURS[usize::try_from(value).expect("four digits")])
 }
 
 /// The same without the zeros that lead, and how many characters that are.
 fn characters(value: u64) -> (u64, usize) {
+    if value < 10_000 {
+        let four = u64::from(four(value));
+        // All but the last digit may be one.
+        let leading = ((four ^ ZEROS).trailing_zeros() / 8).min(3);
+        return (four >> (8 * leading), usize::try_from(4 - leading).expect("4 at most"));
+    }
     let eight = eight(value);
-    // All but the last digit may be one.
-    let leading = ((eight ^ ZEROS).trailing_zeros() / 8).min(7);
+    let leading = (eight ^ ZEROS).trailing_zeros() / 8;
     (eight >> (8 * leading), usize::try_from(8 - leading).expect("8 at most"))
 }
 
@@ -83,10 +90,78 @@ impl<const N: usize> Piece<N> {
         characters[..text.len()].copy_from_slice(text);
         Self { characters, len: text.len() }
     }
+}
 
-    /// Appends it.
-    pub fn push_to(&self, to: &mut Vec<u8>) {
-        push_array(to, &self.characters, self.len);
+/// Bytes of [`Lines`].
+const LINES_BYTES: usize = 4096;
+/// Bytes that a line may have.
+const LINE_BYTES: usize = 256;
+/// Bytes of the longest piece.
+const PIECE_BYTES: usize = 64;
+
+/// Lines on their way to a text. Their place and size are known, so to put something there is a move, where a
+/// vector is asked each time whether it has room.
+pub struct Lines {
+    characters: [u8; LINES_BYTES + PIECE_BYTES],
+    /// Less than [`LINES_BYTES`].
+    len: usize,
+}
+
+impl Lines {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { characters: [0; LINES_BYTES + PIECE_BYTES], len: 0 }
+    }
+
+    /// Makes room for a line of less than [`LINE_BYTES`], in `to` where there is none here.
+    pub fn next(&mut self, to: &mut Vec<u8>) {
+        debug_assert!(self.len < LINES_BYTES, "a line is short");
+        if self.len > LINES_BYTES - LINE_BYTES {
+            self.end(to);
+        }
+    }
+
+    /// Appends all there are to `to`.
+    pub fn end(&mut self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.characters[..self.len]);
+        self.len = 0;
+    }
+
+    /// Puts a piece into the line.
+    pub fn piece<const N: usize>(&mut self, piece: &Piece<N>) {
+        self.array(&piece.characters, piece.len);
+    }
+
+    /// Puts a decimal integer into the line.
+    #[inline]
+    pub fn integer(&mut self, value: u64) {
+        if value >= EIGHT {
+            return self.long_integer(value);
+        }
+        let (characters, len) = characters(value);
+        self.array(&characters.to_le_bytes(), len);
+    }
+
+    /// Of nine digits and more, which few are.
+    #[cold]
+    fn long_integer(&mut self, value: u64) {
+        self.integer(value / EIGHT);
+        self.array(&eight(value % EIGHT).to_le_bytes(), 8);
+    }
+
+    /// Puts a byte into the line.
+    #[inline]
+    pub fn byte(&mut self, byte: u8) {
+        self.array(&[byte], 1);
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self, characters: &[u8; N], len: usize) {
+        const { assert!(N <= PIECE_BYTES) };
+        // The remainder is what it is, and known to be in bounds.
+        let at = self.len % LINES_BYTES;
+        self.characters[at..at + N].copy_from_slice(characters);
+        self.len += len;
     }
 }
 
@@ -105,10 +180,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_piece_is_appended_as_it_is(text in "[ -~]{0,16}") {
-            let mut appended = b"before ".to_vec();
-            Piece::<16>::new(text.as_bytes()).push_to(&mut appended);
-            prop_assert_eq!(String::from_utf8(appended).unwrap(), format!("before {text}"));
+        fn lines_are_what_a_formatter_writes(
+            all in prop::collection::vec(("[ -~]{0,16}", any::<u64>(), 0..64u32, b' '..=b'~'), 0..300),
+        ) {
+            let (mut lines, mut text, mut wanted) = (Lines::new(), b"before ".to_vec(), String::new());
+            for (piece, value, shift, byte) in all {
+                let value = value >> shift;
+                lines.next(&mut text);
+                lines.piece(&Piece::<16>::new(piece.as_bytes()));
+                lines.integer(value);
+                lines.byte(byte);
+                wanted += &format!("{piece}{value}{}", char::from(byte));
+            }
+            lines.end(&mut text);
+            prop_assert_eq!(String::from_utf8(text).unwrap(), format!("before {wanted}"));
         }
 
         #[test]

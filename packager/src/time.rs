@@ -11,6 +11,11 @@ pub fn micros(ticks: u64, timescale: u32) -> u64 {
     scale(ticks, MICROS, timescale)
 }
 
+/// Whether so many ticks are microseconds without rounding, so that they last as long wherever they stand.
+pub fn is_whole_micros(ticks: u32, timescale: u32) -> bool {
+    (u64::from(ticks) * u64::from(MICROS)).is_multiple_of(timescale.into())
+}
+
 /// Milliseconds, rounded to nearest. `timescale` is not zero.
 pub fn millis(ticks: u64, timescale: u32) -> u64 {
     scale(ticks, 1000, timescale)

@@ -1,7 +1,7 @@
 //! S3 for both sides: what the origin and the encoder share about it, and nothing else.
 //!
 //! ```text
-//! settings ──► client ──► Reader   range, small, list, children, probe      the origin holds this
+//! settings ──► client ──► Reader   range, find, small, list, children, probe   the origin holds this
 //!                           ▲
 //!                         Writer   put, upload, delete                      the encoder holds this
 //!                           │
@@ -25,6 +25,6 @@ mod upload;
 mod write;
 
 pub use error::{Error, Fault};
-pub use read::{Entry, Reader, Small};
+pub use read::{Entry, Found, Reader, Small};
 pub use tls::install_provider;
 pub use write::{Condition, Writer};

@@ -32,6 +32,15 @@ pub enum Small {
     Object(Bytes, String),
 }
 
+/// An object as it was found: what is read of it later is of this one, or of none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes.
+    pub len_bytes: u64,
+    /// Its entity tag; empty where the server gives none.
+    pub tag: String,
+}
+
 /// An object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -75,7 +84,47 @@ impl Reader {
         if bytes.is_empty() {
             return Ok(Bytes::new());
         }
-        self.again_if_broken(|| self.range_once(key, bytes.clone())).await
+        self.again_if_broken(|| self.range_once(key, bytes.clone(), None)).await
+    }
+
+    /// How long an object is, and its tag: by its first byte, as an answer without a body does not say
+    /// what is wrong.
+    ///
+    /// # Errors
+    /// Any fault but [`Fault::Short`]: an empty object is found too.
+    pub async fn find(&self, key: &str) -> Result<Found, Error> {
+        let output = match self.get(key).await.range("bytes=0-0").send().await {
+            Ok(output) => output,
+            Err(e) => {
+                let error = self.refused(key, &e);
+                let is_empty = error.fault() == Fault::Short;
+                let empty = Found { len_bytes: 0, tag: String::new() };
+                return if is_empty { Ok(empty) } else { Err(error) };
+            }
+        };
+        self.part_len(key, &(0..1), &output)?;
+        let said = output.content_range().unwrap_or_default();
+        let whole = said.rsplit_once('/').and_then(|(_, whole)| whole.parse().ok());
+        let detail = || format!("the server does not say how long it is: {said:?}");
+        let len_bytes = whole.ok_or_else(|| self.error(key, Fault::Unavailable, detail()))?;
+        Ok(Found { len_bytes, tag: output.e_tag.unwrap_or_default() })
+    }
+
+    /// Exactly these bytes of the object that has this entity tag.
+    ///
+    /// # Errors
+    /// [`Fault::Precondition`] where another has taken its place, [`Fault::Short`] where it ends before
+    /// the range does.
+    pub async fn range_of(&self, key: &str, bytes: Range<u64>, tag: &str) -> Result<Bytes, Error> {
+        let (wanted, from) = (bytes.end - bytes.start, bytes.start);
+        let once = || self.range_once(key, bytes.clone(), Some(tag));
+        let read = self.again_if_broken(once).await?;
+        if read.len() as u64 == wanted {
+            return Ok(read);
+        }
+        let detail =
+            format!("expected {wanted} bytes from byte {from}, the object has {}", read.len());
+        Err(self.error(key, Fault::Short, detail))
     }
 
     /// A whole object of at most `max_bytes`, unless `known` is still its entity tag.
@@ -188,9 +237,15 @@ impl Reader {
         }
     }
 
-    async fn range_once(&self, key: &str, bytes: Range<u64>) -> Result<Bytes, Broken> {
+    async fn range_once(
+        &self,
+        key: &str,
+        bytes: Range<u64>,
+        tag: Option<&str>,
+    ) -> Result<Bytes, Broken> {
         let last = bytes.end - 1;
         let request = self.get(key).await.range(format!("bytes={}-{last}", bytes.start));
+        let request = request.set_if_match(tag.map(str::to_owned));
         let output = match request.send().await {
             Ok(output) => output,
             Err(e) => {
@@ -199,6 +254,13 @@ impl Reader {
                 return if behind_the_end { Ok(Bytes::new()) } else { Err(error.into()) };
             }
         };
+        // Some servers do not know If-Match here.
+        if let (Some(wanted), Some(got)) = (tag, output.e_tag())
+            && wanted != got
+        {
+            let detail = format!("expected the object with the tag {wanted}, got {got}");
+            return Err(self.error(key, Fault::Precondition, detail).into());
+        }
         let len = self.part_len(key, &bytes, &output)?;
         body::exactly(output.body, len).await.map_err(|spoiled| self.spoiled(key, spoiled))
     }

@@ -45,8 +45,8 @@ pub fn split(path: &str) -> (Option<&str>, &str) {
 
 /// A path fit for logs: whatever stands where a token may stand is left out.
 pub fn redacted(path: &str) -> Cow<'_, str> {
-    // Byte by byte: every request comes by here, and nearly none has either.
-    if !path.bytes().any(|byte| matches!(byte, b'~' | b'%')) {
+    // Every request comes by here, and nearly none has either.
+    if ![b'~', b'%'].iter().any(|mark| path.as_bytes().contains(mark)) {
         return Cow::Borrowed(path);
     }
     let shown = |element: &str| mark(element).map_or(element.len(), |at| at + 1);

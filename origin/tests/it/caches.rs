@@ -344,6 +344,8 @@ async fn a_purge_lets_go_what_it_names() {
         (&*format!("version={VERSION}"), 8, 2, 0, [1, 1, 1, 1]),
         (&*format!("title=other&version={VERSION}"), 4, 1, 0, [0, 0, 1, 1]),
         ("title=nobody", 0, 0, 0, [0, 0, 0, 0]),
+        ("title=movie&title=other&profile=vip", 4, 0, 0, [0, 1, 0, 1]),
+        ("title=movie&title=nobody", 4, 1, 1, [1, 1, 0, 0]),
         ("all=true", 8, 2, 2, [1, 1, 1, 1]),
     ];
     for (query, responses, versions, pointers, again) in table {
@@ -354,14 +356,7 @@ async fn a_purge_lets_go_what_it_names() {
         assert_eq!((status, told), (200, wanted), "{query}");
         assert_eq!(ask_all().await, again, "{query}");
     }
-    for bad in [
-        "",
-        "?all=true&title=movie",
-        "?title=a/b",
-        "?titel=movie",
-        "?title=a&title=b",
-        "?version=1",
-    ] {
+    for bad in ["", "?all=true&title=movie", "?title=a/b", "?titel=movie", "?version=1"] {
         assert_eq!(post(&origin, &format!("/admin/purge{bad}")).await.0, 400, "{bad}");
     }
     for (method, fields, wanted) in [
@@ -463,8 +458,17 @@ async fn a_pointer_is_used_while_it_is_looked_at_again_and_for_a_time_while_it_c
     let soon = tokio::time::timeout(Duration::from_secs(20), live(20));
     let (status, held) = soon.await.expect("it is not waited for");
     assert!(status == 200 && held.contains(&next.to_string()));
+    // Nor by anybody else, for as long as it hangs.
+    let others = tokio::time::timeout(headwater_origin::limits::POINTER_PATIENCE / 2, live(21));
+    assert_eq!(others.await.expect("it was waited for once"), (200, held));
     store.is_small_held.send_replace(false);
-    until("it is looked at again", || origin.counted(pointers) == 3).await;
+    until("it has answered", || {
+        let before = origin.counted("pointer_lookups_total{outcome=\"hit\"}");
+        futures_util::FutureExt::now_or_never(live(20));
+        origin.counted("pointer_lookups_total{outcome=\"hit\"}") > before
+    })
+    .await;
+    assert_eq!(origin.counted(pointers), 3, "by one for all");
     store.is_away.store(true, Ordering::SeqCst);
     let (_, second) = live(6).await;
     assert!(second.contains(&next.to_string()));
@@ -472,6 +476,29 @@ async fn a_pointer_is_used_while_it_is_looked_at_again_and_for_a_time_while_it_c
     assert_eq!(live(90).await.0, 503, "for too long");
     store.is_away.store(false, Ordering::SeqCst);
     assert_eq!(live(91).await.0, 200);
+}
+
+/// A store that says at once that it cannot is asked by everybody, so that who comes next sees that it can.
+#[tokio::test]
+async fn a_store_that_answers_again_is_seen_at_once() {
+    let stored = Stored::with_movie();
+    let mut config = stored.config("");
+    config.origin.cache.pointer_ttl_ms = 1_000;
+    config.origin.cache.pointer_stale_if_error_s = 60;
+    let (origin, store) = watched(&config);
+    let start = Instant::now();
+    let live = async |after_s: u64| {
+        let now = start + Duration::from_secs(after_s);
+        let seen = origin.ask_at(now, Method::GET, "/clear/movie/master.m3u8", &[]).await;
+        (seen.status, String::from_utf8(seen.body).unwrap())
+    };
+    let first = live(0).await;
+    store.is_away.store(true, Ordering::SeqCst);
+    assert_eq!(live(5).await, first);
+    let next = VersionId::from_u128(VERSION.as_u128() + 1);
+    stored.publish("movie", next, None);
+    store.is_away.store(false, Ordering::SeqCst);
+    assert!(live(10).await.1.contains(&next.to_string()));
 }
 
 #[tokio::test]

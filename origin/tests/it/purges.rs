@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use headwater_config::Config;
+use headwater_config::{CacheTags, Config, TitleRule};
 use http::Method;
 use tokio::sync::watch;
 
@@ -178,6 +178,52 @@ async fn what_is_known_outlasts_a_reload_while_the_store_is_away() {
     // Heads and stored media are there too.
     origin.rooms.service.cache.empty();
     assert_eq!(origin.get(&format!("{}a-en/1.m4s", base(&origin))).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_reload_lets_go_what_was_made_by_other_rules_and_nothing_else() {
+    let stored = Stored::with_movie();
+    let config = stored.config("[profiles.clear]\n[profiles.vip]\n");
+    let (origin, _) = watched(&config);
+    let base = origin.base();
+    let vip = base.replace("/clear/", "/vip/");
+    // What a reload changes; whether the two profiles' responses stay.
+    type Case = (&'static str, fn(&mut Config), [bool; 2]);
+    let table: [Case; 4] = [
+        ("nothing", |_| (), [true, true]),
+        (
+            "a profile comes",
+            |config| {
+                let clear = config.profiles["clear"].clone();
+                config.profiles.insert("third".parse().unwrap(), clear);
+            },
+            [true, true],
+        ),
+        (
+            "a profile serves other titles",
+            |config| {
+                let vip = config.profiles.get_mut("vip").unwrap();
+                vip.titles = vec![TitleRule::Prefix("mov".to_owned())];
+            },
+            [true, false],
+        ),
+        ("tags", |config| config.origin.cache_tags = vec![CacheTags::CacheTag], [false; 2]),
+    ];
+    let (mut origin, mut config) = (origin, config);
+    for (name, change, stays) in table {
+        for base in [&base, &vip] {
+            assert_eq!(origin.get(&format!("{base}v720/1.m4s")).await.status, 200, "{name}");
+        }
+        let mut next = config.clone();
+        change(&mut next);
+        let rooms = origin.rooms.under(&config, &next).unwrap().move_in();
+        origin = Arc::new(Origin { rooms });
+        config = next;
+        for (base, stays) in [&base, &vip].into_iter().zip(stays) {
+            let seen = origin.get(&format!("{base}v720/1.m4s")).await;
+            assert_eq!(seen.cache_status.ends_with("hit"), stays, "{name}: {}", seen.cache_status);
+        }
+    }
 }
 
 #[tokio::test]

@@ -352,7 +352,8 @@ async fn manifests_pass_on_a_querys_token_and_nobody_elses() {
 #[tokio::test]
 async fn behind_a_cdn_every_manifest_refers_to_its_query() {
     let stored = Stored::with_movie();
-    let origin = Origin::new(&config(&stored, ""));
+    let config = config(&stored, "");
+    let origin = Origin::new(&config);
     let path = "/edge/movie/master.m3u8";
     let plain = ask(&origin, 9, path, &[CDN]).await;
     let with = ask(&origin, 9, &format!("{path}?token={}", token(100, &[])), &[CDN]).await;
@@ -360,6 +361,13 @@ async fn behind_a_cdn_every_manifest_refers_to_its_query() {
     assert!(with.header("cache-control").starts_with("public"));
     let text = String::from_utf8(with.body).unwrap();
     assert!(text.starts_with("#EXTM3U\n#EXT-X-VERSION:11\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n"));
+    // What a reload calls it is what manifests say from then on, also those that others asked for before.
+    let mut renamed = config.clone();
+    renamed.origin.tokens.query = "t".parse().unwrap();
+    let rooms = origin.rooms.under(&config, &renamed).unwrap().move_in();
+    let origin = Origin { rooms };
+    let text = String::from_utf8(ask(&origin, 9, path, &[CDN]).await.body).unwrap();
+    assert!(text.contains("QUERYPARAM=\"t\"") && text.contains("?t={$t}"), "{text}");
 }
 
 /// A secret that is gone hands nothing out, and is no secret told.

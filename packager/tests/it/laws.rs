@@ -94,6 +94,35 @@ proptest! {
     }
 
     #[test]
+    fn iframes_are_the_fragments_of_the_segments(made in any_title(), segment_ms in 1000..20_000u32) {
+        let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
+        for track in made.title.tracks().iter().filter(|track| track.is_video()) {
+            let mut wanted = String::new();
+            let mut at = Position::default();
+            for segment in timeline.segments_of(track) {
+                let start_bytes = at.bytes;
+                for row in track.rows(segment.fragments) {
+                    let us = |at: Position| time::micros(at.ticks, track.timescale());
+                    let next = at.after(row);
+                    let duration_us = us(next) - us(at);
+                    wanted += &format!(
+                        "#EXTINF:{}.{:06},\n#EXT-X-BYTERANGE:{}@{}\n{}.m4s\n",
+                        duration_us / 1_000_000,
+                        duration_us % 1_000_000,
+                        Form::Clear.first_sample_end(true, row),
+                        at.bytes - start_bytes,
+                        segment.number,
+                    );
+                    at = next;
+                }
+            }
+            let playlist = text(hls::iframes(&timeline, track, None).unwrap());
+            let (_, lines) = playlist.split_once("#EXT-X-MAP:URI=\"init.mp4\"\n").unwrap();
+            prop_assert_eq!(lines, wanted + "#EXT-X-ENDLIST\n");
+        }
+    }
+
+    #[test]
     fn extinf_sums_lead_back_to_every_boundary(made in any_title(), segment_ms in 1000..20_000u32) {
         let timeline = Timeline::new(&made.title, segment_ms, Form::Clear);
         for track in made.title.tracks() {
