@@ -374,7 +374,7 @@ mod tests {
             ),
             (
                 "a folder of inputs that leads elsewhere",
-                |c| c.encoder.api.inputs = vec!["/srv/../etc".into()],
+                |c| c.encoder.api.inputs = vec!["/srv/../etc".parse().expect("a folder")],
                 "error: `encoder.api.inputs`: /srv/../etc is no absolute path; write the whole path of the folder, without `..`",
             ),
             (

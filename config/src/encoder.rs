@@ -18,13 +18,15 @@ pub struct Encoder {
     pub ffprobe: PathBuf,
     /// Folder for unfinished work; on the store's file system publication is a rename.
     pub work_dir: PathBuf,
-    /// Threads for one encode; 0 is one for each core.
+    /// Chunks that `encode` works on at once; 0 is one for each core.
     pub threads: u32,
     /// Milliseconds of one group of pictures, the smallest unit that is cut. Rounded to whole
     /// frames of the source's rate.
     pub gop_ms: u32,
     /// x264's trade of CPU time against bits.
     pub preset: Preset,
+    /// Whether pictures of a source that are as the top rung of H.264 should be are taken as they are.
+    pub copy_top_rung: bool,
     /// Bit rate of each AAC track in kbit/s, for two channels.
     pub audio_bitrate_kbps: u32,
     /// Seconds after which ffmpeg counts as hung when neither frames nor media time nor bytes of
@@ -270,6 +272,7 @@ impl Default for Encoder {
             threads: 0,
             gop_ms: 2_000,
             preset: Preset::default(),
+            copy_top_rung: false,
             audio_bitrate_kbps: 128,
             stall_s: 60,
             cpu_factor: 5,

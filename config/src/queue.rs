@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::blank;
 use crate::profile::Name;
 use crate::secret::SecretSource;
+use crate::store::StoreUrl;
 
 /// `[encoder.queue]`: jobs that wait, and how they are worked on. All processes on one queue should
 /// have the same times and numbers here.
@@ -57,8 +58,9 @@ pub struct JobApi {
     pub listen: SocketAddr,
     /// Who may ask. Without any, nobody may.
     pub keys: Vec<ApiKey>,
-    /// Folders whose files may be named as inputs. Without any, nothing can be submitted here.
-    pub inputs: Vec<PathBuf>,
+    /// Folders whose files may be named as inputs, and folders of buckets whose objects may be. Without
+    /// any, nothing can be submitted here.
+    pub inputs: Vec<StoreUrl>,
 }
 
 /// `[[encoder.api.keys]]`.

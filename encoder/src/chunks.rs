@@ -27,6 +27,14 @@ impl Lengths {
     }
 }
 
+impl Lengths {
+    /// Runs of sound, which one process makes: each costs an upload and a word to the queue, and the
+    /// words of all of them are kept together.
+    pub fn of_sound() -> Self {
+        Self { first_ms: (1..8).map(|doublings| 1_000 << doublings).collect(), most_ms: 256_000 }
+    }
+}
+
 impl Default for Lengths {
     fn default() -> Self {
         Self { first_ms: vec![2_000, 4_000, 8_000], most_ms: 20_000 }

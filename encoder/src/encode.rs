@@ -1,27 +1,37 @@
-//! The making of a version from a film: probe, plan, ffmpeg, remux, facts.
+//! `encode`: one job, worked on to its end by a worker of its own, while its user watches.
+//!
+//! ```text
+//! title held ─► a queue in memory ─► worker ──────────► parts in the work folder ─► title.json
+//!               one job              as many chunks
+//!                                    at once as cores
+//! ```
+//!
+//! What a killed encode left is taken back by the next one, which starts anew: what is to survive
+//! anything is submitted to a queue that lasts.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use headwater_config::{self as config, AudioCodec, Encoder};
+use headwater_config::{self as config, Encoder};
 use headwater_packager::ids::TitleId;
+use tokio::task::LocalSet;
 
-use crate::audio::{AudioGrid, Frames, PRIMING_FRAMES};
-use crate::cancel::Cancel;
+use crate::cancel::{self, Cancel, Canceller};
 use crate::error::{Error, Kind};
-use crate::facts::Facts;
-use crate::ffmpeg::{Copied, Damage, Log, Tools, command, sound_changes};
-use crate::import::sounds::{self, Ends};
-use crate::language;
-use crate::limits;
-use crate::plan::{AudioPlan, Passed, Plan, raw_name, text_name};
-use crate::probe::Probe;
-use crate::remux::{self, Made, Raw, Sound};
+use crate::ffmpeg::Tools;
+use crate::job::{Hold, Kind as TaskKind, Priority, Submission, Terms};
+use crate::look;
+use crate::publish::Product;
+use crate::queue::{Memory, Queue};
 use crate::report::{Meter, Report, Stage};
-use crate::scan::Scan;
-use crate::source::{self, Said, Selected};
-use crate::text::{self, Sidecar, Text};
-use crate::version::{self, Making, Place, Product, Published, Station};
+use crate::source::Said;
+use crate::store::{FileStore, Own};
+use crate::text::Sidecar;
+use crate::version::{self, Making, Place, Published, Shown, Station};
+use crate::worker::{PARTS, Planned, Until, Watcher, Worker, now_ms, unreachable};
 
 /// What to encode.
 #[derive(Clone, Debug)]
@@ -58,368 +68,202 @@ struct Encoding<'a> {
     config: &'a Encoder,
 }
 
-/// A source that was looked at, and what is to be made of it.
-pub(crate) struct Prepared {
-    pub(crate) probe: Probe,
-    pub(crate) selected: Selected,
-    pub(crate) scan: Scan,
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) notices: Vec<String>,
-    pub(crate) ffmpeg: String,
-    pub(crate) sidecars: Vec<Text>,
+/// What a job names, good from any working directory.
+struct Named {
+    input: String,
+    texts: Vec<String>,
 }
 
 impl Making for Encoding<'_> {
-    type Prepared = Prepared;
+    type Prepared = Named;
 
-    async fn prepare(
-        &self,
-        tools: &Tools,
-        report: &Arc<dyn Report>,
-        cancel: &Cancel,
-    ) -> Result<Prepared, Error> {
-        prepare(self.request, tools, self.config, report, cancel).await
+    /// What the command line names is there, and is named as it was there where it is not.
+    async fn prepare(&self, _: &Tools, _: &Arc<dyn Report>, _: &Cancel) -> Result<Named, Error> {
+        look::beside(&self.request.sidecars)?;
+        let mut texts = Vec::new();
+        for Sidecar { path, language } in &self.request.sidecars {
+            texts.push(format!("{}:{}", word(&look::there(path)?)?, language.tag));
+        }
+        Ok(Named { input: word(&look::there(&self.request.input)?)?, texts })
     }
 
-    async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
-        // The least work first.
-        let mut notices = prepared.notices.clone();
-        let texts = station.texts(&prepared, &mut notices).await?;
-        let passed = station.passed(&prepared.plan, &mut notices).await?;
-        let log = station.run_ffmpeg(&prepared).await?;
-        let mut tracks = station.package(&prepared.plan).await?;
-        tracks.extend(passed);
-        let facts = Facts {
-            title: &station.job.title,
+    async fn publish(&self, named: Named, station: &Station<'_>) -> Result<Shown, Error> {
+        let config = ours(self.config, station.folder);
+        let queue = Arc::new(Memory::new(terms(&config)));
+        let submission = self.submission(named, station);
+        queue.submit(&submission, now_ms()).await.map_err(unreachable)?;
+        let store = Own {
+            prefix: PARTS,
+            here: FileStore::new(&station.folder.join("parts"))?,
+            there: Arc::clone(station.store),
+        };
+        let (canceller, stop) = cancel::pair();
+        let user = Rc::new(User {
+            report: Arc::clone(station.report),
+            failures: config.queue.failures,
+            canceller: canceller.clone(),
+            encoded: RefCell::default(),
+            error: RefCell::default(),
+            shown: RefCell::default(),
+            is_unsure: Cell::default(),
+        });
+        let watcher = Box::new(Rc::clone(&user));
+        let cancel = station.cancel;
+        let worker =
+            Worker::watched(queue, config, Arc::new(store), station.tools, watcher, cancel);
+        let worker = Rc::new(worker.await?);
+        let work = LocalSet::new();
+        let worked = work.run_until(worker.run(Until::Drained, &stop));
+        tokio::pin!(worked);
+        tokio::select! {
+            worked = &mut worked => worked?,
+            () = cancel.cancelled() => {
+                canceller.cancel();
+                worked.await?;
+            }
+        }
+        user.outcome(cancel)
+    }
+}
+
+impl Encoding<'_> {
+    fn submission(&self, named: Named, station: &Station<'_>) -> Submission {
+        Submission {
             version: station.job.version,
-            probe: &prepared.probe,
-            plan: &prepared.plan,
-            ffmpeg: &prepared.ffmpeg,
-            args: &command::encode(&prepared.plan, station.folder, station.tools.threads),
-            folder: station.folder,
-            log: &log,
-            notices: &notices,
-            texts: &texts,
-        };
-        let duration_ms = prepared.plan.grid.duration_ms();
-        let facts = facts.to_json()?;
-        Ok(Product { tracks, texts, facts, duration_ms })
+            title: station.job.title.clone(),
+            input: named.input,
+            priority: Priority::Launch,
+            deadline_ms: None,
+            growing: false,
+            audio: self.request.said.iter().map(Said::to_string).collect(),
+            texts: named.texts,
+        }
     }
 }
 
-/// Looks at what is to be encoded, and plans.
-pub(crate) async fn prepare(
-    request: &Request,
-    tools: &Tools,
-    config: &Encoder,
-    report: &Arc<dyn Report>,
-    cancel: &Cancel,
-) -> Result<Prepared, Error> {
-    let meter = Meter::start(report, Stage::Probe);
-    let mut sidecars = Vec::new();
-    if request.sidecars.len() > limits::TEXTS {
-        let (got, most) = (request.sidecars.len(), limits::TEXTS);
-        return Err(Error::new(
-            Kind::Usage,
-            format!("--text {got} times, at most {most} are taken"),
-        ));
-    }
-    for sidecar in &request.sidecars {
-        sidecars.push(sidecar.read(&sidecars)?);
-    }
-    let ffmpeg = tools.version(cancel).await?;
-    let looked = look(&request.input, &request.said, tools, config, cancel).await?;
-    let Looked { probe, selected, scan, plan, notices } = looked;
-    notices.iter().for_each(|notice| report.notice(notice));
-    meter.at(1.0);
-    Ok(Prepared { probe, selected, scan, plan: Arc::new(plan), notices, ffmpeg, sidecars })
+/// A path as a job names it.
+fn word(path: &Path) -> Result<String, Error> {
+    let text = || format!("{}: its path is no UTF-8; rename it", path.display());
+    path.to_str().map(str::to_owned).ok_or_else(|| Error::new(Kind::Usage, text()))
 }
 
-/// What is found in a source, and what would be made of it.
-#[derive(Debug)]
-pub struct Looked {
-    /// What ffprobe says.
-    pub probe: Probe,
-    /// The streams that are taken.
-    pub selected: Selected,
-    /// Its packets.
-    pub scan: Scan,
-    /// What would be made.
-    pub plan: Plan,
-    /// What the uploader should know.
-    pub notices: Vec<String>,
+/// The configuration of the worker: its tasks are made in the encode's own folder, on a disk that nobody is
+/// asked to keep free.
+fn ours(config: &Encoder, folder: &Path) -> Encoder {
+    let mut ours = config.clone();
+    ours.work_dir = folder.join("tasks");
+    // Who runs it may read the file.
+    ours.api.inputs.clear();
+    ours.queue.parallel = config.threads;
+    ours.queue.min_disk_mib = 0;
+    ours.queue.poll_ms = ours.queue.poll_ms.min(100);
+    ours
 }
 
-/// Looks at a source and plans, or refuses it.
-pub async fn look(
-    input: &Path,
-    said: &[Said],
-    tools: &Tools,
-    config: &Encoder,
-    cancel: &Cancel,
-) -> Result<Looked, Error> {
-    let unreadable = |e| Error::new(Kind::Usage, format!("{}: {e}", input.display()));
-    let input = std::path::absolute(input).map_err(unreadable)?;
-    // ffprobe would say the same, in its own words.
-    let file = std::fs::File::open(&input).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.len() == 0 {
-        let text = format!("{} is empty; send the whole file", input.display());
-        return Err(Error::new(Kind::SourceDamaged, text));
-    }
-    let probe = tools.probe(&input, cancel).await?;
-    let selected = source::select(&probe, said)?;
-    let (mut scan, log) = tools.scan(&input, selected.video.index, cancel).await?;
-    if log.damage().is_none() && source::packets_are_doubtful(&selected.video, &scan) {
-        tools.frames(&input, &selected.video, &mut scan, cancel).await?;
-    }
-    let (source, more) = source::measure(&probe, &selected, &scan, &log, config.gop_ms)?;
-    let plan = Plan::new(input, source, config)?;
-    tools.is_able(&plan, cancel).await?;
-    tools.keeps_hdr(&plan, &config.work_dir, cancel).await?;
-    let mut notices = selected.notices.clone();
-    notices.extend(more);
-    notices.extend(plan.notices.iter().cloned());
-    notices.push(format!("plan: {}", plan.summary()));
-    Ok(Looked { probe, selected, scan, plan, notices })
-}
-
-impl Station<'_> {
-    /// One process for everything, and then its word against ours: the frames that it says it
-    /// decoded against those that the source holds.
-    async fn run_ffmpeg(&self, prepared: &Prepared) -> Result<Log, Error> {
-        let plan = &prepared.plan;
-        let meter = Meter::start(self.report, Stage::Encode);
-        let mut reached_s = 0.0;
-        let mut on_progress = |progress: &crate::ffmpeg::Progress| {
-            reached_s = progress.out_time_s();
-            meter.encoding(progress.frames, plan.grid.frames(), reached_s, progress.frames_per_s);
-        };
-        let log = self.tools.encode(plan, self.folder, self.cancel, &mut on_progress).await?;
-        if let Some(damage) = log.damage() {
-            return Err(self.damaged(prepared, damage, reached_s).await?);
-        }
-        if let Some(stream) = log.changed() {
-            let sounds = plan.sounds.iter().map(|sound| sound.stream);
-            let stream = stream.or(sounds.min()).unwrap_or(0);
-            return Err(sound_changes(prepared.selected.describe(stream), reached_s));
-        }
-        let (index, held) = (plan.source.video.index, plan.source.video.held_frames);
-        match log.tally(index) {
-            Some(tally) if tally.frames != held => Err(Error::new(
-                Kind::SourceDamaged,
-                format!(
-                    "{}: {} of its {held} frames could be decoded; ffmpeg says: {}; \
-                     nothing was published. Send a whole copy of the source",
-                    prepared.selected.describe(index),
-                    tally.frames,
-                    log.last_lines()
-                ),
-            )),
-            _ => Ok(log),
-        }
-    }
-
-    /// The error for a damaged source, with stream and time.
-    async fn damaged(
-        &self,
-        prepared: &Prepared,
-        damage: &Damage,
-        reached_s: f64,
-    ) -> Result<Error, Error> {
-        let selected = &prepared.selected;
-        let zero_s = prepared.plan.source.video.start.seconds();
-        let streams = damage.stream.map_or_else(|| selected.indexes(), |stream| vec![stream]);
-        let plan = &prepared.plan;
-        let place = self.tools.locate(plan, streams, zero_s + reached_s, self.cancel).await?;
-        let (stream, at) = match place {
-            Some(place) => (place.stream, format!("at {:.3} s", place.at_s - zero_s)),
-            None => {
-                let stream = damage.stream.unwrap_or(selected.video.index);
-                (stream, format!("behind {reached_s:.0} s"))
-            }
-        };
-        Ok(Error::new(
-            Kind::SourceDamaged,
-            format!(
-                "{} is damaged {at}: {}; nothing was published. Send a whole copy of the source",
-                selected.describe(stream),
-                damage.said
-            ),
-        ))
-    }
-
-    /// The source's own texts, and those beside it. One that cannot be read is left out: the film is
-    /// what was sent for.
-    pub(crate) async fn texts(
-        &self,
-        prepared: &Prepared,
-        notices: &mut Vec<String>,
-    ) -> Result<Vec<Text>, Error> {
-        let mut texts = prepared.sidecars.clone();
-        for stream in &prepared.selected.texts {
-            let path = self.folder.join(text_name(stream.index));
-            let input = &prepared.plan.input;
-            let log = self.tools.text(input, stream.index, self.folder, self.cancel).await?;
-            let by_ms = -prepared.plan.source.video.start.ms();
-            let cues = match log.damage() {
-                Some(damage) => Err(damage.said.clone()),
-                None => text::of_source(&path, by_ms),
-            };
-            let _ = std::fs::remove_file(&path);
-            let cues = match cues {
-                Err(why) => {
-                    self.tell(format!("{} is left out: {why}", stream.describe()), notices);
-                    continue;
-                }
-                Ok((cues, said)) => {
-                    if let Some(said) = said {
-                        self.tell(format!("{}: {said}", stream.describe()), notices);
-                    }
-                    cues
-                }
-            };
-            if cues.is_empty() {
-                self.tell(format!("{} is left out: it has no cue", stream.describe()), notices);
-                continue;
-            }
-            let language = stream.tags.get("language").and_then(|tag| language::parse(tag));
-            texts.push(text::text(&cues, language.as_ref(), stream.has("forced"), &texts));
-        }
-        Ok(texts)
-    }
-
-    fn tell(&self, notice: String, notices: &mut Vec<String>) {
-        self.report.notice(&notice);
-        notices.push(notice);
-    }
-
-    /// Sounds whose frames are taken as they are. One that cannot be had so is encoded all the same,
-    /// and told of.
-    async fn passed(
-        &self,
-        plan: &Arc<Plan>,
-        notices: &mut Vec<String>,
-    ) -> Result<Vec<Made>, Error> {
-        let mut made = Vec::new();
-        for passed in &plan.passed {
-            let Passed { stream, sound } = passed;
-            match self.pass(plan, passed).await {
-                Ok((track, said)) => {
-                    made.push(track);
-                    said.into_iter().for_each(|said| self.tell(said, notices));
-                }
-                Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Storage) => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    let name = &sound.name;
-                    self.tell(
-                        format!("{name} is not passed through (stream {stream}): {error}"),
-                        notices,
-                    );
-                }
-            }
-        }
-        Ok(made)
-    }
-
-    pub(crate) async fn pass(
-        &self,
-        plan: &Arc<Plan>,
-        passed: &Passed,
-    ) -> Result<(Made, Vec<String>), Error> {
-        let track = passed.sound.track.clone();
-        let copied = Copied { index: passed.stream, track, is_video: false, is_hevc: false };
-        let raw = self.folder.join(raw_name(&copied.track));
-        let copied = std::slice::from_ref(&copied);
-        let log =
-            self.tools.copy(&plan.input, copied, self.folder, self.cancel, &mut |_| {}).await?;
-        if let Some(damage) = log.damage() {
-            return Err(Error::new(Kind::SourceDamaged, damage.said.clone()));
-        }
-        let (plan, folder) = (Arc::clone(plan), self.folder.to_owned());
-        let (sound, cancel) = (passed.sound.clone(), self.cancel.clone());
-        let work = move || {
-            let ticks: Vec<u64> = plan.grid.ends().collect();
-            let ends = Ends { ticks: &ticks, timescale: plan.grid.rate().timescale() };
-            sounds::cut(&folder, &sound, ends, &cancel, &mut || {})
-        };
-        let cut = tokio::task::spawn_blocking(work).await;
-        let cut = cut.map_err(|e| Error::tool(format!("packaging: {e}")))??;
-        std::fs::remove_file(&raw).map_err(|e| Error::storage(raw.display(), e))?;
-        Ok(cut)
-    }
-
-    /// ffmpeg's files to ours, each checked against the plan.
-    async fn package(&self, plan: &Arc<Plan>) -> Result<Vec<Made>, Error> {
-        let (plan, folder, cancel) =
-            (Arc::clone(plan), self.folder.to_owned(), self.cancel.clone());
-        let meter = Meter::start(self.report, Stage::Package);
-        let work = move || package(&plan, &folder, &meter, &cancel);
-        let made = tokio::task::spawn_blocking(work).await;
-        made.map_err(|e| Error::tool(format!("packaging: {e}")))?
+/// One process on one queue cannot be taken for dead, however long its machine sleeps. What hangs is
+/// killed by its own patience.
+fn terms(config: &Encoder) -> Terms {
+    const NEVER_MS: i64 = 100 * 365 * 24 * 3_600_000;
+    Terms {
+        lease_ms: NEVER_MS,
+        stall_ms: NEVER_MS,
+        backoff_ms: 500,
+        failures: config.queue.failures,
+        ..Terms::default()
     }
 }
 
-fn package(plan: &Plan, folder: &Path, meter: &Meter, cancel: &Cancel) -> Result<Vec<Made>, Error> {
-    let fragments = plan.grid.fragments();
-    let tracks = u64::try_from(plan.tracks().count()).expect("a count fits");
-    let whole = tracks * u64::from(fragments);
-    let mut part = 0;
-    let mut done = || {
-        part += 1;
-        meter.of(part, whole);
-    };
-    let mut made = Vec::new();
-    for rung in &plan.rungs {
-        made.push(remux::video(
-            folder,
-            &plan.grid,
-            rung,
-            |v| remux::is_of(v, rung.codec),
-            cancel,
-            &mut done,
-        )?);
-    }
-    for sound in &plan.sounds {
-        let (grid, dropped_frames) = placed(plan, sound, folder)?;
-        let part = Sound {
-            track: &sound.track,
-            language: sound.language.as_ref(),
-            role: sound.role,
-            grid: &grid,
-            gap_ticks: 0,
-            dropped_frames,
-            may_be_longer: sound.codec == AudioCodec::HeAac,
-        };
-        let expects = |entry: &_| remux::is_ours(entry, sound.codec, sound.channels);
-        made.push(remux::sound(folder, part, expects, cancel, &mut done)?);
-    }
-    for track in plan.tracks() {
-        let raw = folder.join(raw_name(track));
-        std::fs::remove_file(&raw).map_err(|e| Error::storage(raw.display(), e))?;
-    }
-    Ok(made)
+/// Who waits for an encode.
+struct User {
+    report: Arc<dyn Report>,
+    /// Attempts at a task.
+    failures: u32,
+    /// Ends the work at the first fault that is final.
+    canceller: Canceller,
+    encoded: RefCell<Option<Encoded>>,
+    error: RefCell<Option<Error>>,
+    shown: RefCell<Option<Shown>>,
+    is_unsure: Cell<bool>,
 }
 
-/// Where a sound is cut, and how many of its encoder's frames stand before the first that is kept.
-pub(crate) fn placed(
-    plan: &Plan,
-    sound: &AudioPlan,
-    folder: &Path,
-) -> Result<(AudioGrid, u64), Error> {
-    match sound.codec {
-        AudioCodec::Aac | AudioCodec::Dolby => Ok((sound.grid.clone(), PRIMING_FRAMES.into())),
-        AudioCodec::Opus => Ok((sound.grid.clone(), 0)),
-        AudioCodec::HeAac => {
-            // ffmpeg says it in an edit list; none says that there is no delay.
-            let raw = Raw::open_shifted(&folder.join(raw_name(&sound.track)));
-            let raw = raw.map_err(|e| Error::tool(format!("{}: {e}", sound.track)))?;
-            let delay = raw.header.edit_media_time.unwrap_or(0).unsigned_abs();
-            let counts = Frames::made_by(sound.codec);
-            let (dropped, hidden) = counts.behind(delay);
-            Ok((AudioGrid::new(&plan.grid, hidden), dropped))
+/// How far the encoding is.
+struct Encoded {
+    meter: Meter,
+    /// Of each chunk.
+    frames: BTreeMap<u32, u64>,
+    /// Of the title.
+    whole: u64,
+    /// Of the title, for each of its seconds.
+    rate: f64,
+}
+
+impl User {
+    /// What the encode ended in.
+    fn outcome(&self, cancel: &Cancel) -> Result<Shown, Error> {
+        if let Some(shown) = self.shown.take() {
+            return Ok(shown);
         }
+        let error = self.error.take().or_else(|| cancel.check().err());
+        let error = error.unwrap_or_else(|| Error::tool("the work ended without a result"));
+        Err(if self.is_unsure.get() { error.unsure() } else { error })
+    }
+
+    /// Whether another attempt may help: ffmpeg's fault in a part of the title. What is wrong with the
+    /// source, and a store that fails, is told at once.
+    fn may_mend(&self, hold: &Hold, error: &Error) -> bool {
+        let is_part = matches!(hold.key.kind, TaskKind::Chunk | TaskKind::Audio);
+        is_part && error.kind() == Kind::Tool && hold.attempt < self.failures
+    }
+}
+
+impl Watcher for Rc<User> {
+    fn report(&self) -> &Arc<dyn Report> {
+        &self.report
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "shown to a person")]
+    fn planned(&self, planned: &Planned) {
+        let grid = planned.plan.grid;
+        *self.encoded.borrow_mut() = Some(Encoded {
+            meter: Meter::start(&self.report, Stage::Encode),
+            frames: BTreeMap::new(),
+            whole: grid.frames(),
+            rate: grid.frames() as f64 * 1000.0 / grid.duration_ms().max(1) as f64,
+        });
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "shown to a person")]
+    fn moved(&self, chunk: u32, frames: u64) {
+        if let Some(Encoded { meter, frames: all, whole, rate }) = &mut *self.encoded.borrow_mut() {
+            all.insert(chunk, frames);
+            let frames: u64 = all.values().sum();
+            meter.frames(frames, *whole, frames as f64 / *rate);
+        }
+    }
+
+    fn failed(&self, hold: &Hold, error: &Error) {
+        if self.may_mend(hold, error) {
+            let (kind, index) = (hold.key.kind.as_str(), hold.key.index);
+            let Hold { attempt, .. } = hold;
+            self.report.notice(&format!(
+                "{kind} {index} failed and is tried again ({attempt} of {} times): {error}",
+                self.failures
+            ));
+            return;
+        }
+        self.error.borrow_mut().get_or_insert_with(|| error.clone());
+        self.canceller.cancel();
+    }
+
+    fn left(&self, hold: &Hold) {
+        // Perhaps in the middle of writing the pointer.
+        if hold.key.kind == TaskKind::Publish {
+            self.is_unsure.set(true);
+        }
+    }
+
+    fn published(&self, product: &Product) {
+        *self.shown.borrow_mut() = Some(Shown::from(product));
     }
 }
 

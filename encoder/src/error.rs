@@ -104,6 +104,13 @@ impl Error {
         self.kind
     }
 
+    /// The same fault, told of what it has another name for: of a copy, its original.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.text = self.text.replace(from, to);
+        self
+    }
+
     /// The same fault seen from further out: `outer: text`.
     #[must_use]
     pub fn within(mut self, outer: impl fmt::Display) -> Self {

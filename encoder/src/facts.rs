@@ -48,16 +48,20 @@ pub struct Facts<'a> {
 impl Facts<'_> {
     /// The object's bytes. An error for a source of which too much is to be said.
     pub fn to_json(&self) -> Result<Bytes, Error> {
-        let Plan { grid, rungs, sounds, passed, source, recipe, .. } = self.plan;
-        let rungs: Vec<_> = rungs
-            .iter()
-            .map(|rung| {
-                json!({
-                    "track": rung.track, "width": rung.width, "height": rung.height,
-                    "max_kbps": rung.max_kbps, "crf": rung.crf, "codec": rung.codec,
-                })
+        let Plan { grid, copied, rungs, sounds, passed, source, recipe, .. } = self.plan;
+        let copied = copied.iter().map(|rung| {
+            json!({
+                "track": rung.track, "width": rung.width, "height": rung.height,
+                "max_kbps": rung.max_kbps, "codec": rung.codec, "copied": source.video.index,
             })
-            .collect();
+        });
+        let encoded = rungs.iter().map(|rung| {
+            json!({
+                "track": rung.track, "width": rung.width, "height": rung.height,
+                "max_kbps": rung.max_kbps, "crf": rung.crf, "codec": rung.codec,
+            })
+        });
+        let rungs: Vec<_> = copied.chain(encoded).collect();
         let sounds: Vec<_> = sounds
             .iter()
             .map(|sound| {

@@ -162,6 +162,12 @@ impl Grid {
         frame * u64::from(self.rate.frame_ticks())
     }
 
+    /// When a frame is shown, in seconds, for messages.
+    #[expect(clippy::cast_precision_loss, reason = "shown to a person")]
+    pub fn seconds(&self, frame: u64) -> f64 {
+        self.ticks(frame) as f64 / f64::from(self.rate.timescale())
+    }
+
     /// Length of the title in milliseconds.
     pub fn duration_ms(&self) -> u64 {
         time::millis(self.ticks(self.frames), self.rate.timescale())

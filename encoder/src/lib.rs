@@ -3,15 +3,15 @@
 //!
 //! ```text
 //! probe ─► scan ─► source ─► plan ─► ffmpeg ─► remux ─► publish ─► audit ─► title.json
-//!  what     every   taken or  grid    one        our      the        every    the commit
-//!  is in it frame   refused   ladder  process    bytes    store      byte     point
+//!  what     every   taken or  grid    chunk by   our      the        every    the commit
+//!  is in it frame   refused   ladder  chunk      bytes    store      byte     point
 //! ```
 //!
-//! In the background the same is done by many: `queue` holds jobs and tasks, `job` says what they may
-//! become, a `worker` does them chunk by chunk.
+//! `queue` holds jobs and tasks, `job` says what they may become, a `worker` does them chunk by chunk:
+//! many in the background, or one of its own for `encode`.
 //!
-//! `encode` is that path to a version's tracks, `version` its frame from the lease to the commit; each
-//! other module is one station of it. A version is
+//! `version` is the frame of what one process makes, from the lease to the commit; each
+//! other module is one station. A version is
 //! seen by nobody before `title.json` names it, and `title.json` is replaced last: whatever stops
 //! an encode leaves the title as it was.
 
@@ -24,6 +24,8 @@ pub mod cost;
 pub mod encode;
 pub mod error;
 pub mod facts;
+pub mod fetch;
+pub mod fit;
 pub mod ffmpeg;
 pub mod grid;
 pub mod import;
@@ -32,6 +34,7 @@ pub mod ladder;
 pub mod job;
 pub mod language;
 pub mod limits;
+pub mod look;
 pub mod outlook;
 pub mod plan;
 pub mod points;

@@ -8,6 +8,23 @@ pub const PROBE_JSON_BYTES: usize = 4 * 1024 * 1024;
 pub const LINE_BYTES: usize = 8 * 1024;
 /// Last lines of ffmpeg's log that an error or `facts.json` repeats.
 pub const LOG_LINES: usize = 12;
+/// Bytes kept of each of them with a task's result.
+pub const HEARD_LINE_BYTES: usize = 1024;
+/// Bytes of an object that is a source: what a bucket of Amazon S3 took for long.
+pub const OBJECT_BYTES: u64 = 5 << 40;
+/// Bytes of a source that are asked for at once, whole blocks of its copy. What is on its way is lost when
+/// who asked is stopped.
+pub const FETCH_BYTES: u64 = 2 << 20;
+/// How many such requests of one source are on their way: their bytes are in memory.
+pub const FETCHES_AT_ONCE: usize = 4;
+/// How long one process waits before it asks whether another one fills the same copy.
+pub const FETCH_TURN: Duration = Duration::from_millis(50);
+/// Bytes that were asked for of a source before the queue is told of them.
+pub const FETCH_TOLD_BYTES: u64 = 64 << 20;
+/// Boxes of the outermost level of a source of the MP4 family, where chunks are made of parts of it.
+pub const SOURCE_BOXES: usize = 1_000;
+/// How often copies of sources are looked at that may not be needed any more.
+pub const COPIES_LOOK: Duration = Duration::from_secs(30);
 /// Streams of a source, of any kind.
 pub const STREAMS: usize = 64;
 /// Frames of a source: a day at 60 frames a second.
@@ -74,12 +91,14 @@ pub const LISTED_OBJECTS: usize = 1_000_000;
 pub const FAULT_BYTES: usize = 2 * 1024;
 /// Bytes of a task's result; one names some objects for each rendition.
 pub const RESULT_BYTES: usize = 256 * 1024;
+/// How often it is looked what an ffmpeg that goes on has closed of a sound.
+pub const SOUND_LOOK: Duration = Duration::from_millis(250);
 /// Bytes of what names a source.
 pub const INPUT_BYTES: usize = 4 * 1024;
 /// Chunks of a title: two days in chunks of two seconds.
 pub const CHUNKS: usize = 86_400;
 /// Tracks of sound of a title.
-pub const SOUNDS: u32 = 64;
+pub const SOUNDS: u32 = 128;
 /// Bytes of a track's id.
 pub const TRACK_BYTES: usize = 256;
 /// Bytes of a worker's name, and of what names a build of its tools.

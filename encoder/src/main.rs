@@ -18,7 +18,7 @@ use headwater_encoder::sample::{self, Sample};
 use headwater_encoder::source::Said;
 use headwater_encoder::text::Sidecar;
 use headwater_encoder::version::{self, Published};
-use headwater_encoder::{audit, import, inspect, outlook, publish, store};
+use headwater_encoder::{audit, import, inspect, look, outlook, publish, store};
 use headwater_packager::ids::{TitleId, VersionId};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -410,8 +410,9 @@ fn result(published: &Published) -> serde_json::Value {
         .iter()
         .map(|track| {
             json!({
-                "track": track.head.id, "codecs": track.head.codecs,
-                "bytes": track.object().len_bytes, "fragments": track.object().fragments,
+                "track": track.id, "codecs": track.codecs,
+                "bytes": track.objects.iter().map(|object| object.len_bytes).sum::<u64>(),
+                "fragments": track.objects.iter().map(|object| object.fragments).sum::<u32>(),
             })
         })
         .collect();
@@ -437,7 +438,7 @@ fn chosen(url: Option<&StoreUrl>, config: &Config) -> config::Store {
 
 async fn probe(args: &Probe, config: &Config, cancel: &Cancel) -> Result<(), Error> {
     let tools = Tools::new(&config.encoder)?;
-    let looked = encode::look(&args.input, &args.audio, &tools, &config.encoder, cancel).await?;
+    let looked = look::look(&args.input, &args.audio, &tools, &config.encoder, cancel).await?;
     if args.common.json {
         print_json(&outlook::to_json(&looked));
     } else {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::encode::Looked;
 use crate::ladder::Rung;
+use crate::look::Looked;
 use crate::plan::AudioPlan;
 
 /// For people.
@@ -28,6 +28,9 @@ pub fn to_text(looked: &Looked) -> String {
         text += &format!("{}\n", stream.describe());
     }
     text += &format!("recipe {} ({rule})\n", recipe.name);
+    if let Some(rung) = &plan.copied {
+        text += &format!("  {:12} {}\n", rung.track, Rung::as_copied(rung));
+    }
     for rung in &plan.rungs {
         text += &format!("  {:12} {}\n", rung.track, Rung::in_words(rung));
     }
@@ -89,6 +92,7 @@ pub fn to_json(looked: &Looked) -> Value {
             "sounds": sounds, "texts": texts,
         },
         "recipe": {"name": recipe.name, "rule": recipe.rule},
+        "copied": plan.copied.as_ref().map(|rung| &rung.track),
         "rungs": rungs,
         "sounds": tracks,
         "passed": passed,

@@ -27,7 +27,10 @@ pub struct Plan {
     pub recipe: Recipe,
     /// Where fragments start.
     pub grid: Grid,
-    /// Renditions, codec by codec, the largest first.
+    /// The rendition that is the source's own pictures, the largest of H.264.
+    #[serde(default)]
+    pub copied: Option<Rung>,
+    /// Renditions that are encoded, codec by codec, the largest first.
     pub rungs: Vec<Rung>,
     /// The tracks of sound, those of the main sound first.
     pub sounds: Vec<AudioPlan>,
@@ -88,7 +91,20 @@ impl Plan {
         let mut notices = Vec::new();
         let passed = passed(&source, &recipe, &mut notices);
         let preset = config.preset;
-        Ok(Self { rungs, sounds, passed, notices, grid, recipe, preset, input, source })
+        let copied = None;
+        Ok(Self { copied, rungs, sounds, passed, notices, grid, recipe, preset, input, source })
+    }
+
+    /// Takes the first rung from the source as it is.
+    pub fn copy_top(&mut self) {
+        if self.copied.is_none() && !self.rungs.is_empty() {
+            self.copied = Some(self.rungs.remove(0));
+        }
+    }
+
+    /// Encodes what was to be copied.
+    pub fn encode_top(&mut self) {
+        self.rungs.splice(0..0, self.copied.take());
     }
 
     /// Every track that is encoded, video first.
@@ -99,7 +115,8 @@ impl Plan {
 
     /// A line for people.
     pub fn summary(&self) -> String {
-        let rungs: Vec<String> = self.rungs.iter().map(Rung::in_words).collect();
+        let copied = self.copied.iter().map(Rung::as_copied);
+        let rungs: Vec<String> = copied.chain(self.rungs.iter().map(Rung::in_words)).collect();
         let made = self.sounds.iter().map(AudioPlan::in_words);
         let sounds: Vec<String> = made.chain(self.passed.iter().map(Passed::in_words)).collect();
         let sound = if sounds.is_empty() { "no sound".to_owned() } else { sounds.join(", ") };
@@ -129,6 +146,11 @@ impl Rung {
             Look::Hdr => " HDR",
         };
         format!("{}x{}{codec}{look} up to {} kbit/s", self.width, self.height, self.max_kbps)
+    }
+
+    /// The same, of one that is not encoded.
+    pub fn as_copied(&self) -> String {
+        format!("{}x{} as it is in the source", self.width, self.height)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Publication: objects, facts, heads; everything read back; and last the pointer, which is the
 //! only thing that readers follow. A reader sees the title as it was, or as it is now.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use headwater_config::Encoder;
 use headwater_packager::heads::HeadsWriter;
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::limits::POINTER_BYTES;
@@ -12,11 +15,114 @@ use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::facts;
 use crate::remux::Made;
+use crate::report::{Meter, Report, Stage};
+use crate::retention::{self, Terms};
 use crate::store::Store;
 use crate::text::Text;
+use crate::version;
 
 /// The first and only publication of a finished version's heads.
 const SEQ: u64 = 1;
+
+/// A version as it was made, before it is in a store.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// Its tracks, video first.
+    pub tracks: Vec<Made>,
+    /// Its texts.
+    pub texts: Vec<Text>,
+    /// `facts.json`.
+    pub facts: Bytes,
+    /// Length of the picture in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Who is told while a version is published, and what may stop it.
+pub(crate) struct Watch<'a> {
+    /// How far it is.
+    pub(crate) report: &'a Arc<dyn Report>,
+    /// Bytes that were read back.
+    pub(crate) on_bytes: &'a (dyn Fn(u64) + Sync),
+    /// Whether to go on.
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// What became of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Went {
+    /// It is live, in the place of this one.
+    Live(Option<VersionId>),
+    /// The title has this later version, which stays.
+    Superseded(VersionId),
+}
+
+/// Publishes a version: texts, objects, facts, heads; everything read back; the pointer. The caller holds
+/// the title's lease, and has the version before [retired](retire) then.
+pub(crate) async fn version(
+    store: &dyn Store,
+    (title, version): (&TitleId, VersionId),
+    product: &Product,
+    watch: &Watch<'_>,
+) -> Result<Went, Error> {
+    let Watch { report, on_bytes, cancel } = watch;
+    let Product { tracks, texts, facts, .. } = product;
+    let before = pointer(store, title).await?;
+    let displaced = before.as_ref().and_then(|pointer| pointer.live);
+    if let Some(later) = later(displaced, version) {
+        return Ok(Went::Superseded(later));
+    }
+    let heads = heads(title, version, before.and_then(|pointer| pointer.access_class), tracks)?;
+    let meter = Meter::start(report, Stage::Publish);
+    write_texts(store, title, version, texts).await?;
+    write(store, title, version, tracks, facts, &heads, cancel).await?;
+    meter.at(1.0);
+    let meter = Meter::start(report, Stage::Verify);
+    let whole: u64 = tracks.iter().map(|track| track.object().len_bytes).sum();
+    let mut read = 0;
+    let mut read_on = |bytes| {
+        read += bytes;
+        meter.of(read, whole);
+        on_bytes(bytes);
+    };
+    read_back(store, title, version, (facts, &heads), cancel, &mut read_on).await?;
+    cancel.check()?;
+    // Should the lease have been lost meanwhile.
+    let now = pointer(store, title).await?.and_then(|pointer| pointer.live);
+    if let Some(later) = later(now, version) {
+        return Ok(Went::Superseded(later));
+    }
+    go_live(store, title, version).await?;
+    Ok(Went::Live(displaced))
+}
+
+/// Ids rise with time: what was asked for later is not displaced by what was asked for before.
+pub(crate) fn later(live: Option<VersionId>, version: VersionId) -> Option<VersionId> {
+    live.filter(|live| *live > version)
+}
+
+/// After a publication: the version before begins its grace, and those at its end are removed.
+/// What fails here is tried again by the next publication of the title, or by `sweep`.
+pub(crate) async fn retire(
+    store: &dyn Store,
+    title: &TitleId,
+    displaced: Option<VersionId>,
+    config: &Encoder,
+    report: &dyn Report,
+) {
+    let terms = Terms { now_ms: version::unix_ms(), grace_ms: version::grace_ms(config) };
+    let retired = async {
+        if let Some(version) = displaced {
+            retention::displace(store, title, version, terms).await?;
+        }
+        retention::retain(store, title, terms).await
+    };
+    match retired.await {
+        Ok(removed) => removed.iter().for_each(|version| {
+            report.notice(&format!("removed {version}, displaced for longer than version_grace_h"));
+        }),
+        Err(e) => report.notice(&format!("old versions stay for now: {e}")),
+    }
+}
 
 /// The title's pointer; `None` for a title that was never published.
 pub async fn pointer(store: &dyn Store, title: &TitleId) -> Result<Option<Pointer>, Error> {

@@ -110,6 +110,13 @@ impl Meter {
         });
     }
 
+    /// The same, at the pace so far.
+    #[expect(clippy::cast_precision_loss, reason = "shown to a person")]
+    pub fn frames(&self, frames: u64, planned: u64, media_s: f64) {
+        let spent_s = self.started.elapsed().as_secs_f64().max(0.001);
+        self.encoding(frames, planned, media_s, frames as f64 / spent_s);
+    }
+
     fn step(&self, done: f64) -> Step {
         let done = done.clamp(0.0, 1.0);
         let spent_s = self.started.elapsed().as_secs_f64();

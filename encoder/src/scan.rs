@@ -1,12 +1,13 @@
 //! Every packet of a source, read once without decoding: the exact frame count, whether the rate
 //! is constant and which, the busiest GOP, and where the file really ends.
 //!
-//! Fed with ffprobe's lines (`stream_index=0|pts=512|dts=0|duration=512|size=956|flags=__`); keeps
+//! Fed with ffprobe's lines (`stream_index=0|pts=512|dts=0|duration=512|size=956|pos=48|flags=__`); keeps
 //! 40 bytes for each video frame, whose number is bounded.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind};
+use crate::fetch::Extents;
 use crate::grid::Rate;
 use crate::limits;
 use crate::points::Point;
@@ -24,6 +25,7 @@ pub struct Scan {
     points: Vec<Point>,
     spans: BTreeMap<u32, Span>,
     coded: BTreeMap<u32, Coded>,
+    extents: Extents,
 }
 
 /// All packets of one stream, those that an edit list hides included.
@@ -68,6 +70,7 @@ impl Scan {
             is_guessed: false,
             spans: BTreeMap::new(),
             coded: BTreeMap::new(),
+            extents: Extents::default(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Scan {
                 Some(("dts", value)) => fields.dts = value.parse().ok(),
                 Some(("duration", value)) => fields.duration = value.parse().ok(),
                 Some(("size", value)) => fields.size_bytes = value.parse().ok(),
+                Some(("pos", value)) => fields.pos_bytes = value.parse().ok(),
                 Some(("flags", value)) => {
                     (fields.discarded, fields.is_key) = (value.contains('D'), value.contains('K'));
                 }
@@ -90,6 +94,12 @@ impl Scan {
         }
         if let Some(stream) = fields.stream {
             self.coded.entry(stream).or_default().add(&fields);
+            let bytes = fields.pos_bytes.zip(fields.size_bytes).map(|(pos, size)| {
+                let end = pos.saturating_add(size.into());
+                pos..end
+            });
+            let key = fields.pts.filter(|_| fields.is_key);
+            self.extents.add(stream == self.video_index, key, bytes);
         }
         // A packet that an edit list hides is decoded, but not shown.
         match fields.stream {
@@ -189,9 +199,36 @@ impl Scan {
         self.points.iter().copied()
     }
 
+    /// Where in the file its packets lie.
+    pub fn extents(&self) -> &Extents {
+        &self.extents
+    }
+
     /// When the frames of the picture are shown, in order.
     pub fn shown(&self) -> impl ExactSizeIterator<Item = i64> {
         self.video.iter().map(|packet| packet.pts)
+    }
+
+    /// Whether the frame of this number, in the order in which they are shown, is called a key frame.
+    pub fn is_key(&self, frame: u64) -> bool {
+        let packet = usize::try_from(frame).ok().and_then(|i| self.video.get(i));
+        packet.is_some_and(|packet| packet.is_key)
+    }
+
+    /// The first of `starts`, numbers of frames in order, that is decoded before a frame that is shown before
+    /// it, as far as it is known when they are decoded.
+    pub fn first_open(&self, starts: impl Iterator<Item = u64>) -> Option<u64> {
+        let (mut latest, mut seen) = (None, 0);
+        for start in starts {
+            let at = usize::try_from(start).ok()?;
+            let before = self.video.get(seen..at)?.iter().filter_map(|packet| packet.dts);
+            (latest, seen) = (before.max().max(latest), at);
+            let key = self.video.get(at)?.dts;
+            if key.is_some() && latest > key {
+                return Some(start);
+            }
+        }
+        None
     }
 
     /// Frames of the picture that carry no time stamp.
@@ -330,6 +367,7 @@ struct Fields {
     dts: Option<i64>,
     duration: Option<i64>,
     size_bytes: Option<u32>,
+    pos_bytes: Option<u64>,
     is_key: bool,
     discarded: bool,
     guessed: bool,

@@ -7,23 +7,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use headwater_config::{self as config, Encoder, StoreUrl};
+use headwater_packager::heads::TrackHead;
 use headwater_packager::ids::{TitleId, VersionId};
 use headwater_packager::stored;
 
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::ffmpeg::Tools;
-use crate::publish;
-use crate::remux::Made;
-use crate::report::{Meter, Report, Stage};
-use crate::retention::{self, Terms};
+use crate::publish::{self, Product};
+use crate::report::Report;
 use crate::store::{self, Store};
 use crate::text::Text;
 use crate::work::{self, Job, Work};
 
-/// How a version's tracks come about.
+/// How a version comes about.
 pub(crate) trait Making {
     /// What was found out about the input, and decided.
     type Prepared;
@@ -36,15 +34,20 @@ pub(crate) trait Making {
         cancel: &Cancel,
     ) -> Result<Self::Prepared, Error>;
 
-    /// Makes the tracks' files in the station's folder.
-    async fn make(&self, prepared: Self::Prepared, station: &Station<'_>)
-    -> Result<Product, Error>;
+    /// Makes the version in the station's folder, and publishes it.
+    async fn publish(
+        &self,
+        prepared: Self::Prepared,
+        station: &Station<'_>,
+    ) -> Result<Shown, Error>;
 }
 
 /// Where one version is made.
 pub(crate) struct Station<'a> {
     /// Title, version, store.
     pub job: &'a Job,
+    /// The store itself; the title is held.
+    pub store: &'a Arc<dyn Store>,
     /// ffmpeg.
     pub tools: &'a Tools,
     /// A folder of its own.
@@ -55,16 +58,25 @@ pub(crate) struct Station<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// What was made.
-pub(crate) struct Product {
+/// What is told of a version that is live.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
     /// Its tracks, video first.
-    pub tracks: Vec<Made>,
+    pub(crate) tracks: Vec<TrackHead>,
     /// Its texts.
-    pub texts: Vec<Text>,
-    /// `facts.json`.
-    pub facts: Bytes,
+    pub(crate) texts: Vec<Text>,
     /// Length of the picture in milliseconds.
-    pub duration_ms: u64,
+    pub(crate) duration_ms: u64,
+}
+
+impl From<&Product> for Shown {
+    fn from(product: &Product) -> Self {
+        Self {
+            tracks: product.tracks.iter().map(|track| track.head.clone()).collect(),
+            texts: product.texts.clone(),
+            duration_ms: product.duration_ms,
+        }
+    }
 }
 
 /// What was published.
@@ -74,8 +86,8 @@ pub struct Published {
     pub title: TitleId,
     /// Its new live version.
     pub version: VersionId,
-    /// Its tracks, video first.
-    pub tracks: Vec<Made>,
+    /// Its tracks, video first, each in one object.
+    pub tracks: Vec<TrackHead>,
     /// Its texts.
     pub texts: Vec<Text>,
     /// Length of the picture in milliseconds.
@@ -108,13 +120,12 @@ pub(crate) async fn publish_new(
         () = cancel.cancelled() => return Err(Error::interrupted()),
     };
     swept.iter().for_each(|swept| report.notice(swept));
-    let store = store::open(place.store)?;
-    let store = store.as_ref();
+    let store: Arc<dyn Store> = store::open(place.store)?.into();
     let lease = tokio::select! {
         lease = store.lease(place.title) => lease?,
         () = cancel.cancelled() => return Err(Error::interrupted()),
     };
-    let published = publish_alone(making, place, store, config, report, cancel).await;
+    let published = publish_alone(making, place, &store, config, report, cancel).await;
     lease.give_back().await;
     published
 }
@@ -123,7 +134,7 @@ pub(crate) async fn publish_new(
 pub(crate) async fn publish_alone(
     making: &impl Making,
     place: Place<'_>,
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     config: &Encoder,
     report: &Arc<dyn Report>,
     cancel: &Cancel,
@@ -131,20 +142,16 @@ pub(crate) async fn publish_alone(
     let started = Instant::now();
     let title = place.title;
     // A pointer that cannot be replaced is told of before the work, not after.
-    let before = publish::pointer(store, title).await?;
+    let before = publish::pointer(store.as_ref(), title).await?;
     let tools = Tools::new(config)?;
     report.notice(tools.sandbox.notice());
     let prepared = making.prepare(&tools, report, cancel).await?;
-    let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
+    let version = fresh(before.and_then(|pointer| pointer.live));
     let job = Job { title: title.clone(), version, store: absolute(place.store)? };
     let work = Work::create(&config.work_dir, &job)?;
-    let station = Station { job: &job, tools: &tools, folder: work.folder(), report, cancel };
-    let made = async {
-        let product = making.make(prepared, &station).await?;
-        publish(&product, store, &station).await?;
-        Ok(product)
-    };
-    let made: Result<Product, Error> = made.await;
+    let station =
+        Station { job: &job, store, tools: &tools, folder: work.folder(), report, cancel };
+    let made = making.publish(prepared, &station).await;
     // What cannot be cleaned up is noted; the outcome stays what it is.
     let cleaned = match &made {
         Ok(_) => work.remove(),
@@ -154,7 +161,7 @@ pub(crate) async fn publish_alone(
             "kept, as the write that failed may still be carried out",
         )),
         // Should this fail, the work folder stays and tells the next run what to take back.
-        Err(_) => match work::take_back(store, title, version).await {
+        Err(_) => match work::take_back(store.as_ref(), title, version).await {
             Ok(_) => work.remove(),
             Err(e) => Err(e),
         },
@@ -162,63 +169,17 @@ pub(crate) async fn publish_alone(
     if let Err(e) = cleaned {
         report.notice(&format!("not cleaned up: {e}; the next encode takes back what is not live"));
     }
-    if made.is_ok() {
-        let displaced = before.and_then(|pointer| pointer.live);
-        retire(store, title, displaced, config, report.as_ref()).await;
-    }
     report.end();
-    let Product { tracks, texts, duration_ms, .. } = made?;
+    let Shown { tracks, texts, duration_ms } = made?;
     let took_s = started.elapsed().as_secs_f64();
     Ok(Published { title: title.clone(), version, tracks, texts, duration_ms, took_s })
 }
 
-/// Objects, facts, heads; everything read back; the pointer.
-async fn publish(product: &Product, store: &dyn Store, station: &Station<'_>) -> Result<(), Error> {
-    let Station { job, report, cancel, .. } = station;
-    let Product { tracks, texts, facts, .. } = product;
-    let (title, version) = (&job.title, job.version);
-    // Under the lease nobody else changes the pointer.
-    let before = publish::pointer(store, title).await?;
-    let access_class = before.and_then(|pointer| pointer.access_class);
-    let heads = publish::heads(title, version, access_class, tracks)?;
-    let meter = Meter::start(report, Stage::Publish);
-    publish::write_texts(store, title, version, texts).await?;
-    publish::write(store, title, version, tracks, facts, &heads, cancel).await?;
-    meter.at(1.0);
-    let meter = Meter::start(report, Stage::Verify);
-    let whole: u64 = tracks.iter().map(|track| track.object().len_bytes).sum();
-    let mut read = 0;
-    let mut on_bytes = |bytes| {
-        read += bytes;
-        meter.of(read, whole);
-    };
-    publish::read_back(store, title, version, (facts, &heads), cancel, &mut on_bytes).await?;
-    cancel.check()?;
-    publish::go_live(store, title, version).await
-}
-
-/// After a publication: the version before begins its grace, and those at its end are removed.
-/// What fails here is tried again by the next encode of the title, or by `sweep`.
-pub(crate) async fn retire(
-    store: &dyn Store,
-    title: &TitleId,
-    displaced: Option<VersionId>,
-    config: &Encoder,
-    report: &dyn Report,
-) {
-    let terms = Terms { now_ms: unix_ms(), grace_ms: grace_ms(config) };
-    let retired = async {
-        if let Some(version) = displaced {
-            retention::displace(store, title, version, terms).await?;
-        }
-        retention::retain(store, title, terms).await
-    };
-    match retired.await {
-        Ok(removed) => removed.iter().for_each(|version| {
-            report.notice(&format!("removed {version}, displaced for longer than version_grace_h"));
-        }),
-        Err(e) => report.notice(&format!("old versions stay for now: {e}")),
-    }
+/// A version's id: above the live one's, whatever the clock of the machine that made it said.
+fn fresh(live: Option<VersionId>) -> VersionId {
+    let now = uuid::Uuid::now_v7().as_u128();
+    let above = live.map_or(0, |live| live.as_u128().saturating_add(1));
+    VersionId::from_u128(now.max(above))
 }
 
 /// How long a displaced version stays, in milliseconds.

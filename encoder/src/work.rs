@@ -79,6 +79,22 @@ impl Work {
         &self.folder
     }
 
+    /// Removes everything in it, for another attempt.
+    pub fn empty(&self) -> Result<(), Error> {
+        let emptied = || -> io::Result<()> {
+            for entry in fs::read_dir(&self.folder)? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path())?,
+                    false if entry.file_name() == "lock" => {}
+                    false => fs::remove_file(entry.path())?,
+                }
+            }
+            Ok(())
+        };
+        emptied().map_err(|e| Error::storage(self.folder.display(), e))
+    }
+
     /// Removes the folder and everything in it.
     pub fn remove(self) -> Result<(), Error> {
         remove(&self.folder)

@@ -4,6 +4,7 @@ use std::path::Component;
 
 use super::Findings;
 use crate::Config;
+use crate::store::StoreUrl;
 
 pub(super) fn check(config: &Config, found: &mut Findings) {
     let queue = &config.encoder.queue;
@@ -52,7 +53,7 @@ fn check_api(config: &Config, found: &mut Findings) {
     let plain = |folder: &std::path::Path| {
         folder.is_absolute() && !folder.components().any(|part| part == Component::ParentDir)
     };
-    for folder in api.inputs.iter().filter(|folder| !plain(folder)) {
+    for folder in api.inputs.iter().filter_map(StoreUrl::folder).filter(|folder| !plain(folder)) {
         found.error(
             "encoder.api.inputs",
             format!("{} is no absolute path", folder.display()),

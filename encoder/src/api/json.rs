@@ -43,7 +43,7 @@ pub fn job(view: &JobView) -> Value {
 fn spent(spent: &Spent) -> Value {
     json!({
         "track": spent.track, "cpu_ms": spent.cpu_ms, "work_ms": spent.work_ms,
-        "media_ms": spent.media_ms,
+        "media_ms": spent.media_ms, "read_bytes": spent.read_bytes,
     })
 }
 

@@ -55,7 +55,7 @@ pub(super) fn text(depth: &Depth, now_ms: i64) -> String {
     );
     let spent = |of: fn(&Spent) -> u64| {
         let of_track = move |spent: &Spent| (format!("{{track=\"{}\"}}", spent.track), of(spent));
-        depth.spent.iter().map(of_track).collect::<Vec<_>>()
+        depth.spent.iter().filter(|spent| !spent.is_source()).map(of_track).collect::<Vec<_>>()
     };
     thousandths(
         &mut text,
@@ -74,6 +74,13 @@ pub(super) fn text(depth: &Depth, now_ms: i64) -> String {
         "media_seconds_total",
         "Seconds of media that were made, by track.",
         spent(|spent| spent.media_ms),
+    );
+    family(
+        &mut text,
+        "source_read_bytes_total",
+        "counter",
+        "Bytes read of sources that lie in a store, by all workers and attempts.",
+        alone(depth.spent.iter().map(|spent| spent.read_bytes).sum()),
     );
     text
 }
@@ -113,8 +120,17 @@ mod tests {
     /// docs/encoder.md lists every one, with its type and labels, and no others.
     #[test]
     fn the_list_is_true() {
-        let spent = Spent { track: "v360".to_owned(), cpu_ms: 1_007, work_ms: 20, media_ms: 3_000 };
-        let text = text(&Depth { spent: vec![spent], ..Depth::default() }, 0);
+        let spent = Spent {
+            track: "v360".to_owned(),
+            cpu_ms: 1_007,
+            work_ms: 20,
+            media_ms: 3_000,
+            read_bytes: 0,
+        };
+        let spent = vec![spent, Spent::reading(4_711)];
+        let text = text(&Depth { spent, ..Depth::default() }, 0);
+        assert!(text.contains("headwater_queue_source_read_bytes_total 4711\n"), "{text}");
+        assert!(!text.contains("track=\"source\""), "{text}");
         assert!(
             text.contains("headwater_queue_cpu_seconds_total{track=\"v360\"} 1.007\n"),
             "{text}"

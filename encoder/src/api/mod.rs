@@ -22,10 +22,11 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headwater_config::StoreUrl;
 use headwater_packager::ids::VersionId;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
@@ -37,6 +38,7 @@ pub use failure::Failure;
 pub use keys::{ApiKey, ApiKeys, Scope};
 pub use serve::serve;
 
+use crate::fetch::Address;
 use crate::limits;
 use crate::queue::Queue;
 use route::Route;
@@ -45,17 +47,17 @@ use route::Route;
 pub struct Api {
     queue: Arc<dyn Queue>,
     keys: ApiKeys,
-    inputs: Vec<PathBuf>,
+    inputs: Vec<StoreUrl>,
     now_ms: fn() -> i64,
 }
 
 impl Api {
-    /// An API over `queue` for whoever has one of `keys`, which takes files in the folders `inputs`, on
+    /// An API over `queue` for whoever has one of `keys`, which takes what lies in the folders `inputs`, on
     /// a clock that gives milliseconds since 1970.
     pub fn new(
         queue: Arc<dyn Queue>,
         keys: ApiKeys,
-        inputs: Vec<PathBuf>,
+        inputs: Vec<StoreUrl>,
         now_ms: fn() -> i64,
     ) -> Self {
         Self { queue, keys, inputs, now_ms }
@@ -97,7 +99,7 @@ impl Api {
                 let asked = object(request).await?;
                 let version = VersionId::from_u128(uuid::Uuid::now_v7().as_u128());
                 let submission = json::submission(&asked, version)?;
-                self.admit_file("input", &submission.input)?;
+                self.admit("input", &submission.input)?;
                 for text in &submission.texts {
                     let (path, _) = text.rsplit_once(':').unwrap_or((text, ""));
                     self.admit_file("text", path)?;
@@ -140,13 +142,39 @@ impl Api {
         }
     }
 
+    /// Refuses a file or an object outside the folders that requests may name.
+    fn admit(&self, field: &str, input: &str) -> Result<(), Failure> {
+        if !input.starts_with("s3://") {
+            return self.admit_file(field, input.strip_prefix("file://").unwrap_or(input));
+        }
+        let address: Address =
+            input.parse().map_err(|why| Failure::bad_request(format!("{field}: {why}")))?;
+        let holds = |place: &StoreUrl| match place {
+            StoreUrl::S3(bucket) => address.is_in(bucket),
+            StoreUrl::File(_) => false,
+        };
+        if self.inputs.iter().any(holds) {
+            return Ok(());
+        }
+        Err(Failure::bad_request(format!(
+            "{field}: {address} is in none of the folders of buckets in encoder.api.inputs; put it into \
+             one of them"
+        )))
+    }
+
     /// Refuses a file outside the folders that requests may name. A key opens the queue, not the
     /// machine.
     fn admit_file(&self, field: &str, file: &str) -> Result<(), Failure> {
         let path = Path::new(file);
         let is_plain =
             path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-        if is_plain && self.inputs.iter().any(|folder| path.starts_with(folder)) {
+        if is_plain
+            && self
+                .inputs
+                .iter()
+                .filter_map(StoreUrl::folder)
+                .any(|folder| path.starts_with(folder))
+        {
             return Ok(());
         }
         Err(Failure::bad_request(format!(

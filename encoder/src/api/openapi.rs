@@ -106,7 +106,9 @@ fn schemas() -> Value {
         "Fault": whole(&json!({ "kind": word(FaultKind::ALL.map(FaultKind::as_str)), "text": text() })),
         "Submission": {
             "type": "object", "additionalProperties": false, "required": ["title", "input"],
-            "properties": { "title": text(), "input": text(), "priority": priority(),
+            "properties": { "title": text(), "priority": priority(),
+                "input": { "type": "string", "description":
+                    "A file, /srv/uploads/film.mp4, or an object, s3://uploads/in/film.mp4" },
                 "deadline_ms": maybe("integer"),
                 "audio": { "type": "array", "items": text(), "description":
                     "What a sound is, where the source does not say it: 1:lang=en,role=commentary" },
@@ -129,8 +131,9 @@ fn schemas() -> Value {
                 { "type": "null" }] },
             "audio": { "type": "array", "items": text() },
             "text": { "type": "array", "items": text() },
-            "spent": { "type": "array", "items": whole(&json!({ "track": text(), "cpu_ms": count(),
-                "work_ms": count(), "media_ms": count() })) },
+            "spent": { "type": "array", "items": whole(&json!({ "track": { "type": "string",
+                "description": "`source` for what was read of one that lies in a store" },
+                "cpu_ms": count(), "work_ms": count(), "media_ms": count(), "read_bytes": count() })) },
             "superseded_by": { "type": ["string", "null"], "format": "uuid",
                 "description": "The title's later version, which stayed live" },
             "fault": fault(),

@@ -8,6 +8,7 @@ use headwater_config::Config;
 use headwater_encoder::api::json as form;
 use headwater_encoder::cancel;
 use headwater_encoder::error::{Error, Kind};
+use headwater_encoder::fetch::Address;
 use headwater_encoder::job::{JobState, Priority, Submission};
 use headwater_encoder::limits;
 use headwater_encoder::queue::{Filter, Page, Queue, QueueError};
@@ -23,7 +24,8 @@ use crate::Common;
 
 #[derive(Args)]
 pub struct Submit {
-    /// The film: a file that every worker can read by this path
+    /// The film: a file that every worker can read by this path, or an object, s3://bucket/key, that
+    /// every worker may read
     input: PathBuf,
     /// The title's id: 1 to 128 of A-Z a-z 0-9 . _ -
     #[arg(long, value_name = "ID")]
@@ -87,7 +89,7 @@ fn state(word: &str) -> Result<JobState, String> {
 }
 
 pub async fn submit(args: &Submit, config: &Config) -> Result<(), Error> {
-    let input = absolute(&args.input)?;
+    let input = named(&args.input)?;
     let mut texts = Vec::new();
     for Sidecar { path, language } in &args.text {
         texts.push(format!("{}:{}", absolute(path)?, language.tag));
@@ -116,6 +118,19 @@ pub async fn submit(args: &Submit, config: &Config) -> Result<(), Error> {
     }
     queue.close().await;
     Ok(())
+}
+
+/// A source as every worker finds it. Whether an object is there the plan says: it is the workers that
+/// may read it.
+fn named(input: &Path) -> Result<String, Error> {
+    match input.to_str() {
+        Some(text) if text.starts_with("s3://") => {
+            let address = text.parse::<Address>().map_err(|why| Error::new(Kind::Usage, why))?;
+            Ok(address.to_string())
+        }
+        Some(text) => absolute(Path::new(text.strip_prefix("file://").unwrap_or(text))),
+        None => absolute(input),
+    }
 }
 
 /// A file by a path that is good in any working folder: workers have others.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use headwater_encoder::job::{JobState, Task};
+use headwater_encoder::job::{JobState, Kind, State, Task};
 use headwater_encoder::queue::{Depth, JobView, Told};
 
 /// Jobs, a line each.
@@ -46,24 +46,19 @@ pub fn job(view: &JobView, tasks: &[Task], story: &[Told], now_ms: i64) -> Strin
     let mut text = jobs(std::slice::from_ref(view), now_ms);
     let _ = writeln!(
         text,
-        "\n{:8}  {:>5}  {:9}  {:>7}  {:>13}  WORKER",
-        "TASK", "INDEX", "STATE", "ATTEMPT", "FRAMES"
+        "\n{:8}  {:>5}  {:9}  {:>7}  {:>17}  WORKER",
+        "TASK", "INDEX", "STATE", "ATTEMPT", "MADE"
     );
     let tool = tasks.iter().find(|task| !task.tool.is_empty());
     for task in tasks {
-        let made = if task.state == headwater_encoder::job::State::Done {
-            task.frames
-        } else {
-            task.progress.frames
-        };
         let _ = writeln!(
             text,
-            "{:8}  {:>5}  {:9}  {:>7}  {:>13}  {}{}",
+            "{:8}  {:>5}  {:9}  {:>7}  {:>17}  {}{}",
             task.key.kind.as_str(),
             task.key.index,
             task.state.as_str(),
             task.attempt,
-            format!("{made}/{}", task.frames),
+            made(task),
             task.worker,
             task.fault.as_ref().map_or(String::new(), |f| format!("  {}", first_line(&f.text))),
         );
@@ -77,6 +72,16 @@ pub fn job(view: &JobView, tasks: &[Task], story: &[Told], now_ms: i64) -> Strin
         let _ = writeln!(text, "{:>8}  {}  {}", clock(since_s), told.what, first_line(&told.text));
     }
     text
+}
+
+/// Frames of pictures; of a sound, which has many frames of its own, the title's fragments that are committed.
+fn made(task: &Task) -> String {
+    match (task.key.kind, task.state) {
+        (Kind::Plan | Kind::Publish, _) => "-".to_owned(),
+        (Kind::Audio, _) => format!("{}/{} GOPs", task.reached, task.fragments.end),
+        (Kind::Chunk, State::Done) => format!("{0}/{0}", task.frames),
+        (Kind::Chunk, _) => format!("{}/{}", task.progress.frames, task.frames),
+    }
 }
 
 fn percent(view: &JobView) -> String {

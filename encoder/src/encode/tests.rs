@@ -6,15 +6,12 @@ use std::process::Command;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-
 use headwater_config::StoreUrl;
 
 use super::*;
-use crate::cancel;
-use crate::error::Kind;
 use crate::ffmpeg::Sandbox;
 use crate::report::Step;
-use crate::store::{Entry, FileStore, Lease, Store};
+use crate::store::{Entry, Lease, Store};
 
 /// What goes wrong, once a key ends like this.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +30,7 @@ enum Fault {
 struct Faulty {
     inner: FileStore,
     fault: Fault,
-    canceller: cancel::Canceller,
+    canceller: Canceller,
 }
 
 impl Faulty {
@@ -125,7 +122,7 @@ fn run(folder: &Path, input: &Path, fault: Fault) -> (Result<Published, Error>, 
     runtime.block_on(async {
         let (canceller, cancel) = cancel::pair();
         let inner = FileStore::new(&folder.join("store")).unwrap();
-        let store = Faulty { inner: inner.clone(), fault, canceller };
+        let store: Arc<dyn Store> = Arc::new(Faulty { inner: inner.clone(), fault, canceller });
         let mut config = Encoder { work_dir: folder.join("work"), ..Encoder::default() };
         if Sandbox::new(config.sandbox).is_err() {
             config.sandbox = headwater_config::Sandbox::Outer;

@@ -48,7 +48,7 @@ pub fn probe(input: &Path) -> Vec<OsString> {
 /// ffprobe: every packet, for [`crate::scan::Scan`].
 pub fn scan(input: &Path) -> Vec<OsString> {
     let mut all = args(&["-v", "level+warning", "-of", "compact=p=0", "-show_entries"]);
-    all.push("packet=stream_index,pts,dts,duration,size,flags".into());
+    all.push("packet=stream_index,pts,dts,duration,size,pos,flags".into());
     all.extend(guarded());
     all.push(file_url(input));
     all
@@ -80,7 +80,8 @@ pub fn locate(input: &Path, seconds: std::ops::Range<f64>) -> Vec<OsString> {
     all
 }
 
-/// ffmpeg: one decode, every rung and the sound, as fragmented MP4 in `into`.
+/// ffmpeg: one decode, every rung and the sound, as fragmented MP4 in `into`, its frames numbered as they come.
+/// Titles are made of chunks, which choose frames by their times: this is the one pass that tests hold them against.
 pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
     let threads = threads.to_string();
     let mut all = begin(plan, &threads);
@@ -90,7 +91,7 @@ pub fn encode(plan: &Plan, into: &Path, threads: u32) -> Vec<OsString> {
     all.push(filters::graph(plan).into());
     for (i, rung) in plan.rungs.iter().enumerate() {
         all.extend(args(&["-map", &format!("[v{i}]")]));
-        all.extend(video_output(plan, rung, &threads));
+        all.extend(video_output(plan, rung, 0, &threads));
         all.push(file_url(&into.join(plan::raw_name(&rung.track))));
     }
     for (i, sound) in plan.sounds.iter().enumerate() {
@@ -133,12 +134,18 @@ pub fn text(input: &Path, stream: u32, into: &Path) -> Vec<OsString> {
     all
 }
 
-pub(super) fn video_output(plan: &Plan, rung: &Rung, threads: &str) -> Vec<OsString> {
+/// One encoder and its file. The first `warm_frames` of what it gets are a GOP of their own.
+pub(super) fn video_output(
+    plan: &Plan,
+    rung: &Rung,
+    warm_frames: u64,
+    threads: &str,
+) -> Vec<OsString> {
     let gop = plan.grid.gop_frames().to_string();
     let timescale = plan.grid.rate().timescale().to_string();
     let mut all = match rung.codec {
-        VideoCodec::H264 => x264(plan, &gop, threads),
-        VideoCodec::Hevc => x265(plan, rung, &gop, threads),
+        VideoCodec::H264 => x264(plan, &gop, warm_frames, threads),
+        VideoCodec::Hevc => x265(plan, rung, &gop, warm_frames, threads),
         VideoCodec::Av1 => svt_av1(plan, threads),
     };
     all.extend(args(&["-pix_fmt", pixel_format(rung.look), "-crf", &rung.crf.to_string()]));
@@ -160,24 +167,44 @@ pub(super) fn pixel_format(look: Look) -> &'static str {
     }
 }
 
-fn x264(plan: &Plan, gop: &str, threads: &str) -> Vec<OsString> {
+/// Counted in frames from the end of the warm-up on, which begins with a key frame itself.
+fn key_frames(gop: &str, warm_frames: u64) -> String {
+    match warm_frames {
+        0 => format!("expr:not(mod(n,{gop}))"),
+        warm => format!("expr:gte(n,{warm})*not(mod(n-{warm},{gop}))"),
+    }
+}
+
+/// How full the buffer is at the start. Half full: a title that begins like that keeps its cap, whatever
+/// comes. With a warm-up more: one second spends the rest where pictures are so rich that one pass has no
+/// more than half (measured; .8 would not be spent), and where they are not, the buffer is full by then.
+fn fullness(warm_frames: u64) -> &'static str {
+    if warm_frames == 0 { "0.5" } else { "0.7" }
+}
+
+fn x264(plan: &Plan, gop: &str, warm_frames: u64, threads: &str) -> Vec<OsString> {
     let mut all = args(&["-c:v", "libx264", "-threads", threads, "-preset", plan.preset.as_str()]);
     all.extend(args(&["-profile:v", "high"]));
     all.extend(args(&["-keyint_min", gop, "-sc_threshold", "0", "-bf", "3"]));
-    all.extend(args(&["-force_key_frames", &format!("expr:not(mod(n,{gop}))")]));
-    // vbv-init: the buffer half full at the start, so that a part encoded alone keeps the cap.
+    all.extend(args(&["-force_key_frames", &key_frames(gop, warm_frames)]));
     all.push("-x264-params".into());
-    all.push("open-gop=0:scenecut=0:stitchable=1:vbv-init=0.5".into());
+    let fullness = fullness(warm_frames);
+    all.push(format!("open-gop=0:scenecut=0:stitchable=1:vbv-init={fullness}").into());
     all
 }
 
 /// hvc1: parameter sets in the sample entry alone, as Apple's players want them.
-fn x265(plan: &Plan, rung: &Rung, gop: &str, threads: &str) -> Vec<OsString> {
+fn x265(plan: &Plan, rung: &Rung, gop: &str, warm_frames: u64, threads: &str) -> Vec<OsString> {
     let mut all = args(&["-c:v", "libx265", "-preset", plan.preset.as_str(), "-tag:v", "hvc1"]);
     let mut params = format!(
-        "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:vbv-init=0.5:pools={threads}:\
-         info=0:log-level=warning"
+        "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:vbv-init={}:pools={threads}:\
+         info=0:log-level=warning",
+        fullness(warm_frames)
     );
+    if warm_frames > 0 {
+        let key_frames = key_frames(gop, warm_frames);
+        all.extend(args(&["-forced-idr", "1", "-force_key_frames", &key_frames]));
+    }
     if rung.look == Look::Hdr {
         let transfer =
             if plan.source.video.light == Light::Hlg { "arib-std-b67" } else { "smpte2084" };
@@ -246,4 +273,17 @@ pub fn sample(sample: &Sample, into: &Path) -> Vec<OsString> {
     all.extend(args(&["-c:a", "aac", "-b:a", "128k", "-movflags", "+faststart", "-f", "mp4"]));
     all.push(file_url(into));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_frames_are_counted_from_the_end_of_the_warm_up() {
+        let table = [(0, "expr:not(mod(n,48))"), (24, "expr:gte(n,24)*not(mod(n-24,48))")];
+        for (warm_frames, wanted) in table {
+            assert_eq!(key_frames("48", warm_frames), wanted);
+        }
+    }
 }

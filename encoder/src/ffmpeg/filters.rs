@@ -10,7 +10,7 @@
 //! Each size is made from the next larger one, which costs less than from the source each time.
 //! ffmpeg turns pictures upright before the graph, as their headers say.
 
-use headwater_config::AudioCodec;
+use headwater_config::{AudioCodec, VideoCodec};
 
 use super::command::pixel_format;
 use crate::audio::SAMPLE_RATE;
@@ -20,15 +20,16 @@ use crate::source::{Colours, Light, Timing, VideoSource, usual_colours};
 
 /// The graph of `plan`. Its outputs are `[v0]`, `[v1]`, ... and `[a0]`, `[a1]`, ...
 pub fn graph(plan: &Plan) -> String {
-    let mut graph = pictures(plan, &timing(plan));
+    let mut graph = pictures(plan, &timing(plan), 0);
     for (i, sound) in plan.sounds.iter().enumerate() {
         graph.push_str(&format!(";{}[a{i}]", sound_filters(plan, sound)));
     }
     graph
 }
 
-/// The part of it that makes pictures, out of the frames that `timing` takes: `[v0]`, `[v1]`, ...
-pub(super) fn pictures(plan: &Plan, timing: &str) -> String {
+/// The part of it that makes pictures, out of the frames that `timing` takes: `[v0]`, `[v1]`, ... The
+/// first `warm_frames` of them do not go to encoders that are not warmed up.
+pub(super) fn pictures(plan: &Plan, timing: &str, warm_frames: u64) -> String {
     let video = &plan.source.video;
     let chains = chains(&plan.rungs);
     let mut graph = format!("[0:{}]{timing}", video.index);
@@ -41,7 +42,7 @@ pub(super) fn pictures(plan: &Plan, timing: &str) -> String {
             1 => graph.push(','),
             _ => graph.push_str(&format!(";[c{k}]")),
         }
-        graph.push_str(&chain(video, *look, rungs, k));
+        graph.push_str(&chain(video, *look, rungs, k, warm_frames));
     }
     graph
 }
@@ -96,7 +97,13 @@ pub(super) fn whole(video: &VideoSource) -> String {
 }
 
 /// The rungs of one look, one after the other.
-fn chain(video: &VideoSource, look: Look, rungs: &[(usize, &Rung)], k: usize) -> String {
+fn chain(
+    video: &VideoSource,
+    look: Look,
+    rungs: &[(usize, &Rung)],
+    k: usize,
+    warm_frames: u64,
+) -> String {
     let mut chain = String::new();
     for (at, (i, rung)) in rungs.iter().enumerate() {
         chain.push_str(&format!("scale={}:{}:flags=bicubic", rung.width, rung.height));
@@ -105,10 +112,15 @@ fn chain(video: &VideoSource, look: Look, rungs: &[(usize, &Rung)], k: usize) ->
         }
         // An even width can be a hair from the source's shape; players would scale for it.
         chain.push_str(",setsar=1");
-        if at + 1 < rungs.len() {
-            chain.push_str(&format!(",split[v{i}][s{k}_{at}];[s{k}_{at}]"));
-        } else {
-            chain.push_str(&format!("[v{i}]"));
+        let is_cold = warm_frames > 0 && rung.codec == VideoCodec::Av1;
+        let cold = format!("trim=start_frame={warm_frames},setpts=PTS-STARTPTS[v{i}]");
+        match (at + 1 < rungs.len(), is_cold) {
+            (true, false) => chain.push_str(&format!(",split[v{i}][s{k}_{at}];[s{k}_{at}]")),
+            (true, true) => {
+                chain.push_str(&format!(",split[w{i}][s{k}_{at}];[w{i}]{cold};[s{k}_{at}]"));
+            }
+            (false, false) => chain.push_str(&format!("[v{i}]")),
+            (false, true) => chain.push_str(&format!(",{cold}")),
         }
     }
     chain

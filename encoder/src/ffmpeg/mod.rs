@@ -186,25 +186,6 @@ impl Tools {
         Ok((scan, end.log))
     }
 
-    /// Decodes once and encodes every rung and the sound into `into`. Stops at the first damage of
-    /// the source, which is then in the log; otherwise ffmpeg's exit was a success.
-    pub async fn encode(
-        &self,
-        plan: &Plan,
-        into: &Path,
-        cancel: &Cancel,
-        progress: &mut dyn FnMut(&Progress),
-    ) -> Result<Log, Error> {
-        self.sandbox.admit(into)?;
-        let args = command::encode(plan, into, self.threads);
-        let limits = cost::encode(plan, self.threads, self.cpu_factor);
-        let end = self.watch(args, limits, cancel, progress).await?;
-        if end.log.damage().is_none() && end.log.changed().is_none() {
-            end.success("ffmpeg")?;
-        }
-        Ok(end.log)
-    }
-
     /// Decodes one part of the source and encodes every rung of it into `into`. Whether its output is
     /// what was planned is for the remuxer to say; damage is in the log.
     pub async fn chunk(
@@ -221,8 +202,8 @@ impl Tools {
         self.part(args, limits, watch, progress).await
     }
 
-    /// Encodes one track of sound of the source into `into`. Stops at the first damage, which is then
-    /// in the log.
+    /// Encodes one track of sound of the source into `into`. Stops at the first damage, or where it
+    /// becomes another sound: that is then in the log.
     pub async fn sound(
         &self,
         plan: &Plan,
@@ -235,16 +216,7 @@ impl Tools {
         let args = part::sound(plan, sound, into, self.threads);
         let watch = run::Watch { stall: self.stall, stops_at_damage: true, cancel, on_read: None };
         let limits = cost::encode(plan, self.threads, self.cpu_factor);
-        let mut reached_s = 0.0;
-        let mut tell = |state: &Progress| {
-            reached_s = state.out_time_s();
-            progress(state);
-        };
-        let log = self.part(args, limits, watch, &mut tell).await?;
-        match log.changed() {
-            Some(_) => Err(sound_changes(format_args!("stream {}", sound.stream), reached_s)),
-            None => Ok(log),
-        }
+        self.part(args, limits, watch, progress).await
     }
 
     async fn part(

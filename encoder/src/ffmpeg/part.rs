@@ -1,8 +1,8 @@
 //! Command lines of parts: one chunk of all rungs, one track of sound. Pure.
 //!
 //! ```text
-//! ... lead-in ...│ first frame of the chunk ............ │ first one of the next
-//!      ▲ seek    │◄── trim: half a frame before each ──► │
+//! ... lead-in ...│ warm-up │ first frame of the chunk ............ │ first one of the next
+//!      ▲ seek    │◄───── trim: half a frame before each ────────► │
 //! ```
 //!
 //! A chunk's frames are chosen by their times on the title's clock, which start at the picture's
@@ -10,10 +10,17 @@
 //! start to end would number. A seek to a key frame only saves decoding what lies before; everything
 //! that the decoder gives from there on is taken (`-noaccurate_seek`), as a frame may stand for long,
 //! and what open GOPs cannot decode lies in the lead-in.
+//!
+//! An encoder that has seen nothing yet chooses its first key frame's quantizer without knowing what came
+//! before, and does not know how full the buffer is. So a second in front of the chunk is encoded
+//! with it, as a GOP of its own that the remuxer drops: what stands at the seam is then as good as in one
+//! pass (measured: up to 1.1 dB worse without, .3 dB with), and the buffer is as full as one pass has it.
 
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::Path;
+
+use headwater_config::VideoCodec;
 
 use super::command::{args, audio_output, begin, file_url, video_output};
 use super::filters;
@@ -21,6 +28,9 @@ use crate::chunks;
 use crate::plan::{self, AudioPlan, Plan};
 use crate::points::{self, Point, Points};
 use crate::source::Timing;
+
+/// How long an encoder is warmed up before a chunk. Its lead-in is longer, so nothing more is decoded.
+const WARM_MS: u32 = 1_000;
 
 /// A chunk of a plan.
 #[derive(Clone, Debug)]
@@ -41,6 +51,22 @@ impl Cut<'_> {
         chunks::frames(&self.plan.grid, &self.fragments)
     }
 
+    /// Frames in front of it that are encoded for the sake of those behind them and dropped.
+    pub fn warm_frames(&self, codec: VideoCodec) -> u64 {
+        match codec {
+            VideoCodec::H264 | VideoCodec::Hevc => self.warm(),
+            // SVT-AV1 puts key frames where it counts, not where it is told.
+            VideoCodec::Av1 => 0,
+        }
+    }
+
+    /// The same, of an encoder that can do that: no more than a GOP, and none at the title's start.
+    fn warm(&self) -> u64 {
+        let grid = &self.plan.grid;
+        let most = grid.rate().frames_in(WARM_MS).min(grid.gop_frames());
+        u64::from(most).min(self.frames().start)
+    }
+
     /// Whether a frame of the source that is shown at `ticks` is one of those that it is made of.
     pub fn is_of(&self, ticks: i64) -> bool {
         self.clock_us().contains(&points::since(self.plan.source.video.start, ticks))
@@ -54,6 +80,23 @@ impl Cut<'_> {
             |end_us: i128| shown.partition_point(|ticks| points::since(start, *ticks) < end_us);
         let held = before(clock_us.end).saturating_sub(before(clock_us.start));
         u64::try_from(held).expect("a count fits")
+    }
+
+    /// Whether it is all of the title.
+    pub fn is_whole(&self) -> bool {
+        self.fragments == (0..self.plan.grid.fragments())
+    }
+
+    /// How many frames of the source it is made of at the least, where each or each n-th is one of the
+    /// title's; of the whole title all.
+    pub fn least_held(&self) -> u64 {
+        let video = &self.plan.source.video;
+        let frames = self.frames();
+        match video.timing {
+            _ if self.is_whole() => video.held_frames,
+            Timing::Numbered { every } => (frames.end - frames.start - 1) * u64::from(every) + 1,
+            Timing::Timed => 0,
+        }
     }
 
     /// The times of its frames, in microseconds behind the title's first one.
@@ -81,7 +124,9 @@ impl Cut<'_> {
     pub fn share(&self) -> Plan {
         let mut share = self.plan.clone();
         let Range { start, end } = self.frames();
-        share.grid = self.plan.grid.part(&self.fragments);
+        // The warm-up is a part of the fragment before.
+        let first = self.fragments.start.saturating_sub(1);
+        share.grid = self.plan.grid.part(&(first..self.fragments.end));
         share.sounds.clear();
         let before = self.lead_frames().min(start);
         let title_frames = self.plan.grid.frames().max(1);
@@ -122,16 +167,18 @@ pub fn chunk(cut: &Cut<'_>, into: &Path, threads: u32) -> Vec<OsString> {
     all.push("-i".into());
     all.push(file_url(cut.input));
     all.push("-filter_complex".into());
-    all.push(filters::pictures(cut.plan, &timing(cut)).into());
+    all.push(filters::pictures(cut.plan, &timing(cut), cut.warm()).into());
     let frames = cut.frames();
     // Of the last one more than planned may come, which must be seen.
     let is_last = frames.end == cut.plan.grid.frames();
     for (i, rung) in cut.plan.rungs.iter().enumerate() {
         all.extend(args(&["-map", &format!("[v{i}]")]));
+        let warm_frames = cut.warm_frames(rung.codec);
         if !is_last {
-            all.extend(args(&["-frames:v", &(frames.end - frames.start).to_string()]));
+            let count = frames.end - frames.start + warm_frames;
+            all.extend(args(&["-frames:v", &count.to_string()]));
         }
-        all.extend(video_output(cut.plan, rung, &threads));
+        all.extend(video_output(cut.plan, rung, warm_frames, &threads));
         all.push(file_url(&into.join(plan::raw_name(&rung.track))));
     }
     all
@@ -146,6 +193,8 @@ pub fn sound(plan: &Plan, sound: &AudioPlan, into: &Path, threads: u32) -> Vec<O
     all.push(format!("{}[a0]", filters::sound_filters(plan, sound)).into());
     all.extend(args(&["-map", "[a0]"]));
     all.extend(audio_output(sound));
+    // Each fragment is in the file when it is closed, and not a quarter of a MiB later.
+    all.extend(args(&["-flush_packets", "1"]));
     all.push(file_url(&into.join(plan::raw_name(&sound.track))));
     all
 }
@@ -164,7 +213,8 @@ fn timing(cut: &Cut<'_>) -> String {
     let mut graph = filters::whole(video);
     let ticks = video.start.ticks;
     let zero = format!("setpts=PTS-round(({ticks}*{base_num}/{base_den})/TB),");
-    let frames = cut.frames();
+    let mut frames = cut.frames();
+    frames.start -= cut.warm();
     let is_last = frames.end == cut.plan.grid.frames();
     match video.timing {
         Timing::Numbered { every } => {

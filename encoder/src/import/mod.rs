@@ -31,9 +31,10 @@ use crate::facts;
 use crate::ffmpeg::Tools;
 use crate::limits;
 use crate::probe::Stream;
+use crate::publish::{self, Product, Went};
 use crate::remux::Made;
 use crate::report::{Meter, Report, Stage};
-use crate::version::{self, Making, Place, Product, Published, Station};
+use crate::version::{self, Making, Place, Published, Shown, Station};
 
 use keys::{Cuts, Keys};
 use ladder::Ladder;
@@ -97,6 +98,26 @@ impl Making for Import<'_> {
         Ok(Prepared { ladder, ffmpeg })
     }
 
+    async fn publish(&self, prepared: Prepared, station: &Station<'_>) -> Result<Shown, Error> {
+        let product = self.make(prepared, station).await?;
+        let Station { job, store, report, cancel, .. } = station;
+        let watch = publish::Watch { report, on_bytes: &|_| (), cancel };
+        let place = (&job.title, job.version);
+        match publish::version(store.as_ref(), place, &product, &watch).await? {
+            Went::Live(before) => {
+                let (store, title) = (store.as_ref(), &job.title);
+                publish::retire(store, title, before, self.config, report.as_ref()).await;
+                Ok(Shown::from(&product))
+            }
+            Went::Superseded(later) => Err(Error::new(
+                Kind::Taken,
+                format!("{} got a later version meanwhile, {later}, which stays", job.title),
+            )),
+        }
+    }
+}
+
+impl Import<'_> {
     async fn make(&self, prepared: Prepared, station: &Station<'_>) -> Result<Product, Error> {
         let Prepared { ladder, ffmpeg } = prepared;
         copy(&ladder, station).await?;

@@ -12,14 +12,30 @@ pub struct Spent {
     pub work_ms: u64,
     /// Media that was made of it.
     pub media_ms: u64,
+    /// Bytes that were read of a source in a store, whatever became of the attempt.
+    pub read_bytes: u64,
 }
 
 impl Spent {
+    /// What stands for a track where a source is read: no track begins so, `a-` and `v` are theirs.
+    pub const SOURCE: &str = "source";
+
+    /// So many bytes of the source.
+    pub fn reading(read_bytes: u64) -> Self {
+        Self { track: Self::SOURCE.to_owned(), cpu_ms: 0, work_ms: 0, media_ms: 0, read_bytes }
+    }
+
+    /// Whether it is the source that was read, and no track.
+    pub fn is_source(&self) -> bool {
+        self.track == Self::SOURCE
+    }
+
     /// Adds what another attempt spent on the same track.
     pub(crate) fn add(&mut self, other: &Self) {
         self.cpu_ms = self.cpu_ms.saturating_add(other.cpu_ms);
         self.work_ms = self.work_ms.saturating_add(other.work_ms);
         self.media_ms = self.media_ms.saturating_add(other.media_ms);
+        self.read_bytes = self.read_bytes.saturating_add(other.read_bytes);
     }
 
     /// One process's time, shared among `tracks` by their weights.
@@ -33,7 +49,7 @@ impl Spent {
             let until_ms = u64::try_from(until).unwrap_or(u64::MAX);
             let cpu_ms = until_ms - given_ms;
             given_ms = until_ms;
-            Self { track: track.clone(), cpu_ms, work_ms, media_ms }
+            Self { track: track.clone(), cpu_ms, work_ms, media_ms, read_bytes: 0 }
         };
         tracks.iter().map(share).collect()
     }

@@ -17,7 +17,12 @@ pub enum Event {
     /// It lives.
     Beat(Progress),
     /// Every fragment before this one is committed: sound, which commits as it goes.
-    Reached(u32),
+    Reached {
+        /// The first fragment that is not.
+        fragment: u32,
+        /// What was made of it so far: the worker's words.
+        result: String,
+    },
     /// It is done: a chunk, or a track of sound.
     Done {
         /// What was made: the worker's words.
@@ -134,8 +139,9 @@ pub fn step(
             task.beat(progress, now_ms, terms)?;
             Ok(Next::Nothing)
         }
-        Event::Reached(reached) => {
-            task.reach(reached)?;
+        Event::Reached { fragment, result } => {
+            short(&result)?;
+            task.reach(fragment, result)?;
             Ok(Next::Advance)
         }
         Event::Done { result, .. } if matches!(kind, Kind::Audio | Kind::Chunk) => {

@@ -190,7 +190,8 @@ pub struct Task {
     pub since_ms: i64,
     /// The last fault.
     pub fault: Option<Fault>,
-    /// What was committed: the worker's words, which the queue does not read.
+    /// What was committed: the worker's words, which the queue does not read. Of sound that is not done,
+    /// what was before `reached`.
     pub result: Option<String>,
 }
 
@@ -316,12 +317,14 @@ impl Task {
         Ok(until_ms)
     }
 
-    /// All fragments before `reached` are committed, by a task that commits as it goes.
-    pub(super) fn reach(&mut self, reached: u32) -> Result<(), Refusal> {
+    /// All fragments before `reached` are committed, by a task that commits as it goes: `result` is
+    /// what they are. The next attempt is given it, and may say another one for the same fragments.
+    pub(super) fn reach(&mut self, reached: u32, result: String) -> Result<(), Refusal> {
         if self.key.kind != Kind::Audio || reached < self.reached || reached > self.fragments.end {
             return Err(Refusal::NotThere { reached, was: self.reached, end: self.fragments.end });
         }
         self.reached = reached;
+        self.result = Some(result);
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use super::error::QueueError;
 use super::rows::Rows;
 use super::{Claimed, Worker};
 use crate::job::{
-    self, Event, Fault, Hold, Job, Kind, Next, Plan, Priority, State, Submission, Task, TaskKey,
-    Terms, Tick,
+    self, Event, Fault, Hold, Job, Kind, Next, Plan, Priority, Spent, State, Submission, Task,
+    TaskKey, Terms, Tick,
 };
 use crate::limits;
 
@@ -125,6 +125,16 @@ pub(super) async fn spoiled(
     rows.put_task(&part).await?;
     rows.note(job.version, now_ms, "spoiled", &told(&part)).await?;
     follow(rows, &mut job, next, now_ms, terms).await
+}
+
+pub(super) async fn spend(
+    rows: &mut dyn Rows,
+    job: VersionId,
+    spent: &Spent,
+) -> Result<(), QueueError> {
+    let job = job_of(rows, job).await?;
+    bounded("track's id", &spent.track, limits::TRACK_BYTES)?;
+    rows.spend(job.version, spent).await
 }
 
 pub(super) async fn planned(
@@ -323,7 +333,7 @@ fn bounded(what: &str, text: &str, most_bytes: usize) -> Result<(), QueueError> 
 /// The word of an event in a job's story; beats and steps of sound are not told.
 fn word(event: &Event) -> Option<&'static str> {
     match event {
-        Event::Beat(_) | Event::Reached(_) => None,
+        Event::Beat(_) | Event::Reached { .. } => None,
         Event::Done { .. } => Some("done"),
         Event::Written { .. } => Some("written"),
         Event::Superseded { .. } => Some("superseded"),

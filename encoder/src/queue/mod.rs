@@ -35,7 +35,7 @@ pub use sql::SqlQueue;
 pub use view::{Depth, Filter, JobView, Page, Tally, Told};
 
 use crate::job::{
-    Event, Fault, Hold, JobState, Plan, Priority, Publication, Submission, Task, TaskKey,
+    Event, Fault, Hold, JobState, Plan, Priority, Publication, Spent, Submission, Task, TaskKey,
 };
 
 /// A worker, as it asks for work.
@@ -78,6 +78,9 @@ pub trait Queue: Send + Sync {
         fault: &Fault,
         now_ms: i64,
     ) -> Result<(), QueueError>;
+
+    /// What was spent on a job beside the results of its tasks.
+    async fn spend(&self, job: VersionId, spent: &Spent) -> Result<(), QueueError>;
 
     /// Commits a plan: its tasks are then to be taken.
     async fn planned(&self, hold: &Hold, plan: &Plan, now_ms: i64) -> Result<(), QueueError>;

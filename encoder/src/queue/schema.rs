@@ -8,10 +8,11 @@ use sqlx::{AnyPool, SqlSafeStr};
 
 use super::error::QueueError;
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "jobs and tasks", include_str!("migrations/0001_jobs_and_tasks.sql")),
     (2, "superseded", include_str!("migrations/0002_superseded.sql")),
     (3, "said and spent", include_str!("migrations/0003_said_and_spent.sql")),
+    (4, "read bytes", include_str!("migrations/0004_read_bytes.sql")),
 ];
 
 /// Brings a database up to date. Several processes may do so at once.

@@ -178,6 +178,10 @@ impl Queue for SqlQueue {
         transact!(self, |rows| desk::spoiled(rows, hold, part, fault, now_ms, &self.terms))
     }
 
+    async fn spend(&self, job: VersionId, spent: &Spent) -> Result<(), QueueError> {
+        transact!(self, |rows| desk::spend(rows, job, spent))
+    }
+
     async fn planned(&self, hold: &Hold, plan: &Plan, now_ms: i64) -> Result<(), QueueError> {
         transact!(self, |rows| desk::planned(rows, hold, plan, now_ms, &self.terms))
     }

@@ -177,6 +177,7 @@ pub(super) fn spent(row: &AnyRow) -> Result<Spent, QueueError> {
         cpu_ms: count(row, "cpu_ms")?,
         work_ms: count(row, "work_ms")?,
         media_ms: count(row, "media_ms")?,
+        read_bytes: count(row, "read_bytes")?,
     })
 }
 

@@ -159,7 +159,8 @@ impl Rows for SqlRows {
                 .bind(spent.track.clone())
                 .bind(sql_row::number(spent.cpu_ms))
                 .bind(sql_row::number(spent.work_ms))
-                .bind(sql_row::number(spent.media_ms));
+                .bind(sql_row::number(spent.media_ms))
+                .bind(sql_row::number(spent.read_bytes));
             self.run(spend).await?;
         }
         Ok(())

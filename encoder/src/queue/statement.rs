@@ -35,12 +35,13 @@ pub(super) const NOTE: &str = "INSERT INTO story (job, entry, at_ms, what, text)
 pub(super) const COUNT: &str = "INSERT INTO faults (kind, faults) VALUES ($1, 1) \
      ON CONFLICT (kind) DO UPDATE SET faults = faults.faults + 1";
 /// Of a job, or of none (`''`) for all that there ever were.
-pub(super) const SPEND: &str = "INSERT INTO spent (job, track, cpu_ms, work_ms, media_ms) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (job, track) DO UPDATE SET \
+pub(super) const SPEND: &str = "INSERT INTO spent (job, track, cpu_ms, work_ms, media_ms, read_bytes) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (job, track) DO UPDATE SET \
      cpu_ms = spent.cpu_ms + excluded.cpu_ms, work_ms = spent.work_ms + excluded.work_ms, \
-     media_ms = spent.media_ms + excluded.media_ms";
+     media_ms = spent.media_ms + excluded.media_ms, \
+     read_bytes = spent.read_bytes + excluded.read_bytes";
 pub(super) const SPENT: &str =
-    "SELECT track, cpu_ms, work_ms, media_ms FROM spent WHERE job = $1 ORDER BY track";
+    "SELECT track, cpu_ms, work_ms, media_ms, read_bytes FROM spent WHERE job = $1 ORDER BY track";
 pub(super) const TALLY: &str = "SELECT count(*) AS tasks, \
      CAST(COALESCE(sum(CASE WHEN state = 'done' THEN 1 ELSE 0 END), 0) AS BIGINT) AS done, \
      CAST(COALESCE(sum(CASE WHEN state = 'leased' THEN 1 ELSE 0 END), 0) AS BIGINT) AS held, \

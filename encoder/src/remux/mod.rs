@@ -4,13 +4,17 @@
 //! ```text
 //! raw      ftyp moov (moof mdat)* mfra, streamed      what ffmpeg wrote
 //! video    one raw fragment is one GOP                frame counts, IDR, times
+//! copied   key frame to key frame of a source     NAL units, IDR, slots of the grid
 //! sound    its frames are dealt out to the grid       frame counts, times
+//! runs     the same while ffmpeg still writes         what is closed
 //! opinion  the crate `mp4` reads the header as well   must agree
 //! track    ftyp moov sidx (moof mdat)*, rows          what is stored
 //! ```
 
+mod copied;
 mod opinion;
 mod raw;
+mod runs;
 mod sound;
 mod track;
 mod video;
@@ -23,8 +27,10 @@ use headwater_packager::ids::TrackId;
 
 use crate::error::Error;
 
+pub use copied::copied;
 pub use opinion::agrees;
 pub use raw::{Raw, regular};
+pub use runs::{Runs, Written};
 pub use sound::{Sound, is_our_aac, is_ours, sound};
 pub use track::TrackWriter;
 pub use video::{is_of, video};

@@ -1,8 +1,13 @@
-//! Reads the fragmented MP4 that ffmpeg writes (14496-12 8.8), one fragment at a time.
+//! Reads the fragmented MP4 that ffmpeg writes (14496-12 8.8), one fragment at a time, also while it is
+//! still being written.
+//!
+//! ffmpeg writes on and on, but for the sizes of boxes: it fills those in when a box ends, an outer box
+//! after its inner ones, and before it writes what follows. So what is closed is final, and what is not
+//! is not read, not even ahead into a buffer.
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use headwater_packager::bmff::boxes::{self, Header};
@@ -15,7 +20,9 @@ use crate::limits;
 
 /// A file with one track, positioned behind its moov.
 pub struct Raw {
-    input: BufReader<File>,
+    input: BufReader<io::Take<File>>,
+    /// Where what may be read ends.
+    closed_bytes: u64,
     /// ftyp and moov as they came.
     pub start: Vec<u8>,
     /// What the moov says.
@@ -37,16 +44,43 @@ impl Raw {
     /// Opens a file, whether an edit list shifts it or not, and reads its moov.
     pub fn open_shifted(path: &Path) -> Result<Self, String> {
         let file = regular(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let mut input = BufReader::with_capacity(1 << 20, file);
+        Self::read(file, u64::MAX)?.ok_or_else(|| "it has no moov".to_owned())
+    }
+
+    /// The same of a file that is still being written; `None` while its moov is not there. Of its
+    /// fragments [`Raw::look`] says which may be read.
+    pub fn open_growing(path: &Path) -> Result<Option<Self>, String> {
+        let file = match regular(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|e| format!("{}: {e}", path.display()))?,
+        };
+        let closed_bytes = closed(&file, 0).map_err(|e| short(&e))?;
+        Self::read(file, closed_bytes)
+    }
+
+    /// Looks which fragments are closed by now; all of the file when nobody writes it any more.
+    pub fn look(&mut self, is_over: bool) -> Result<(), String> {
+        let limited = self.input.get_mut();
+        let closed_bytes = match is_over {
+            true => u64::MAX,
+            false => closed(limited.get_ref(), self.closed_bytes).map_err(|e| short(&e))?,
+        };
+        limited.set_limit(limited.limit() + (closed_bytes - self.closed_bytes));
+        self.closed_bytes = closed_bytes;
+        Ok(())
+    }
+
+    fn read(file: File, closed_bytes: u64) -> Result<Option<Self>, String> {
+        let mut input = BufReader::with_capacity(1 << 20, file.take(closed_bytes));
         let mut start = Vec::new();
         loop {
-            let header = next_box(&mut input)?.ok_or("it has no moov")?;
+            let Some(header) = next_box(&mut input)? else { return Ok(None) };
             match &header.kind {
                 b"moov" => {
                     let moov = whole(&mut input, header, limits::MOOV_BYTES)?;
                     start.extend_from_slice(&moov);
                     let (header, entry) = one_track(&moov)?;
-                    return Ok(Self { input, start, header, entry });
+                    return Ok(Some(Self { input, closed_bytes, start, header, entry }));
                 }
                 b"ftyp" => start.extend(whole(&mut input, header, limits::MOOV_BYTES)?),
                 b"moof" | b"mdat" => return Err("media stands before the moov".to_owned()),
@@ -109,7 +143,39 @@ fn one_track(moov: &[u8]) -> Result<(TrackHeader, Vec<u8>), String> {
     Ok((track, entry))
 }
 
-/// The next box's header; `None` at the end of the file.
+/// Where the last box behind `from` ends that is closed; a moof with its mdat.
+fn closed(file: &File, from: u64) -> io::Result<u64> {
+    let len_bytes = file.metadata()?.len();
+    let (mut at, mut closed) = (from, from);
+    while let Some(header) = header_at(file, at)? {
+        // Without a size it is open.
+        let end = header.size_bytes.and_then(|size| at.checked_add(size));
+        let Some(end) = end.filter(|&end| end <= len_bytes) else { break };
+        at = end;
+        if &header.kind != b"moof" {
+            closed = at;
+        }
+    }
+    Ok(closed)
+}
+
+fn header_at(file: &File, at: u64) -> io::Result<Option<Header>> {
+    let mut bytes = [0; boxes::HEADER_BYTES];
+    let mut got = 0;
+    while got < bytes.len() {
+        let there = at + u64::try_from(got).expect("a header's length fits");
+        match file.read_at(&mut bytes[got..], there) {
+            Ok(0) => break,
+            Ok(len) => got += len,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    let needed = if bytes[..4] == 1u32.to_be_bytes() { bytes.len() } else { 8 };
+    // What is no header yet may become one.
+    Ok(if got >= needed { boxes::header(&bytes).ok() } else { None })
+}
+
 /// Opens what ffmpeg left: a file, and nothing that leads to another one or would be waited for.
 pub fn regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -121,6 +187,7 @@ pub fn regular(path: &Path) -> io::Result<File> {
     }
 }
 
+/// The next box's header; `None` at the end of the file.
 fn next_box(input: &mut impl Read) -> Result<Option<Header>, String> {
     let mut bytes = [0; boxes::HEADER_BYTES];
     match input.read_exact(&mut bytes[..1]) {

@@ -7,7 +7,7 @@ use headwater_config::AudioCodec;
 use headwater_packager::bmff::fragment::Sample;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
-use headwater_packager::heads::{Media, Role, TrackHead};
+use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
 use headwater_packager::ids::TrackId;
 
 use super::raw::Raw;
@@ -54,56 +54,130 @@ pub fn sound(
     cancel: &Cancel,
     done: &mut dyn FnMut(),
 ) -> Result<Made, Error> {
-    let Sound { track, language, grid, .. } = sound;
-    let unlike = |what: String| unlike_plan(track, what);
-    let mut raw = Raw::open_shifted(&folder.join(raw_name(track))).map_err(unlike)?;
-    let entry = check_header(&raw, grid.counts()).map_err(unlike)?;
-    check_edit(&raw, sound).map_err(unlike)?;
-    expects(&entry).map_err(unlike)?;
-    let Frames { timescale, frame_ticks, hidden_ticks, .. } = grid.counts();
-    let init = write_init(&Init {
-        timescale,
-        media: InitMedia::Audio,
-        language: language.map_or(*b"und", |language| language.code),
-        sample_entry: &raw.entry,
-        edit_media_time: (hidden_ticks > 0).then_some(hidden_ticks),
-    });
+    let Sound { track, grid, .. } = sound;
+    let raw = Raw::open_shifted(&folder.join(raw_name(track)));
+    let raw = raw.map_err(|what| unlike_plan(track, what))?;
+    let mut dealer = Dealer::new(raw, sound, expects)?;
+    let Frames { timescale, hidden_ticks, .. } = grid.counts();
     let path = folder.join(object_name(track));
+    let init = dealer.init.clone();
     let mut writer = TrackWriter::create(&path, init, timescale, grid.fragments(), hidden_ticks)?;
-    let mut pending = Pending::new(frame_ticks, sound.gap_ticks);
-    let dropped = usize::try_from(sound.dropped_frames).expect("less than a source's frames");
-    let expected = grid.frames() + sound.dropped_frames;
-    let wrong_count = |got: String| unlike(format!("expected {expected} frames, got {got}"));
-    // One by one: they may be hours of sound, and need no place in memory.
-    for _ in 0..dropped {
-        if !pending.fill(1, &mut raw).map_err(unlike)? {
-            break;
-        }
-        pending.drop_first(1);
-    }
-    for i in 0..usize::try_from(grid.fragments()).expect("u32 fits") {
+    for _ in 0..grid.fragments() {
         cancel.check()?;
-        let wanted = usize::try_from(grid.fragment_frames(i)).expect("bounded by the source");
-        if !pending.fill(wanted, &mut raw).map_err(unlike)? {
-            return Err(wrong_count(pending.frames_read.to_string()));
+        if !dealer.fragment(&mut writer)? {
+            return Err(dealer.too_few());
         }
-        let (samples, payload) = pending.first(wanted);
-        writer.fragment(samples, payload)?;
-        pending.drop_first(wanted);
         done();
     }
-    if !sound.may_be_longer && pending.fill(1, &mut raw).map_err(unlike)? {
-        return Err(wrong_count(format!("at least {}", pending.frames_read)));
-    }
+    dealer.end()?;
     let file = writer.finish()?;
-    Ok(Made {
-        head: TrackHead {
-            id: track.clone(),
+    let head = dealer.head(file.object(object_name(track)));
+    Ok(Made { head, init: file.init, rows: file.rows, path })
+}
+
+/// ffmpeg's frames, dealt out to the fragments of a grid, one after the other.
+pub(super) struct Dealer {
+    /// What ffmpeg wrote.
+    pub(super) raw: Raw,
+    /// ftyp and moov of the track.
+    pub(super) init: Vec<u8>,
+    /// Where it is cut.
+    pub(super) grid: AudioGrid,
+    /// Fragments that were dealt.
+    pub(super) dealt: u32,
+    entry: Audio,
+    track: TrackId,
+    language: Option<String>,
+    role: Role,
+    dropped_frames: u64,
+    may_be_longer: bool,
+    pending: Pending,
+    /// Frames that are still to be dropped.
+    to_drop: u64,
+}
+
+impl Dealer {
+    /// Nothing is dealt yet; `expects` judges the sample entry.
+    pub(super) fn new(
+        raw: Raw,
+        sound: Sound<'_>,
+        expects: impl FnOnce(&Audio) -> Result<(), String>,
+    ) -> Result<Self, Error> {
+        let Sound { track, language, role, grid, gap_ticks, dropped_frames, may_be_longer } = sound;
+        let unlike = |what: String| unlike_plan(track, what);
+        let entry = check_header(&raw, grid.counts()).map_err(unlike)?;
+        check_edit(&raw, sound).map_err(unlike)?;
+        expects(&entry).map_err(unlike)?;
+        let Frames { timescale, frame_ticks, hidden_ticks, .. } = grid.counts();
+        let init = write_init(&Init {
+            timescale,
+            media: InitMedia::Audio,
+            language: language.map_or(*b"und", |language| language.code),
+            sample_entry: &raw.entry,
+            edit_media_time: (hidden_ticks > 0).then_some(hidden_ticks),
+        });
+        Ok(Self {
+            raw,
+            init,
+            grid: grid.clone(),
+            dealt: 0,
+            entry,
+            track: track.clone(),
+            language: language.map(|language| language.tag.clone()),
+            role,
+            dropped_frames,
+            may_be_longer,
+            pending: Pending::new(frame_ticks, gap_ticks),
+            to_drop: dropped_frames,
+        })
+    }
+
+    /// Writes the next fragment; false where not all of its frames are there, and may be asked again.
+    pub(super) fn fragment(&mut self, writer: &mut TrackWriter) -> Result<bool, Error> {
+        // One by one: they may be hours of sound, and need no place in memory.
+        while self.to_drop > 0 {
+            if !self.fill(1)? {
+                return Ok(false);
+            }
+            self.pending.drop_first(1);
+            self.to_drop -= 1;
+        }
+        let index = usize::try_from(self.dealt).expect("u32 fits");
+        let wanted = self.grid.fragment_frames(index);
+        let wanted = usize::try_from(wanted).expect("bounded by the source");
+        if !self.fill(wanted)? {
+            return Ok(false);
+        }
+        let (samples, payload) = self.pending.first(wanted);
+        writer.fragment(samples, payload)?;
+        self.pending.drop_first(wanted);
+        self.dealt += 1;
+        Ok(true)
+    }
+
+    /// Whether nothing is left that should not be.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
+        if !self.may_be_longer && self.fill(1)? {
+            return Err(self.wrong_count(&format!("at least {}", self.pending.frames_read)));
+        }
+        Ok(())
+    }
+
+    /// ffmpeg's file ended before its last fragment.
+    pub(super) fn too_few(&self) -> Error {
+        self.wrong_count(&self.pending.frames_read.to_string())
+    }
+
+    /// What heads say of the track as one object.
+    pub(super) fn head(&self, object: ObjectHead) -> TrackHead {
+        let entry = &self.entry;
+        TrackHead {
+            id: self.track.clone(),
             media: Media::Audio { sample_rate: entry.sample_rate, channels: entry.channels },
             codecs: entry.codecs(),
-            timescale,
-            language: language.map(|language| language.tag.clone()),
-            role: sound.role,
+            timescale: self.grid.counts().timescale,
+            language: self.language.clone(),
+            role: self.role,
             colour: None,
             joc: match entry.config {
                 AudioConfig::Eac3 { joc } => joc,
@@ -114,12 +188,23 @@ pub fn sound(
             independent: true,
             start_offset_ticks: 0,
             init_bytes: 0,
-            objects: vec![file.object(object_name(track))],
-        },
-        init: file.init,
-        rows: file.rows,
-        path,
-    })
+            objects: vec![object],
+        }
+    }
+
+    /// ffmpeg's file is not what was planned.
+    pub(super) fn unlike(&self, what: impl std::fmt::Display) -> Error {
+        unlike_plan(&self.track, what)
+    }
+
+    fn fill(&mut self, frames: usize) -> Result<bool, Error> {
+        self.pending.fill(frames, &mut self.raw).map_err(|what| unlike_plan(&self.track, what))
+    }
+
+    fn wrong_count(&self, got: &str) -> Error {
+        let expected = self.grid.frames() + self.dropped_frames;
+        self.unlike(format!("expected {expected} frames, got {got}"))
+    }
 }
 
 /// Whether sound is AAC-LC as we make it, with so many channels.

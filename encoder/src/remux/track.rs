@@ -2,6 +2,8 @@
 //!
 //! The index stands before the media but its sizes are known last. How many fragments there will
 //! be is planned, so its place is left free and filled in at the end; nothing is copied twice.
+//!
+//! A track may be written run by run as well: files of fragments alone, numbered and timed as in one.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -15,8 +17,18 @@ use headwater_packager::subsample::Finder;
 use super::index;
 use crate::error::{Error, Kind};
 
+/// What of a track stands before a run of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Fragments.
+    pub fragments: u32,
+    /// Their ticks, hidden ones too.
+    pub decode_ticks: u64,
+}
+
 /// A track file that is being written.
 pub struct TrackWriter {
+    fragments: u32,
     path: PathBuf,
     out: BufWriter<File>,
     init: Vec<u8>,
@@ -65,6 +77,22 @@ impl TrackWriter {
     ) -> Result<Self, Error> {
         let any = Row { duration_ticks: 1, size_bytes: 1, ..Row::from_bytes(&[0; ROW_BYTES]) };
         let place = index(timescale, (0..fragments).map(|_| any))?;
+        let mut writer = Self::run(path, init, timescale, Before::default(), hidden_ticks)?;
+        writer.media_offset_bytes = len_u64(&writer.init) + len_u64(&place);
+        writer.len_bytes = writer.media_offset_bytes;
+        let written = writer.out.write_all(&writer.init);
+        written.and_then(|()| writer.out.write_all(&place)).map_err(|e| writer.storage(e))?;
+        Ok(writer)
+    }
+
+    /// Starts a file of fragments alone, which stand behind `before` in their track.
+    pub fn run(
+        path: &Path,
+        init: Vec<u8>,
+        timescale: u32,
+        before: Before,
+        hidden_ticks: u32,
+    ) -> Result<Self, Error> {
         let entry = protection::sample_entry(&init);
         let finder = entry
             .and_then(Finder::new)
@@ -72,26 +100,24 @@ impl TrackWriter {
         // Never through a link that somebody put there: ffmpeg writes into this folder as well.
         let _ = std::fs::remove_file(path);
         let file = File::create_new(path).map_err(|e| Error::storage(path.display(), e))?;
-        let mut writer = Self {
+        Ok(Self {
+            fragments: before.fragments,
             path: path.to_owned(),
             out: BufWriter::with_capacity(1 << 20, file),
-            media_offset_bytes: len_u64(&init) + len_u64(&place),
-            len_bytes: len_u64(&init) + len_u64(&place),
+            media_offset_bytes: 0,
+            len_bytes: 0,
             init,
             finder,
             timescale,
-            decode_ticks: 0,
+            decode_ticks: before.decode_ticks,
             hidden_ticks,
             rows: Vec::new(),
-        };
-        let written = writer.out.write_all(&writer.init);
-        written.and_then(|()| writer.out.write_all(&place)).map_err(|e| writer.storage(e))?;
-        Ok(writer)
+        })
     }
 
     /// Appends a fragment; `payload` is its samples one after the other.
     pub fn fragment(&mut self, samples: &[Sample], payload: &[u8]) -> Result<(), Error> {
-        let sequence = u32::try_from(self.rows.len()).expect("fragments are bounded") + 1;
+        let sequence = self.fragments + 1;
         let head = fragment::write(sequence, self.decode_ticks, samples)
             .map_err(|e| Error::tool(e.to_string()))?;
         let duration_ticks: u64 = samples.iter().map(|s| u64::from(s.duration_ticks)).sum();
@@ -101,7 +127,7 @@ impl TrackWriter {
             .map_entries(samples, payload)
             .map_err(|(kind, what)| Error::new(kind, format!("fragment {sequence}: {what}")))?;
         let too_large = |what: &str| Error::tool(format!("fragment {sequence}: {what} too large"));
-        let hidden_ticks = if self.rows.is_empty() { u64::from(self.hidden_ticks) } else { 0 };
+        let hidden_ticks = if self.fragments == 0 { u64::from(self.hidden_ticks) } else { 0 };
         let shown_ticks = duration_ticks.saturating_sub(hidden_ticks);
         self.rows.push(Row {
             duration_ticks: u32::try_from(shown_ticks).map_err(|_| too_large("duration"))?,
@@ -114,6 +140,7 @@ impl TrackWriter {
         });
         let written = self.out.write_all(&head).and_then(|()| self.out.write_all(payload));
         written.map_err(|e| self.storage(e))?;
+        self.fragments += 1;
         self.decode_ticks += duration_ticks;
         self.len_bytes += size_bytes;
         Ok(())
@@ -156,12 +183,23 @@ impl TrackWriter {
             self.out.flush()
         };
         put().map_err(|e| self.storage(e))?;
-        Ok(TrackFile {
+        Ok(self.file())
+    }
+
+    /// Ends a run; gives what stands before the next one as well.
+    pub fn end(mut self) -> Result<(TrackFile, Before), Error> {
+        self.out.flush().map_err(|e| self.storage(e))?;
+        let before = Before { fragments: self.fragments, decode_ticks: self.decode_ticks };
+        Ok((self.file(), before))
+    }
+
+    fn file(self) -> TrackFile {
+        TrackFile {
             init: self.init,
             rows: self.rows,
             media_offset_bytes: self.media_offset_bytes,
             len_bytes: self.len_bytes,
-        })
+        }
     }
 
     fn storage(&self, cause: io::Error) -> Error {

@@ -22,10 +22,11 @@ use crate::ladder::Rung;
 use crate::plan::{object_name, raw_name};
 
 /// Makes `rung`'s track file in `folder`, where ffmpeg's file lies; `expects` judges its sample
-/// entry, `done` is told of each fragment.
+/// entry, `done` is told of each fragment. A first fragment of `warm_frames` is dropped.
 pub fn video(
     folder: &Path,
     grid: &Grid,
+    warm_frames: u64,
     rung: &Rung,
     expects: impl FnOnce(&Video) -> Result<(), String>,
     cancel: &Cancel,
@@ -46,13 +47,22 @@ pub fn video(
     let path = folder.join(object_name(&rung.track));
     let mut writer = TrackWriter::create(&path, init, raw.header.timescale, grid.fragments(), 0)?;
     let mut payload = Vec::new();
+    if warm_frames > 0 {
+        let warm = raw.next(&mut payload).map_err(unlike)?;
+        let got = warm.map_or(0, |warm| len_u64(warm.samples.len()));
+        if got != warm_frames {
+            return Err(unlike(format!("expected a warm-up of {warm_frames} frames, got {got}")));
+        }
+    }
     for i in 0..grid.fragments() {
         cancel.check()?;
         let at = |what: String| unlike(format!("fragment {i}: {what}"));
-        let fragment = raw.next(&mut payload).map_err(at)?.ok_or_else(|| {
+        let mut fragment = raw.next(&mut payload).map_err(at)?.ok_or_else(|| {
             let frames = grid.fragment(i).start;
             unlike(format!("expected {} frames, got {frames}", grid.frames()))
         })?;
+        let start = fragment.decode_ticks.checked_sub(grid.ticks(warm_frames));
+        fragment.decode_ticks = start.ok_or_else(|| at("it lies in the warm-up".to_owned()))?;
         check_fragment(&fragment, grid, i).map_err(at)?;
         let first_bytes = fragment.samples.first().map_or(0, |s| s.size_bytes);
         let first = payload.get(..usize::try_from(first_bytes).expect("u32 fits"));
@@ -135,7 +145,7 @@ fn check_header(raw: &Raw, grid: &Grid, rung: &Rung) -> Result<Video, String> {
 fn check_fragment(fragment: &Fragment, grid: &Grid, i: u32) -> Result<(), String> {
     let frames = grid.fragment(i);
     let expected = frames.end - frames.start;
-    let got = u64::try_from(fragment.samples.len()).expect("a length fits");
+    let got = len_u64(fragment.samples.len());
     if got != expected {
         return Err(format!("expected {expected} frames, got {got}"));
     }
@@ -169,6 +179,10 @@ fn check_fragment(fragment: &Fragment, grid: &Grid, i: u32) -> Result<(), String
         }
     }
     Ok(())
+}
+
+fn len_u64(len: usize) -> u64 {
+    u64::try_from(len).expect("a length fits")
 }
 
 #[cfg(test)]

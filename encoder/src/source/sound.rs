@@ -2,6 +2,7 @@
 //!
 //! What a container says counts, and what the uploader says counts more ([`Said`]).
 
+use std::fmt;
 use std::str::FromStr;
 
 use headwater_packager::heads::Role;
@@ -59,6 +60,16 @@ impl FromStr for Said {
             }
         }
         Ok(said)
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, language, role } = self;
+        let language = language.as_ref().map(|language| format!("lang={}", language.tag));
+        let role = role.map(|role| format!("role={}", role.as_str()));
+        let said: Vec<_> = language.into_iter().chain(role).collect();
+        write!(f, "{stream}:{}", said.join(","))
     }
 }
 

@@ -4,6 +4,7 @@
 //! whole or not at all, and there to stay when the call returns.
 
 mod file;
+mod own;
 mod s3;
 mod s3_lease;
 
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 
 pub use file::FileStore;
+pub(crate) use own::Own;
 pub use s3::S3Store;
 
 /// Where titles are stored.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// What this encoder asks of ffmpeg, and makes of its output: raised when a change of either changes
 /// bytes, so that one version's chunks are never made in two ways. A release that changes neither goes
 /// on with what the one before began.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 3;
 
 /// Instructions for which x264, x265 or ffmpeg's scaler have code of their own. Others come with
 /// kernels and microcode, and change nothing.

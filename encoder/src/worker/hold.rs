@@ -1,13 +1,16 @@
 //! One task that is held: the work, its beats beside it, and what is said of it at the end.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use headwater_packager::ids::VersionId;
 
+use super::heard::Heard;
 use super::movement::Movement;
 use super::{Worker, chunk, now_ms, plan, publish, sound};
 use crate::cancel::{self, Cancel};
 use crate::error::{Error, Kind as ErrorKind};
+use crate::ffmpeg::Log;
 use crate::job::{Event, Fault, FaultKind, Hold, Kind, Plan, Refusal, Spent, Task};
 use crate::ladder::Rung;
 use crate::limits;
@@ -22,6 +25,8 @@ pub(super) struct Bench<'a> {
     pub(super) work: &'a Work,
     pub(super) movement: &'a Movement,
     pub(super) cancel: &'a Cancel,
+    /// What is kept of this attempt for the title's facts.
+    pub(super) heard: RefCell<Heard>,
 }
 
 impl Bench<'_> {
@@ -33,6 +38,18 @@ impl Bench<'_> {
     /// The name of an object of this attempt.
     pub(super) fn named(&self, what: &str, end: &str) -> String {
         format!("{what}-{}-{}{end}", self.hold.key.index, self.hold.attempt)
+    }
+
+    /// Tells whoever waits, and keeps it.
+    pub(super) fn tell(&self, notice: String, notices: &mut Vec<String>) {
+        self.worker.watcher.report().notice(&notice);
+        notices.push(notice);
+    }
+
+    /// A child of this task ended: what it took, and what it said.
+    pub(super) fn ended(&self, log: &Log) {
+        self.movement.took(log.cpu_ms());
+        self.heard.borrow_mut().ffmpeg(log);
     }
 }
 
@@ -70,6 +87,7 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
             work: &scratch,
             movement: &movement,
             cancel: &cancel,
+            heard: RefCell::default(),
         };
         let made = |result| Outcome::Done(result, Vec::new());
         let outcome = match hold.key.kind {
@@ -101,12 +119,17 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
         Err(why) => {
             canceller.cancel();
             // It kills its ffmpeg and cleans up; what hangs is left to the kernel.
-            let _ = tokio::time::timeout(limits::ABORT_TIME, &mut work).await;
+            match tokio::time::timeout(limits::ABORT_TIME, &mut work).await {
+                Ok(Err(error)) if !error.is_unsure() => {}
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) | Err(_) => worker.watcher.left(hold),
+            }
             match why {
                 Ended::Stopped => Err(Error::interrupted()),
                 Ended::Stalled(text) => {
                     let fault = Fault::new(FaultKind::Stalled, &text);
                     say("stalled", &text);
+                    worker.watcher.failed(hold, &Error::tool(text));
                     tell(worker, hold, Event::Failed(fault), LAST_WORDS).await;
                     return;
                 }
@@ -122,6 +145,7 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
         Ok(outcome) => commit(worker, hold, outcome, &took).await,
         Err(error) => match Fault::of(&error) {
             Some(fault) => {
+                worker.watcher.failed(hold, &error);
                 say("failed", &format!("{}: {}", fault.kind.as_str(), fault.text));
                 tell(worker, hold, Event::Failed(fault), patience(worker)).await;
             }
@@ -140,7 +164,7 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
     }
 }
 
-/// What a chunk or a track of sound took.
+/// What a chunk or a whole track took.
 async fn costs(bench: &Bench<'_>, took: Duration) -> Result<Vec<Spent>, Error> {
     let planned = bench.worker.planned(bench.job()).await?;
     let plan = &planned.plan;
@@ -154,7 +178,8 @@ async fn costs(bench: &Bench<'_>, took: Duration) -> Result<Vec<Spent>, Error> {
             let sounds = plan.sounds.iter().map(|sound| &sound.track);
             let passed = plan.passed.iter().map(|passed| &passed.sound.track);
             let index = usize::try_from(bench.hold.key.index).expect("u32 fits");
-            let track = sounds.chain(passed).nth(index);
+            let copied = plan.copied.iter().map(|rung| &rung.track);
+            let track = sounds.chain(passed).chain(copied).nth(index);
             (track.iter().map(|track| (track.to_string(), 1)).collect(), plan.grid.duration_ms())
         }
     };
@@ -207,6 +232,7 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
         Ok(()) => worker.journal.task(&hold.key, hold.attempt, what, took),
         Err(error) => {
             worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
+            worker.watcher.failed(hold, &super::unreachable(error));
             return;
         }
     }
@@ -243,7 +269,7 @@ async fn beats(worker: &Worker, hold: &Hold, movement: &Movement) -> Ended {
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long a result is offered to a queue that does not answer: as long as it may be ours.
-fn patience(worker: &Worker) -> Duration {
+pub(super) fn patience(worker: &Worker) -> Duration {
     Duration::from_secs(worker.config.queue.lease_s.into())
 }
 
@@ -256,7 +282,7 @@ async fn tell(worker: &Worker, hold: &Hold, event: Event, patience: Duration) {
 
 /// Makes a call again while the database does not answer. One that was carried out although its
 /// answer was lost is then refused by the attempt's number.
-async fn surely<T, F: Future<Output = Result<T, QueueError>>>(
+pub(super) async fn surely<T, F: Future<Output = Result<T, QueueError>>>(
     patience: Duration,
     call: impl Fn() -> F,
 ) -> Result<T, QueueError> {

@@ -29,10 +29,13 @@ pub(super) async fn sweep(worker: &Worker) {
     }
 }
 
-/// Removes the parts of a job that is over.
+/// Removes the parts of a job that is over, and the copy of its source here.
 pub(super) async fn clear(worker: &Worker, job: VersionId) {
     if let Err(error) = store::delete_all(worker.store.as_ref(), &part::prefix(job)).await {
         worker.journal.say(&format!("parts of {job} are not removed: {error}"));
+    }
+    if let Err(error) = worker.copies.remove(job) {
+        worker.journal.say(&format!("the copy of the source of {job} is not removed: {error}"));
     }
 }
 
@@ -118,7 +121,8 @@ mod tests {
     use crate::job::{Event, Fault, FaultKind, Plan, Priority, Span, Submission, Terms};
     use crate::queue::{self, Memory};
     use crate::store::FileStore;
-    use crate::worker::Journal;
+    use crate::worker::watcher::Nobody;
+    use crate::worker::{Journal, source};
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -138,10 +142,12 @@ mod tests {
                 queue: Arc::new(Memory::new(terms)),
                 name: queue::Worker { name: "w".to_owned(), tool: String::new() },
                 tools: Tools::new(&config).unwrap(),
+                copies: source::Copies::new(&config, &headwater_config::S3::default()),
                 config,
-                store: Box::new(FileStore::new(&folder.path().join("store")).unwrap()),
+                store: Arc::new(FileStore::new(&folder.path().join("store")).unwrap()),
                 journal: Journal::Silent,
                 plans: Mutex::default(),
+                watcher: Box::new(Nobody::default()),
             };
             Self { worker, title: "film".parse().unwrap(), _folder: folder }
         }

@@ -3,17 +3,20 @@
 //! ```text
 //!            ┌─ plan    probe, scan, grid, ladder, chunks; texts ────► jobs/<job>/plan-<attempt>
 //! claim ─────┼─ chunk   one decode, all rungs; remuxed and checked ──► jobs/<job>/chunk-<n>-<attempt>
-//!   │        ├─ sound   one track from start to end; the same ───────► jobs/<job>/sound-<n>-<attempt>
+//!   │        ├─ sound   one track from start to end, run by run ─────► jobs/<job>/sound-<n>-<attempt>
 //!   │        └─ publish parts joined, read back, pointer ────────────► titles/<title>/<job>/
 //!   └─ beats while something moves; the result is committed by the attempt's number
 //! ```
 //!
 //! Objects below `jobs/` have the attempt in their names, so a worker that was taken for dead writes
 //! over nobody's work; which of them count is what the queue says. `hold` is one task that is held,
-//! `room` whether there is disk and memory for another one, `leftovers` what is swept.
+//! `room` whether there is disk and memory for another one, `leftovers` what is swept; `source` is the
+//! source on this machine, a copy where it lies in a bucket.
 
 mod chunk;
+mod copied;
 mod fingerprint;
+mod heard;
 mod hold;
 mod journal;
 mod leftovers;
@@ -22,7 +25,11 @@ mod part;
 mod plan;
 mod publish;
 mod room;
+mod runs;
 mod sound;
+mod source;
+mod texts;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -40,19 +47,24 @@ use crate::job::State;
 use crate::limits;
 use crate::queue::{self, Depth, Queue, QueueError};
 use crate::store::{self, Store};
+use watcher::Nobody;
 
 pub use journal::Journal;
+pub(crate) use part::PREFIX as PARTS;
 pub use plan::Planned;
+pub(crate) use watcher::Watcher;
 
 /// A worker and what it works with.
 pub struct Worker {
     queue: Arc<dyn Queue>,
     name: queue::Worker,
     config: Encoder,
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
+    copies: source::Copies,
     tools: Tools,
     journal: Journal,
     plans: Mutex<BTreeMap<VersionId, (Arc<Planned>, usize)>>,
+    watcher: Box<dyn Watcher>,
 }
 
 /// When a worker ends by itself.
@@ -78,9 +90,27 @@ impl Worker {
         let tools = Tools { threads: 1, ..Tools::new(config)? };
         let build = tools.version(cancel).await?;
         let name = queue::Worker { name: name.to_owned(), tool: fingerprint::of(&build) };
-        let store = store::open(store)?;
-        let (config, plans) = (config.clone(), Mutex::default());
-        Ok(Self { queue, name, config, store, tools, journal, plans })
+        let copies = source::Copies::new(config, &store.s3);
+        let (store, config) = (store::open(store)?.into(), config.clone());
+        let (plans, watcher) = (Mutex::default(), Box::new(Nobody::default()));
+        Ok(Self { queue, name, config, store, copies, tools, journal, plans, watcher })
+    }
+
+    /// A worker whose user waits for it, with these tools and this store, and a queue of its own.
+    pub(crate) async fn watched(
+        queue: Arc<dyn Queue>,
+        config: Encoder,
+        store: Arc<dyn Store>,
+        tools: &Tools,
+        watcher: Box<dyn Watcher>,
+        cancel: &Cancel,
+    ) -> Result<Self, Error> {
+        let tools = Tools { threads: 1, ..tools.clone() };
+        let build = tools.version(cancel).await?;
+        let name = queue::Worker { name: "encode".to_owned(), tool: fingerprint::of(&build) };
+        let copies = source::Copies::new(&config, &config::S3::default());
+        let (journal, plans) = (Journal::Silent, Mutex::default());
+        Ok(Self { queue, name, config, store, copies, tools, journal, plans, watcher })
     }
 
     /// Works until `cancel`, or until there is nothing left. Tasks that are held when it is told to
@@ -88,7 +118,7 @@ impl Worker {
     pub async fn run(self: &Rc<Self>, until: Until, cancel: &Cancel) -> Result<(), Error> {
         self.journal.say(&format!("worker {} with {}", self.name.name, self.name.tool));
         let mut tasks = JoinSet::new();
-        let mut sweep_at = Instant::now();
+        let (mut sweep_at, mut copies_at) = (Instant::now(), Instant::now());
         let poll = Duration::from_millis(self.config.queue.poll_ms.into());
         let mut is_short = false;
         let mut look_at = Instant::now();
@@ -102,12 +132,18 @@ impl Worker {
                 }
                 sweep_at = Instant::now() + limits::LEFTOVERS_LOOK;
             }
+            if copies_at <= Instant::now() {
+                source::sweep(self).await;
+                copies_at = Instant::now() + limits::COPIES_LOOK;
+            }
             let why = room::lacks(&self.config);
             if let (Some(why), false) = (&why, is_short) {
                 self.journal.say(&format!("takes nothing: {why}"));
             }
             is_short = why.is_some();
-            if tasks.len() < self.parallel() && !is_short {
+            // Where nobody else would ever take it, one at a time has to do.
+            let has_room = !is_short || self.watcher.has_this_worker_alone() && tasks.is_empty();
+            if tasks.len() < self.parallel() && has_room {
                 match self.queue.claim(&self.name, now_ms()).await {
                     Ok(Some(claimed)) => {
                         let (worker, cancel) = (Rc::clone(self), cancel.clone());
@@ -124,6 +160,7 @@ impl Worker {
                                 Ok(depth) => {
                                     self.tell_stranded(&depth, &mut stranded);
                                     if drains && depth.is_drained_for(&self.name.tool) {
+                                        source::sweep(self).await;
                                         return Ok(());
                                     }
                                 }
@@ -183,7 +220,10 @@ impl Worker {
             .find(|task| task.key.kind == crate::job::Kind::Plan && task.state == State::Done);
         let words = done.and_then(|task| task.result.as_deref());
         let words = words.ok_or_else(|| Error::storage(job, "the queue holds no plan of it"))?;
-        let (planned, bytes) = Planned::read(self.store.as_ref(), job, words).await?;
+        let (mut planned, bytes) = Planned::read(self.store.as_ref(), job, words).await?;
+        if let Some(object) = &planned.object {
+            planned.plan.input = self.copies.path(job, object);
+        }
         let planned = Arc::new(planned);
         let mut plans = plans();
         let kept = |plans: &BTreeMap<_, (_, usize)>| -> usize {

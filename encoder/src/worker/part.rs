@@ -5,6 +5,7 @@
 //! ```text
 //! jobs/<job>/chunk-3-1.heads        rows, init segments, facts of each track (packager::heads)
 //! jobs/<job>/chunk-3-1.v360.mp4     (moof mdat)*, numbered and timed as in the finished track
+//! jobs/<job>/sound-0-1.2.heads      the same for the third run of a sound, and its sound-0-1.2.mp4
 //! ```
 
 use std::fs::File;
@@ -19,6 +20,7 @@ use headwater_packager::limits as packager_limits;
 use headwater_packager::title::Title;
 use serde::{Deserialize, Serialize};
 
+use super::heard::Heard;
 use super::hold::Bench;
 use crate::error::{Error, Kind};
 use crate::remux::Made;
@@ -32,7 +34,7 @@ const SEQ: u64 = 1;
 /// stands behind it.
 pub(super) const LEFT_OUT: &str = "left out: ";
 
-/// A part's result, as the queue keeps it.
+/// A part, as the queue keeps it: a task's result is one of them, or, of a sound, all of its runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Committed {
     /// The object of heads.
@@ -41,6 +43,11 @@ pub(super) struct Committed {
     pub(super) crc32c: u32,
     /// Bytes of all of it.
     pub(super) bytes: u64,
+    /// CRC32C of what its tracks are, whatever its objects are called.
+    pub(super) media_crc32c: u32,
+    /// What was said while it was made.
+    #[serde(default, skip_serializing_if = "Heard::is_empty")]
+    pub(super) heard: Heard,
 }
 
 /// A track of a part, ready to be stored.
@@ -69,7 +76,20 @@ impl Place {
     pub(super) const START: Self = Self { fragment: 0, ticks: 0 };
 }
 
+impl From<Made> for Piece {
+    fn from(made: Made) -> Self {
+        let Made { head, init, rows, path } = made;
+        Self { head, init, rows, path }
+    }
+}
+
 impl Piece {
+    /// Checksum of its bytes and times behind that of others, whatever its object is called.
+    pub(super) fn crc32c(&self, before: u32) -> u32 {
+        let init = crc32c::crc32c_append(before, &self.init);
+        self.rows.iter().fold(init, |crc, row| crc32c::crc32c_append(crc, &row.to_bytes()))
+    }
+
     /// The fragments of a finished file, numbered and timed from `place` on, as the object `name`
     /// in `folder`.
     pub(super) fn cut(
@@ -115,13 +135,24 @@ impl Piece {
     }
 }
 
-/// Stores the pieces of an attempt and then their heads; gives the result to commit.
+/// A result in the queue's words.
+pub(super) fn words(parts: &[Committed]) -> String {
+    serde_json::to_string(parts).expect("plain data")
+}
+
+/// The parts of a result, in order.
+pub(super) fn committed(result: &str) -> Result<Vec<Committed>, Error> {
+    let damaged = |e| Error::new(Kind::StoredDamage, format!("the result of a task: {e}"));
+    serde_json::from_str(result).map_err(damaged)
+}
+
+/// Stores the pieces of an attempt and then their heads, `stem.heads`; gives the part to commit.
 pub(super) async fn put(
     bench: &Bench<'_>,
     title: &TitleId,
-    what: &str,
+    stem: &str,
     pieces: &[Piece],
-) -> Result<String, Error> {
+) -> Result<Committed, Error> {
     let (store, job) = (bench.worker.store.as_ref(), bench.job());
     let mut writer = HeadsWriter::new(title.clone(), job, SEQ);
     let mut bytes = 0;
@@ -139,18 +170,20 @@ pub(super) async fn put(
     }
     let heads = Bytes::from(writer.finish());
     Title::open(&heads).map_err(refused)?;
-    let name = bench.named(what, ".heads");
+    let name = format!("{stem}.heads");
     let crc32c = crc32c::crc32c(&heads);
     store.put(&key(job, &name), heads).await?;
-    let committed = Committed { heads: name, crc32c, bytes };
-    Ok(serde_json::to_string(&committed).expect("plain data"))
+    let media_crc32c = pieces.iter().fold(0, |crc, piece| piece.crc32c(crc));
+    Ok(Committed { heads: name, crc32c, bytes, media_crc32c, heard: bench.heard.take() })
 }
 
 /// Opens the heads of a committed part.
-pub(super) async fn open(store: &dyn Store, job: VersionId, result: &str) -> Result<Title, Error> {
+pub(super) async fn open(
+    store: &dyn Store,
+    job: VersionId,
+    committed: &Committed,
+) -> Result<Title, Error> {
     let damaged = |what: String| Error::new(Kind::StoredDamage, what);
-    let committed: Committed =
-        serde_json::from_str(result).map_err(|e| damaged(format!("the result of a task: {e}")))?;
     let key = key(job, &committed.heads);
     let bytes = whole(store, &key, packager_limits::HEADS_BYTES, committed.crc32c).await?;
     Title::open(&bytes).map_err(|e| damaged(format!("{key}: {e}")))
@@ -179,7 +212,7 @@ pub(super) fn prefix(job: VersionId) -> String {
 }
 
 /// All jobs.
-pub(super) const PREFIX: &str = "jobs/";
+pub(crate) const PREFIX: &str = "jobs/";
 
 /// An object of a job.
 pub(super) fn key(job: VersionId, name: &str) -> String {

@@ -1,7 +1,9 @@
 //! The plan task: looks at the source once, for everybody. What it found and decided is one object,
 //! from which every chunk is made alike wherever it is made.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,24 +15,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::hold::Bench;
-use super::journal::Silent;
-use super::{Worker, part, unreachable};
+use super::source::{Local, folders};
+use super::{Worker, copied, part, texts, unreachable};
 use crate::chunks::{self, Lengths};
-use crate::encode::{self, Prepared, Request};
 use crate::error::{Error, Kind};
 use crate::facts::Facts;
+use crate::fetch::{self, Object, Reach};
 use crate::ffmpeg::Log;
 use crate::ffmpeg::part::Cut;
 use crate::job;
 use crate::limits;
+use crate::look::{self, Prepared, Wanted};
 use crate::plan::Plan;
 use crate::points::Points;
-use crate::report::Report;
 use crate::source::{Said, Timing};
 use crate::store::Store;
 use crate::text::{Sidecar, Text};
-use crate::version::Station;
-use crate::work;
 
 /// What a plan task found and decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Planned {
     pub source_crc32c: u32,
     /// Where its decoding can begin.
     pub points: Points,
+    /// What each of its streams that are taken is called, for messages.
+    pub streams: BTreeMap<u32, String>,
     /// How many of its frames each chunk is made of, where that is not what the plan says: of a rate
     /// that varies.
     pub held: Vec<u64>,
@@ -52,6 +54,12 @@ pub struct Planned {
     pub texts: Vec<(Text, String)>,
     /// `facts.json`.
     pub facts: String,
+    /// The object that the source is, where it is no file.
+    #[serde(default)]
+    pub object: Option<Object>,
+    /// What of it each chunk needs, where that is known.
+    #[serde(default)]
+    pub reach: Option<Reach>,
 }
 
 /// The queue's word for it.
@@ -86,7 +94,20 @@ impl Planned {
         Ok((serde_json::from_slice(&bytes).map_err(damaged)?, bytes.len()))
     }
 
-    /// The source on this machine, which must be the one that was planned for.
+    /// What a stream of the source is called.
+    pub(super) fn stream(&self, index: u32) -> String {
+        self.streams.get(&index).map_or_else(|| format!("stream {index}"), Clone::clone)
+    }
+
+    /// What of an object has to be here for a part of the title.
+    pub(super) fn needs(&self, cut: &Cut<'_>) -> Vec<Range<u64>> {
+        let base = self.plan.source.video.start.base;
+        let from = cut.from.map(|from| from.shown);
+        let of = |reach: &Reach| reach.of(from, cut.clock_s().end, base);
+        self.reach.as_ref().map_or_else(|| std::iter::once(0..u64::MAX).collect(), of)
+    }
+
+    /// The file on this machine, which must be the one that was planned for.
     pub(super) fn source(&self) -> Result<PathBuf, Error> {
         let input = &self.plan.input;
         let len_bytes = length(input)?;
@@ -117,49 +138,42 @@ impl Planned {
 pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
     let Worker { queue, config, tools, name, store, .. } = bench.worker;
     let view = queue.job(bench.job()).await.map_err(unreachable)?.job;
-    let input = within(&input(&view.input)?, &config.api.inputs)?;
+    let source = Local::found(bench, &view.input).await?;
+    let input = source.path().to_owned();
     let said = parsed::<Said>("audio", &view.audio)?;
     let mut sidecars = parsed::<Sidecar>("text", &view.texts)?;
     for sidecar in &mut sidecars {
-        sidecar.path = within(&sidecar.path, &config.api.inputs)?;
+        sidecar.path = within(&sidecar.path, &folders(&config.api.inputs))?;
     }
     let source_bytes = length(&input)?;
     let source_crc32c = sampled(&input, source_bytes)?;
-    let report: Arc<dyn Report> = Arc::new(Silent);
-    let work_job = work::Job {
-        title: view.title.clone(),
-        version: bench.job(),
-        store: headwater_config::Store::default(),
-    };
-    let station = Station {
-        job: &work_job,
-        tools,
-        folder: bench.work.folder(),
-        report: &report,
-        cancel: bench.cancel,
-    };
+    let report = bench.worker.watcher.report();
+    let folder = bench.work.folder();
     let looked = async {
-        let request = Request {
-            input,
-            title: view.title.clone(),
-            store: work_job.store.clone(),
-            said,
-            sidecars,
-        };
-        let prepared = encode::prepare(&request, tools, config, &report, bench.cancel).await?;
+        let wanted = Wanted { input: &input, said: &said, sidecars: &sidecars };
+        let prepared = look::prepare(&wanted, tools, config, report, bench.cancel).await?;
         let mut notices = prepared.notices.clone();
-        let texts = station.texts(&prepared, &mut notices).await?;
+        let texts = texts::texts(bench, &prepared, &mut notices).await?;
         Ok::<_, Error>((prepared, texts, notices))
     };
     // Each child that reads the source is watched by itself.
-    let (prepared, texts, mut notices) = bench.movement.trust(LOOKING, looked).await?;
+    let looked = bench.movement.trust(LOOKING, looked).await;
+    let (mut prepared, texts, mut notices) = looked.map_err(|error| source.named(error))?;
+    if let Some(why) = copied::refused(bench, &prepared.plan, &input).await? {
+        let mut plan = Plan::clone(&prepared.plan);
+        plan.encode_top();
+        bench
+            .tell(format!("the picture is encoded in every size, not copied: {why}"), &mut notices);
+        prepared.plan = Arc::new(plan);
+    }
     let whole = |text: Text| {
         let webvtt = String::from_utf8_lossy(&text.webvtt).into_owned();
         (text, webvtt)
     };
     let plan = Plan::clone(&prepared.plan);
     let video = &prepared.plan.source.video;
-    let (grid, sounds) = (plan.grid, plan.sounds.len() + plan.passed.len());
+    let grid = plan.grid;
+    let whole_tracks = plan.sounds.len() + plan.passed.len() + plan.copied.iter().len();
     let lengths = match plan.source.video.is_guessed {
         // Frames are told by their times, which such a source has only from its start on.
         true => Lengths::whole(),
@@ -172,7 +186,7 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
         Some(span) => {
             let (plan, fragments) = (&*prepared.plan, span.fragments.clone());
             let cut = Cut { plan, input: &plan.input, fragments, from: None };
-            crate::ffmpeg::part::chunk(&cut, station.folder, tools.threads)
+            crate::ffmpeg::part::chunk(&cut, folder, tools.threads)
         }
         None => Vec::new(),
     };
@@ -184,7 +198,7 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
         plan: &prepared.plan,
         ffmpeg: &prepared.ffmpeg,
         args: &options,
-        folder: station.folder,
+        folder,
         log: &Log::default(),
         notices: &notices,
         texts: &texts,
@@ -195,11 +209,15 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
         plan,
         source_bytes,
         source_crc32c,
+        streams: named(&prepared),
         points: Points::new(prepared.scan.points(), video.start.base),
         held,
         texts: texts.into_iter().map(whole).collect(),
         facts,
+        object: source.object().cloned(),
+        reach: reach(&prepared, &source)?,
     };
+    bench.worker.watcher.planned(&planned);
     let bytes = Bytes::from(serde_json::to_vec(&planned).expect("plain data"));
     if bytes.len() > limits::PLAN_BYTES {
         let text = format!("its plan fills {} bytes, at most {}", bytes.len(), limits::PLAN_BYTES);
@@ -212,9 +230,15 @@ pub(super) async fn plan(bench: &Bench<'_>) -> Result<job::Plan, Error> {
         tool: name.tool.clone(),
         fragments: grid.fragments(),
         chunks,
-        sounds: u32::try_from(sounds).unwrap_or(u32::MAX),
+        sounds: u32::try_from(whole_tracks).unwrap_or(u32::MAX),
         words,
     })
+}
+
+/// What the streams that are taken are called.
+fn named(prepared: &Prepared) -> BTreeMap<u32, String> {
+    let indexes = prepared.selected.indexes();
+    indexes.into_iter().map(|index| (index, prepared.selected.describe(index))).collect()
 }
 
 /// How many frames of a source of varying rate each chunk is made of.
@@ -230,18 +254,19 @@ fn held(prepared: &Prepared, chunks: &[job::Span]) -> Vec<u64> {
     chunks.iter().map(of).collect()
 }
 
+/// What each chunk needs of an object.
+fn reach(prepared: &Prepared, source: &Local) -> Result<Option<Reach>, Error> {
+    if source.object().is_none() {
+        return Ok(None);
+    }
+    let boxes = fetch::structure(source.path());
+    let boxes = boxes.map_err(|e| Error::storage(source.path().display(), e))?;
+    let (names, base) = (&prepared.probe.format.format_name, prepared.plan.source.video.start.base);
+    Ok(Reach::new(prepared.scan.extents(), names, base, boxes))
+}
+
 /// The longest that a source may take to be read through.
 pub(super) const LOOKING: Duration = Duration::from_secs(24 * 3600);
-
-/// What a job names as its source: a file of this machine.
-fn input(text: &str) -> Result<PathBuf, Error> {
-    let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
-    if !path.is_absolute() {
-        let text = format!("{text:.200}: name the source by its absolute path");
-        return Err(Error::new(Kind::Refused, text));
-    }
-    Ok(path.to_owned())
-}
 
 /// What a job says of its source, which was refused when it was said wrongly.
 fn parsed<T: FromStr<Err = String>>(what: &str, said: &[String]) -> Result<Vec<T>, Error> {
@@ -251,7 +276,7 @@ fn parsed<T: FromStr<Err = String>>(what: &str, said: &[String]) -> Result<Vec<T
 
 /// The file itself. One that is named in a folder that requests may name must be there in truth: a link
 /// does not lead out.
-fn within(input: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
+pub(super) fn within(input: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
     let there = std::fs::canonicalize(input).map_err(|e| unreadable(input, &e))?;
     let is_asked = folders.iter().any(|folder| input.starts_with(folder));
     let real = folders.iter().filter_map(|folder| std::fs::canonicalize(folder).ok());
@@ -262,7 +287,8 @@ fn within(input: &Path, folders: &[PathBuf]) -> Result<PathBuf, Error> {
         );
         return Err(Error::new(Kind::Refused, text));
     }
-    Ok(there)
+    // Elsewhere its name counts: another machine may have it in another place.
+    Ok(if is_asked { there } else { input.to_owned() })
 }
 
 /// CRC32C of three places of a file.

@@ -16,17 +16,17 @@ use headwater_packager::title::{Title, Track};
 
 use super::chunk::blocking;
 use super::hold::Bench;
-use super::journal::Silent;
 use super::plan::Planned;
 use super::{part, unreachable};
 use crate::error::{Error, Kind};
 use crate::job::{Fault, FaultKind, Kind as TaskKind, Publication, State, Task, TaskKey};
 use crate::limits;
 use crate::plan::object_name;
-use crate::publish;
+use crate::publish::{self, Product, Went};
 use crate::remux::{self, Made};
+use crate::report::{Meter, Stage};
 use crate::store::Store;
-use crate::version;
+use crate::text::Text;
 use crate::work;
 
 /// What became of a publication.
@@ -98,46 +98,35 @@ const LEASE_TIME: std::time::Duration = std::time::Duration::from_secs(120);
 async fn alone(bench: &Bench<'_>, planned: &Planned) -> Result<Option<VersionId>, Trouble> {
     let (worker, version) = (bench.worker, bench.job());
     let (store, title) = (worker.store.as_ref(), &planned.title);
-    let before = publish::pointer(store, title).await?;
-    let live = before.as_ref().and_then(|pointer| pointer.live);
-    if let Some(later) = live.filter(|live| is_later(*live, version)) {
+    let live = publish::pointer(store, title).await?.and_then(|pointer| pointer.live);
+    if let Some(later) = publish::later(live, version) {
         return Ok(Some(later));
     }
     if live == Some(version) {
         // Written by an attempt whose answer was lost.
         return Ok(None);
     }
+    let report = worker.watcher.report();
     let tracks = join(bench, planned).await?;
-    let access_class = before.and_then(|pointer| pointer.access_class);
-    let heads = publish::heads(title, version, access_class, &tracks)?;
     let facts = facts(bench, planned).await?;
-    let mut texts = Vec::new();
-    for (text, webvtt) in &planned.texts {
-        let mut text = text.clone();
-        text.webvtt = webvtt.clone().into_bytes();
-        texts.push(text);
+    let whole = |(text, webvtt): &(Text, String)| {
+        let webvtt = webvtt.clone().into_bytes();
+        Text { webvtt, ..text.clone() }
+    };
+    let texts = planned.texts.iter().map(whole).collect();
+    let product = Product { tracks, texts, facts, duration_ms: planned.plan.grid.duration_ms() };
+    let len_bytes = product.tracks.iter().map(|track| track.object().len_bytes).sum();
+    let on_bytes = |len_bytes| bench.movement.bytes(len_bytes);
+    let watch = publish::Watch { report, on_bytes: &on_bytes, cancel: bench.cancel };
+    let written = publish::version(store, (title, version), &product, &watch);
+    match bench.movement.trust(part::upload_time(len_bytes), written).await? {
+        Went::Superseded(later) => Ok(Some(later)),
+        Went::Live(before) => {
+            worker.watcher.published(&product);
+            publish::retire(store, title, before, &worker.config, report.as_ref()).await;
+            Ok(None)
+        }
     }
-    publish::write_texts(store, title, version, &texts).await?;
-    let len_bytes = tracks.iter().map(|track| track.object().len_bytes).sum();
-    let written = publish::write(store, title, version, &tracks, &facts, &heads, bench.cancel);
-    bench.movement.trust(part::upload_time(len_bytes), written).await?;
-    let mut read = |len_bytes| bench.movement.bytes(len_bytes);
-    let whole = (&facts, &heads);
-    publish::read_back(store, title, version, whole, bench.cancel, &mut read).await?;
-    bench.cancel.check()?;
-    // Should the lease have been lost meanwhile.
-    let now = publish::pointer(store, title).await?.and_then(|pointer| pointer.live);
-    if let Some(later) = now.filter(|live| is_later(*live, version)) {
-        return Ok(Some(later));
-    }
-    publish::go_live(store, title, version).await?;
-    version::retire(store, title, live, &worker.config, &Silent).await;
-    Ok(None)
-}
-
-/// Ids rise with time: what was asked for later is not displaced by what was asked for before.
-fn is_later(live: VersionId, version: VersionId) -> bool {
-    live > version
 }
 
 /// What one task committed.
@@ -156,15 +145,26 @@ struct Piece<'a> {
 /// `facts.json`, with what the tasks have found out since it was planned.
 async fn facts(bench: &Bench<'_>, planned: &Planned) -> Result<Bytes, Error> {
     let tasks = bench.worker.queue.tasks(bench.job()).await.map_err(unreachable)?;
-    let results = tasks.iter().filter_map(|task| task.result.as_deref());
-    let left_out = Vec::from_iter(results.filter_map(|said| said.strip_prefix(part::LEFT_OUT)));
-    if left_out.is_empty() {
-        return Ok(Bytes::from(planned.facts.clone()));
+    let mut notices = Vec::new();
+    let mut said: Vec<String> = Vec::new();
+    for result in tasks.iter().filter_map(|task| task.result.as_deref()) {
+        notices.extend(result.strip_prefix(part::LEFT_OUT).map(str::to_owned));
+        for heard in part::committed(result).unwrap_or_default().into_iter().map(|part| part.heard)
+        {
+            notices.extend(heard.notices);
+            for line in heard.ffmpeg {
+                if said.len() < limits::LOG_LINES && !said.contains(&line) {
+                    said.push(line);
+                }
+            }
+        }
     }
     let damaged = |e| Error::new(Kind::StoredDamage, format!("the plan's facts: {e}"));
     let mut facts: serde_json::Value = serde_json::from_str(&planned.facts).map_err(damaged)?;
-    if let Some(notices) = facts.get_mut("notices").and_then(|notices| notices.as_array_mut()) {
-        notices.extend(left_out.into_iter().map(serde_json::Value::from));
+    for (key, more) in [("notices", notices), ("ffmpeg_said", said)] {
+        if let Some(all) = facts.get_mut(key).and_then(|all| all.as_array_mut()) {
+            all.extend(more.into_iter().map(serde_json::Value::from));
+        }
     }
     Ok(serde_json::to_vec_pretty(&facts).expect("facts are plain data").into())
 }
@@ -174,22 +174,35 @@ async fn join(bench: &Bench<'_>, planned: &Planned) -> Result<Vec<Made>, Trouble
     let tasks = bench.worker.queue.tasks(bench.job()).await.map_err(unreachable)?;
     let chunks = opened(bench, &tasks, TaskKind::Chunk).await?;
     let sounds = opened(bench, &tasks, TaskKind::Audio).await?;
-    let mut made = Vec::new();
+    let mut lots = Vec::new();
+    if let Some(rung) = &planned.plan.copied {
+        let piece = sounds.iter().find_map(|part| part.piece(&rung.track));
+        let piece = piece.ok_or_else(|| missing(&rung.track))?;
+        lots.push((vec![piece], planned.plan.grid.fragments()));
+    }
     for rung in &planned.plan.rungs {
         let pieces: Option<Vec<_>> = chunks.iter().map(|part| part.piece(&rung.track)).collect();
         let pieces = pieces.ok_or_else(|| missing(&rung.track))?;
-        made.push(join_track(bench, &pieces, planned.plan.grid.fragments()).await?);
+        lots.push((pieces, planned.plan.grid.fragments()));
     }
     for sound in &planned.plan.sounds {
-        let piece = sounds.iter().find_map(|part| part.piece(&sound.track));
-        let piece = piece.ok_or_else(|| missing(&sound.track))?;
-        made.push(join_track(bench, &[piece], sound.grid.fragments()).await?);
+        let pieces = Vec::from_iter(sounds.iter().filter_map(|part| part.piece(&sound.track)));
+        if pieces.is_empty() {
+            return Err(missing(&sound.track).into());
+        }
+        lots.push((pieces, sound.grid.fragments()));
     }
     for passed in &planned.plan.passed {
         // One that could not be passed through was left out by its task.
         if let Some(piece) = sounds.iter().find_map(|part| part.piece(&passed.sound.track)) {
-            made.push(join_track(bench, &[piece], piece.track.fragments()).await?);
+            lots.push((vec![piece], piece.track.fragments()));
         }
+    }
+    let meter = Meter::start(bench.worker.watcher.report(), Stage::Package);
+    let mut made = Vec::new();
+    for (i, (pieces, fragments)) in (1..).zip(&lots) {
+        made.push(join_track(bench, pieces, *fragments).await?);
+        meter.of(i, u64::try_from(lots.len()).expect("a count fits"));
     }
     Ok(made)
 }
@@ -204,7 +217,7 @@ fn missing(track: &TrackId) -> Error {
     Error::new(Kind::StoredDamage, format!("no part of {track} is committed"))
 }
 
-/// The committed parts of one kind, in order.
+/// The committed parts of one kind, in order; of a sound its runs.
 async fn opened(bench: &Bench<'_>, tasks: &[Task], kind: TaskKind) -> Result<Vec<Part>, Trouble> {
     let mut parts = Vec::new();
     for task in tasks.iter().filter(|task| task.key.kind == kind && task.state == State::Done) {
@@ -213,13 +226,15 @@ async fn opened(bench: &Bench<'_>, tasks: &[Task], kind: TaskKind) -> Result<Vec
         if result.starts_with(part::LEFT_OUT) {
             continue;
         }
-        let title = part::open(bench.worker.store.as_ref(), bench.job(), result).await;
-        let title = title.map_err(|error| match error.kind() {
+        let trouble = |error: Error| match error.kind() {
             Kind::StoredDamage => Trouble::Spoiled(task.key, error),
             _ => Trouble::Other(error),
-        })?;
-        parts.push(Part { task: task.key, title });
-        bench.movement.bytes(1);
+        };
+        for committed in part::committed(result).map_err(trouble)? {
+            let title = part::open(bench.worker.store.as_ref(), bench.job(), &committed).await;
+            parts.push(Part { task: task.key, title: title.map_err(trouble)? });
+            bench.movement.bytes(1);
+        }
     }
     Ok(parts)
 }

@@ -18,6 +18,20 @@ pub(super) fn lacks(config: &Encoder) -> Option<String> {
     disk.or_else(|| short("of memory are available", memory_mib(), queue.min_memory_mib))
 }
 
+/// What is lacking for a copy of so many bytes, beside what must stay free.
+pub(super) fn lacks_for(config: &Encoder, len_bytes: u64) -> Option<String> {
+    let (len_mib, least_mib) = (len_bytes >> 20, u64::from(config.queue.min_disk_mib));
+    let free_mib = disk_mib(&config.work_dir)?;
+    let is_short = len_mib.saturating_add(least_mib) > free_mib;
+    is_short.then(|| {
+        format!(
+            "{len_mib} MiB of it are to be read into encoder.work_dir, where {free_mib} MiB are free \
+             and {least_mib} are to stay so (min_disk_mib); make room there, or give the worker a \
+             larger disk"
+        )
+    })
+}
+
 /// Free for us on the disk of a folder, which need not be there yet.
 fn disk_mib(folder: &Path) -> Option<u64> {
     let folder = std::path::absolute(folder).ok()?;
@@ -49,7 +63,11 @@ mod tests {
         config.queue.min_memory_mib = u32::MAX;
         let said = lacks(&config).expect("nobody has so much");
         assert!(said.ends_with("MiB of memory are available, less than 4294967295"), "{said}");
+        assert_eq!(lacks_for(&config, 1 << 20), None);
+        let said = lacks_for(&config, u64::MAX).expect("no disk is so large");
+        assert!(said.starts_with("17592186044415 MiB of it are to be read into"), "{said}");
         config.queue.min_disk_mib = u32::MAX;
+        assert!(lacks_for(&config, 1).is_some());
         let said = lacks(&config).expect("nobody has so much");
         assert!(said.contains("are free in encoder.work_dir"), "{said}");
     }

@@ -54,7 +54,7 @@ fn captioned() -> PathBuf {
 }
 
 /// An Annex B stream with a caption before the first slice of every picture.
-fn with_captions(stream: &[u8]) -> Vec<u8> {
+pub fn with_captions(stream: &[u8]) -> Vec<u8> {
     let mut captioned = Vec::with_capacity(stream.len() * 2);
     for (at, &byte) in stream.iter().enumerate() {
         let is_start = stream[at..].starts_with(&[0, 0, 1]);

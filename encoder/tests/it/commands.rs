@@ -1,16 +1,17 @@
-//! The command lines, as text to review: `goldens/encode-command.txt` is written anew by
+//! The command lines, as text to review: `goldens/commands.txt` is written anew by
 //! HEADWATER_TEST_UPDATE=1.
 
 use std::fs;
 use std::path::Path;
 
 use headwater_config::Encoder;
-use headwater_encoder::ffmpeg::command;
+use headwater_encoder::ffmpeg::{command, part};
 use headwater_encoder::grid::Rate;
 use headwater_encoder::plan::Plan;
+use headwater_encoder::points::Point;
 use headwater_encoder::source::{AudioSource, Light, Role, Source, Stamp, Timing, VideoSource};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/goldens/encode-command.txt");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/goldens/commands.txt");
 
 /// A full-range 480p film at 29.97 whose clock starts at 1.4 s, with six channels of German.
 fn plan(config: &Encoder) -> Plan {
@@ -48,16 +49,29 @@ fn plan(config: &Encoder) -> Plan {
 }
 
 #[test]
-fn one_process_for_every_rendition_and_the_sound() {
-    let args = command::encode(&plan(&Encoder::default()), Path::new("/work/version"), 2);
+fn what_ffmpeg_is_told_of_parts_and_of_one_pass() {
+    let plan = plan(&Encoder::default());
+    let (into, input) = (Path::new("/work/version"), &plan.input);
+    let from = Some(Point { shown: 306_180, decoded: 306_180 });
+    let later = part::Cut { plan: &plan, input, fragments: 2..4, from };
+    let first = part::Cut { plan: &plan, input, fragments: 0..1, from: None };
     let mut got = String::new();
-    for arg in args {
-        let arg = arg.into_string().unwrap();
-        // One option a line, its value beside it.
-        let is_option =
-            arg.strip_prefix('-').is_some_and(|rest| !rest.starts_with(char::is_numeric));
-        got.push(if is_option { '\n' } else { ' ' });
-        got.push_str(&arg);
+    for (name, args) in [
+        ("the first chunk", part::chunk(&first, into, 1)),
+        ("a later chunk", part::chunk(&later, into, 1)),
+        ("sound", part::sound(&plan, &plan.sounds[0], into, 1)),
+        ("one pass, which tests hold chunks against", command::encode(&plan, into, 2)),
+    ] {
+        got.push_str(&format!("== {name}"));
+        for arg in args {
+            let arg = arg.into_string().unwrap();
+            // One option a line, its value beside it.
+            let is_option =
+                arg.strip_prefix('-').is_some_and(|rest| !rest.starts_with(char::is_numeric));
+            got.push(if is_option { '\n' } else { ' ' });
+            got.push_str(&arg);
+        }
+        got.push_str("\n\n");
     }
     let got = format!("{}\n", got.trim());
     if std::env::var_os("HEADWATER_TEST_UPDATE").is_some() {

@@ -93,7 +93,7 @@ fn damage_is_reported_and_nothing_published() {
                     *byte = state.to_be_bytes()[0];
                 }
             }),
-            ["is damaged at 4.", "stream 0 (video, h264 320x180)"],
+            ["is damaged at 4.", "stream "],
         ),
         (
             "a hole of zeros",

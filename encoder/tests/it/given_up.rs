@@ -12,9 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::lab::{Lab, sample};
 use crate::service::{drained, job, quick, run, submit, wait_until};
 
-/// Fewer frames than were asked for, and success.
+/// Fewer frames than were asked for, success, and not a word.
 const TOO_FEW: &str = "args=(); for a in \"$@\"; do case $a in *.raw.mp4) args+=(-frames:v 20);; esac; \
-                       args+=(\"$a\"); done; exec ffmpeg \"${args[@]}\"";
+                       args+=(\"$a\"); done; exec ffmpeg \"${args[@]}\" 2>/dev/null";
 
 /// An ffmpeg that lies when it encodes for the `n`th time, if a file of that number says how.
 fn liar(lab: &Lab) -> PathBuf {

@@ -4,19 +4,23 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what failed by panicking")]
 
+mod attempts;
 mod bar;
 mod captions;
 mod chunk_damage;
 mod chunked;
 mod commands;
+mod copied;
 mod damaged_sources;
 mod given_up;
 mod imports;
 mod mended;
 mod lab;
+mod one_pass;
 mod published;
 mod refusals;
 mod requests;
+mod runs;
 mod samples;
 mod seams;
 mod service;

@@ -86,7 +86,7 @@ pub fn remux(bytes: &[u8]) -> bool {
     };
     fs::write(folder.join(raw_name(&rung.track)), bytes).unwrap();
     let is_avc = |video: &_| remuxing::is_of(video, VideoCodec::H264);
-    let video = remuxing::video(&folder, &grid, &rung, is_avc, &cancel, &mut || {}).map(opens);
+    let video = remuxing::video(&folder, &grid, 0, &rung, is_avc, &cancel, &mut || {}).map(opens);
     let track = "a-und".parse().unwrap();
     fs::write(folder.join(raw_name(&track)), bytes).unwrap();
     let sound = Sound {

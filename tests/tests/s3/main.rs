@@ -6,6 +6,7 @@
 //! - `client`: time limits, connections, header fields, credentials.
 //! - `check`: what `headwater-origin check` says of credentials and permissions.
 //! - `garage`: all of it on a server that others run in production.
+//! - `inputs`: sources that lie in a bucket, and how much is read of them.
 //! - `publish`: uploads, and what is left of one that is cut off.
 #![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
@@ -14,6 +15,7 @@ mod client;
 mod common;
 mod faults;
 mod garage;
+mod inputs;
 mod publish;
 mod random;
 mod served;

@@ -43,7 +43,9 @@ impl Bench {
             api: Arc::new(Api::new(
                 Arc::clone(&queue),
                 keys,
-                vec!["/films".into(), "/film.mov".into(), "/a.mov".into()],
+                ["/films", "/film.mov", "/a.mov", "s3://films/in"]
+                    .map(|at| at.parse().unwrap())
+                    .into(),
                 || NOW_MS,
             )),
             queue,

@@ -41,7 +41,7 @@ async fn a_key_allows_what_its_scopes_say() {
 
 /// A key opens the queue, not the machine.
 #[tokio::test]
-async fn sources_are_files_of_the_folders_that_are_named() {
+async fn sources_lie_in_the_folders_that_are_named() {
     let bench = Bench::new();
     let table = [
         ("/films/a.mov", 201),
@@ -50,7 +50,16 @@ async fn sources_are_files_of_the_folders_that_are_named() {
         ("/filmstar/a.mov", 400),
         ("/etc/passwd", 400),
         ("films/a.mov", 400),
-        ("file:///films/a.mov", 400),
+        ("file:///films/a.mov", 201),
+        ("file:///etc/passwd", 400),
+        ("s3://films/in/a.mov", 201),
+        ("s3://films/in/b/a.mov", 201),
+        ("s3://films/in", 400),
+        ("s3://films/in/", 400),
+        ("s3://films/inside/a.mov", 400),
+        ("s3://films/in/../a.mov", 400),
+        ("s3://films/a.mov", 400),
+        ("s3://others/in/a.mov", 400),
         ("https://films/a.mov", 400),
     ];
     for (input, wanted) in table {

@@ -46,12 +46,17 @@ pub(super) fn moved(frames: u64) -> Event {
     Event::Beat(Progress { frames, ..Progress::default() })
 }
 
+/// Sound that has its fragments before `fragment`.
+pub(super) fn reached(fragment: u32, words: &str) -> Event {
+    Event::Reached { fragment, result: words.to_owned() }
+}
+
 pub(super) fn done(words: &str) -> Event {
     Event::Done { result: words.to_owned(), spent: vec![spent("v360", 3), spent("a", 1)] }
 }
 
 pub(super) fn spent(track: &str, cpu_ms: u64) -> Spent {
-    Spent { track: track.to_owned(), cpu_ms, work_ms: 2, media_ms: 4_000 }
+    Spent { track: track.to_owned(), cpu_ms, work_ms: 2, media_ms: 4_000, read_bytes: 0 }
 }
 
 pub(super) fn failed() -> Event {

@@ -2,11 +2,18 @@
 
 use super::super::QueueError;
 use super::backend::Backend;
-use super::drive::{claim, complete, done, next, plan, planned, submission, version};
+use super::drive::{
+    claim, complete, done, failed, next, plan, planned, reached, submission, version,
+};
 use super::on_every_backend;
-use crate::job::{Event, JobState, Kind, Priority, Publication, Refusal, Submission, Terms};
+use crate::job::{Event, JobState, Kind, Priority, Publication, Refusal, State, Submission, Terms};
+use crate::limits;
 
-on_every_backend!(publications_follow_the_frontier, a_publication_is_written_once);
+on_every_backend!(
+    publications_follow_the_frontier,
+    a_publication_is_written_once,
+    runs_of_sound_outlive_their_attempt,
+);
 
 fn growing() -> Submission {
     Submission { growing: true, ..submission(1, Priority::Launch) }
@@ -28,18 +35,18 @@ async fn publications_follow_the_frontier(backend: Backend) {
     assert_eq!(marked().await, None, "its start is not there");
     queue.tell(&chunks[0], done("a"), 0).await.unwrap();
     assert_eq!(marked().await, None, "its sound is not there");
-    queue.tell(&sound, Event::Reached(2), 0).await.unwrap();
+    queue.tell(&sound, reached(2, "a b"), 0).await.unwrap();
     assert_eq!(marked().await, show(1, 2, false), "as far as all tracks");
     let publish = claim(&*queue, 0).await.unwrap();
     assert_eq!(publish.publication, show(1, 2, false));
     // The frontier goes on while it is written; what is written does not change.
-    queue.tell(&sound, Event::Reached(5), 0).await.unwrap();
+    queue.tell(&sound, reached(5, "a b c"), 0).await.unwrap();
     assert_eq!(marked().await, show(1, 2, false));
     complete(&*queue, &publish, &plan, 0).await.unwrap();
     let publish = claim(&*queue, 0).await.unwrap();
     assert_eq!((publish.hold.attempt, publish.publication), (2, show(2, 3, false)));
     for bad in [4, 7] {
-        let refused = queue.tell(&sound, Event::Reached(bad), 0).await;
+        let refused = queue.tell(&sound, reached(bad, "?"), 0).await;
         let wanted = Refusal::NotThere { reached: bad, was: 5, end: 6 };
         assert_eq!(refused, Err(QueueError::Refused(wanted)));
     }
@@ -77,4 +84,44 @@ async fn a_publication_is_written_once(backend: Backend) {
     assert_eq!(wrong, Err(QueueError::Refused(refused)), "nor a number that was written before");
     complete(&*queue, &last, &plan, 30_000).await.unwrap();
     assert_eq!(queue.job(version(1)).await.unwrap().job.state, JobState::Published);
+}
+
+async fn runs_of_sound_outlive_their_attempt(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    // Fragments 0 | 1 2
+    planned(&*queue, &submission(1, Priority::Normal), &plan(2, 1), 0).await;
+    let first = claim(&*queue, 0).await.unwrap();
+    assert_eq!((first.hold.key.kind, &first.task.result), (Kind::Audio, &None));
+    let told = queue.tell(&first.hold, reached(1, "a"), 0).await.unwrap();
+    assert_eq!((told.state, told.reached, told.result.as_deref()), (State::Leased, 1, Some("a")));
+    // Its answer was lost.
+    assert_eq!(queue.tell(&first.hold, reached(1, "a"), 0).await.unwrap(), told);
+    queue.tell(&first.hold, reached(2, "a b"), 0).await.unwrap();
+    let long = "x".repeat(limits::RESULT_BYTES + 1);
+    let len_bytes = long.len();
+    for (end, words, refusal) in [
+        (1, "a", Refusal::NotThere { reached: 1, was: 2, end: 3 }),
+        (4, "a b c d", Refusal::NotThere { reached: 4, was: 2, end: 3 }),
+        (3, &long, Refusal::TooLong { len_bytes }),
+    ] {
+        let refused = queue.tell(&first.hold, reached(end, words), 0).await;
+        assert_eq!(refused, Err(QueueError::Refused(refusal)));
+    }
+    // Its lease runs out: the next attempt knows what is there, and it is not heard any more.
+    let again = claim(&*queue, 31_000).await.unwrap();
+    assert_eq!((again.hold.key, again.hold.attempt), (first.hold.key, 2));
+    assert_eq!((again.task.reached, again.task.result.as_deref()), (2, Some("a b")));
+    let late = queue.tell(&first.hold, reached(3, "a b c"), 31_000).await;
+    let refusal = Refusal::NotHeld { state: State::Leased, attempt: 2 };
+    assert_eq!(late, Err(QueueError::Refused(refusal)));
+    // It may have made something else, of all that was there.
+    queue.tell(&again.hold, reached(2, "A B"), 31_000).await.unwrap();
+    queue.tell(&again.hold, failed(), 31_000).await.unwrap();
+    let third = claim(&*queue, 9_000_000).await.unwrap();
+    assert_eq!((third.hold.key, third.hold.attempt), (first.hold.key, 3));
+    assert_eq!((third.task.reached, third.task.result.as_deref()), (2, Some("A B")));
+    let job = queue.job(version(1)).await.unwrap().job;
+    assert_eq!((job.publication, job.published), (None, None), "it is not shown before its end");
+    let told = queue.tell(&third.hold, done("A B C"), 9_000_000).await.unwrap();
+    assert_eq!((told.reached, told.result.as_deref()), (3, Some("A B C")));
 }

@@ -3,7 +3,7 @@
 use super::super::{Filter, Page, QueueError};
 use super::backend::Backend;
 use super::drive::{
-    claim, complete, done, drain, failed, next, plan, planned, submission, version,
+    claim, complete, done, drain, failed, next, plan, planned, reached, submission, version,
 };
 use super::on_every_backend;
 use crate::job::{Event, FaultKind, JobState, Kind, Priority, Refusal, State, Terms};
@@ -76,7 +76,7 @@ async fn an_attempt_that_is_over_changes_nothing(backend: Backend) {
     let other = claim(&*queue, now_ms).await.unwrap();
     assert_eq!((late.hold.key, late.hold.attempt + 1), (other.hold.key, other.hold.attempt));
     let events =
-        [done("late"), failed(), Event::Released, super::drive::moved(9), Event::Reached(1)];
+        [done("late"), failed(), Event::Released, super::drive::moved(9), reached(1, "late")];
     let refused = QueueError::Refused(Refusal::NotHeld { state: State::Leased, attempt: 2 });
     for event in events {
         let before = queue.tasks(version(1)).await.unwrap();

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use super::super::{Claimed, Filter, Memory, Page, Queue};
 use super::backend::{Backend, on_memory};
 use super::chance::Chance;
-use super::drive::{complete, drain, plan, spent, submission, version, worker};
+use super::drive::{complete, drain, plan, reached, spent, submission, version, worker};
 use super::on_every_backend;
 use crate::job::{
     Event, Fault, FaultKind, JobState, Kind, Plan, Priority, Progress, State, Submission, TaskKey,
@@ -166,7 +166,7 @@ impl World {
                 let frames = chance.below(40);
                 Event::Beat(Progress { frames, ..Progress::default() })
             }
-            4 if kind == Kind::Audio => Event::Reached(u32::try_from(chance.below(9)).unwrap()),
+            4 if kind == Kind::Audio => reached(u32::try_from(chance.below(9)).unwrap(), &words),
             _ => match claimed.publication {
                 Some(publication) => Event::Written { seq: publication.seq },
                 None => {

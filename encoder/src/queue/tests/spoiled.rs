@@ -5,7 +5,7 @@ use headwater_packager::ids::VersionId;
 use super::super::{Claimed, Queue, QueueError};
 use super::backend::Backend;
 use super::drive::{
-    claim, complete, done, drain, failed, name, next, plan, planned, submission, version,
+    claim, complete, done, drain, failed, name, next, plan, planned, reached, submission, version,
 };
 use super::on_every_backend;
 use crate::job::{
@@ -90,9 +90,10 @@ async fn sound_that_is_made_again_is_waited_for_to_its_end(backend: Backend) {
     queue.spoiled(&publish.hold, &sound, &fault(), 10).await.unwrap();
     let again = claim(&*queue, 10).await.unwrap();
     assert_eq!((again.hold.key, again.task.reached), (sound, 0));
-    for reached in [2, 4] {
-        queue.tell(&again.hold, Event::Reached(reached), 10).await.unwrap();
-        assert_eq!(next(&*queue, 10).await, "-", "at {reached} of 4");
+    assert_eq!(again.task.result, None, "nothing of it is taken for good");
+    for end in [2, 4] {
+        queue.tell(&again.hold, reached(end, "so far"), 10).await.unwrap();
+        assert_eq!(next(&*queue, 10).await, "-", "at {end} of 4");
     }
     queue.tell(&again.hold, done("better"), 10).await.unwrap();
     assert_eq!(next(&*queue, 10).await, "1/publish 0");
