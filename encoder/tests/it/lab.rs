@@ -1,6 +1,7 @@
 //! A folder with a store and a work folder, and the binary run in it.
 
 use std::fs;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -169,9 +170,10 @@ fn files_below(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs ffmpeg, which must be there and succeed.
+/// Runs ffmpeg, which must be there and succeed. A film that is there is not made anew: another test may be
+/// reading it.
 pub fn ffmpeg(args: &[&str]) -> Vec<u8> {
-    tool("ffmpeg", &[&["-nostdin", "-v", "error", "-y"], args].concat())
+    tool("ffmpeg", &[&["-nostdin", "-v", "error", "-n"], args].concat())
 }
 
 /// Runs ffprobe, which must be there and succeed.
@@ -188,8 +190,17 @@ fn tool(name: &str, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Where films lie that several tests use: a folder for this process, which the next one removes.
-pub fn films() -> &'static Path {
+/// Where the films lie that the tests of one file make, whatever those of another call theirs.
+#[track_caller]
+pub fn films() -> PathBuf {
+    let tests = Path::new(Location::caller().file()).file_stem().unwrap();
+    let folder = all_films().join(tests);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A folder for this process, which the next one removes.
+fn all_films() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("films");
@@ -200,9 +211,7 @@ pub fn films() -> &'static Path {
                 let _ = fs::remove_dir_all(all.join(process));
             }
         }
-        let folder = all.join(std::process::id().to_string());
-        fs::create_dir_all(&folder).unwrap();
-        folder
+        all.join(std::process::id().to_string())
     })
 }
 
@@ -220,6 +229,7 @@ pub fn sample() -> &'static Path {
 }
 
 /// A film made from the sample with these output options.
+#[track_caller]
 pub fn from_sample(name: &str, options: &[&str]) -> PathBuf {
     let film = films().join(name);
     let args = [&["-i", sample().to_str().unwrap()], options, &[film.to_str().unwrap()]];

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::OnceLock;
 
 use headwater_encoder::ffmpeg::run::End;
 use headwater_encoder::ffmpeg::{Limits, Log};
@@ -33,7 +34,7 @@ fn what_cannot_be_had_is_told_in_words_that_help() {
         let lab = Lab::new();
         let config = lab.path("headwater.toml");
         fs::write(&config, toml(&ladder, &without(&lab, lacks))).unwrap();
-        let film = if name.contains("HDR") { hdr() } else { sample().to_owned() };
+        let film = if name.contains("HDR") { hdr().to_owned() } else { sample().to_owned() };
         let options = ["encode", film.to_str().unwrap(), "--title", "film", "--config"];
         let run = lab.run(&[&options[..], &[config.to_str().unwrap()]].concat());
         let said = ours(run.error()).replace(&lab.path("ffmpeg").display().to_string(), "ffmpeg");
@@ -160,7 +161,12 @@ fn layouts() -> PathBuf {
     film
 }
 
-fn hdr() -> PathBuf {
+fn hdr() -> &'static Path {
+    static FILM: OnceLock<PathBuf> = OnceLock::new();
+    FILM.get_or_init(made_hdr)
+}
+
+fn made_hdr() -> PathBuf {
     let master = "log-level=error:master-display=G(13250,34500)B(7500,3000)R(34000,16000)\
                   WP(15635,16450)L(10000000,1)";
     let colours =
