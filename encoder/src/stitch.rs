@@ -50,7 +50,7 @@ fn payload_of(bytes: &[u8], within: Range<usize>, kind: &[u8; 4]) -> Result<Rang
 
 #[cfg(test)]
 mod tests {
-    use headwater_packager::bmff::fragment::{self, Sample};
+    use headwater_packager::bmff::fragment::{self, NON_SYNC, SYNC, Sample};
     use proptest::prelude::*;
 
     use super::*;
@@ -60,7 +60,7 @@ mod tests {
         let sample = sample.prop_map(|(duration_ticks, size_bytes, is_sync, offset)| Sample {
             duration_ticks,
             size_bytes,
-            flags: if is_sync { 0x0200_0000 } else { 0x0101_0000 },
+            flags: if is_sync { SYNC } else { NON_SYNC },
             composition_offset_ticks: offset,
         });
         prop::collection::vec(sample, 1..12)
@@ -118,12 +118,8 @@ mod tests {
 
     #[test]
     fn times_beyond_32_bits_are_kept() {
-        let sample = Sample {
-            duration_ticks: 1,
-            size_bytes: 1,
-            flags: 0x0200_0000,
-            composition_offset_ticks: 0,
-        };
+        let sample =
+            Sample { duration_ticks: 1, size_bytes: 1, flags: SYNC, composition_offset_ticks: 0 };
         let mut bytes = fragment::write(1, 0, &[sample]).unwrap();
         bytes.push(0);
         place(&mut bytes, u32::MAX, 1 << 40).unwrap();

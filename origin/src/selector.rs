@@ -64,15 +64,16 @@ impl Selector {
 
     /// Whether it names an opened version.
     pub fn names_version(&self, title: &TitleId, version: VersionId) -> bool {
-        self.profile.is_none()
-            && self.has(title.as_str())
-            && self.version.is_none_or(|wanted| wanted == version)
+        self.profile.is_none() && self.names(title, version)
     }
 
     /// Whether it names a version as a profile has it.
     pub fn names_under(&self, profile: &Name, title: &TitleId, version: VersionId) -> bool {
-        self.profile.as_ref().is_none_or(|wanted| wanted == profile)
-            && Self { profile: None, ..self.clone() }.names_version(title, version)
+        self.profile.as_ref().is_none_or(|wanted| wanted == profile) && self.names(title, version)
+    }
+
+    fn names(&self, title: &TitleId, version: VersionId) -> bool {
+        self.has(title.as_str()) && self.version.is_none_or(|wanted| wanted == version)
     }
 
     fn has(&self, title: &str) -> bool {

@@ -5,10 +5,9 @@
 
 use std::path::Path;
 
-use headwater_packager::bmff::fragment::{Fragment, Sample};
+use headwater_packager::bmff::fragment::{Fragment, NON_SYNC, SYNC, Sample};
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video};
-use headwater_packager::heads::{Media, Role, TrackHead};
 use headwater_packager::ids::TrackId;
 
 use super::keys::{Key, Keys};
@@ -18,12 +17,7 @@ use crate::error::{Error, Kind};
 use crate::grid::Rate;
 use crate::limits;
 use crate::plan::{object_name, raw_name};
-use crate::remux::{Made, Raw, TrackWriter, agrees};
-
-/// sample_is_non_sync_sample and sample_depends_on 1 (14496-12 8.8.3.1).
-const NON_SYNC: u32 = 0x0101_0000;
-/// sample_depends_on 2, a sync sample.
-const SYNC: u32 = 0x0200_0000;
+use crate::remux::{Made, PictureTrack, Raw, TrackWriter, agrees};
 
 /// A rendition that was looked at.
 #[derive(Clone, Debug)]
@@ -161,31 +155,14 @@ pub fn cut(
         done();
     }
     let file = writer.finish()?;
-    Ok(Made {
-        head: TrackHead {
-            id: track.clone(),
-            media: Media::Video {
-                width: width.into(),
-                height: height.into(),
-                frame_rate: (rendition.rate.num(), rendition.rate.den()),
-            },
-            codecs: entry.codecs(),
-            timescale: keys.timescale,
-            language: None,
-            role: Role::Main,
-            colour: entry.colour,
-            joc: None,
-            layout: None,
-            // Each cut is at a key frame that was looked at.
-            independent: true,
-            start_offset_ticks: 0,
-            init_bytes: 0,
-            objects: vec![file.object(object_name(track))],
-        },
-        init: file.init,
-        rows: file.rows,
-        path,
-    })
+    let of = PictureTrack {
+        track,
+        entry,
+        size: (width.into(), height.into()),
+        rate: rendition.rate,
+        timescale: keys.timescale,
+    };
+    Ok(Made::of_pictures(&of, file, path))
 }
 
 /// The claimed rate where the pictures bear it out to 1 %, or else their average, in thousandths.

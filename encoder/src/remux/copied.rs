@@ -9,24 +9,18 @@ use std::path::Path;
 
 use headwater_packager::avc::{self, ParameterSets};
 use headwater_packager::bmff::boxes;
-use headwater_packager::bmff::fragment::{Fragment, Sample};
+use headwater_packager::bmff::fragment::{Fragment, NON_SYNC, SYNC, Sample};
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video, VideoConfig, inner_boxes};
-use headwater_packager::heads::{Media, Role, TrackHead};
 
 use super::raw::Raw;
 use super::track::TrackWriter;
-use super::{Made, opinion};
+use super::{Made, PictureTrack, opinion};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
 use crate::grid::Grid;
 use crate::ladder::Rung;
 use crate::plan::{object_name, raw_name};
-
-/// sample_is_non_sync_sample and sample_depends_on 1 (14496-12 8.8.3.1).
-const NON_SYNC: u32 = 0x0101_0000;
-/// sample_depends_on 2, a sync sample.
-const SYNC: u32 = 0x0200_0000;
 
 /// Makes `rung`'s track file in `folder`, where ffmpeg's copy lies; refuses pictures that cannot be it.
 pub fn copied(folder: &Path, grid: &Grid, rung: &Rung, cancel: &Cancel) -> Result<Made, Error> {
@@ -68,32 +62,9 @@ pub fn copied(folder: &Path, grid: &Grid, rung: &Rung, cancel: &Cancel) -> Resul
         return Err(refuse(format!("it has more than {} pictures", grid.frames())));
     }
     let file = writer.finish()?;
-    let rate = grid.rate();
-    Ok(Made {
-        head: TrackHead {
-            id: rung.track.clone(),
-            media: Media::Video {
-                width: rung.width,
-                height: rung.height,
-                frame_rate: (rate.num(), rate.den()),
-            },
-            codecs: entry.codecs(),
-            timescale,
-            language: None,
-            role: Role::Main,
-            colour: entry.colour,
-            joc: None,
-            layout: None,
-            // Each first picture was looked at.
-            independent: true,
-            start_offset_ticks: 0,
-            init_bytes: 0,
-            objects: vec![file.object(object_name(&rung.track))],
-        },
-        init: file.init,
-        rows: file.rows,
-        path,
-    })
+    let (size, rate) = ((rung.width, rung.height), grid.rate());
+    let of = PictureTrack { track: &rung.track, entry: &entry, size, rate, timescale };
+    Ok(Made::of_pictures(&of, file, path))
 }
 
 /// The pictures of a fragment, gathered.

@@ -22,17 +22,20 @@ mod video;
 use std::path::PathBuf;
 
 use headwater_packager::bmff::index::{Reference, write_sidx};
-use headwater_packager::heads::{ObjectHead, Row, TrackHead};
+use headwater_packager::codec::Video;
+use headwater_packager::heads::{Media, ObjectHead, Role, Row, TrackHead};
 use headwater_packager::ids::TrackId;
 
 use crate::error::Error;
+use crate::grid::Rate;
+use crate::plan::object_name;
 
 pub use copied::copied;
 pub use opinion::agrees;
 pub use raw::{Raw, regular};
 pub use runs::{Runs, Written};
 pub use sound::{Sound, is_our_aac, is_ours, sound};
-pub use track::TrackWriter;
+pub use track::{TrackFile, TrackWriter};
 pub use video::{is_of, video};
 
 /// A finished track file, not yet in the store.
@@ -48,7 +51,44 @@ pub struct Made {
     pub path: PathBuf,
 }
 
+/// What is known of a track of pictures before its file is written.
+pub struct PictureTrack<'a> {
+    /// Its name.
+    pub track: &'a TrackId,
+    /// Its sample entry.
+    pub entry: &'a Video,
+    /// Pixels of a picture.
+    pub size: (u32, u32),
+    /// Frames a second.
+    pub rate: Rate,
+    /// Ticks a second.
+    pub timescale: u32,
+}
+
 impl Made {
+    /// A track of pictures whose every fragment begins with one that is shown first and that decoding can
+    /// start at: whoever made it has looked.
+    pub fn of_pictures(of: &PictureTrack<'_>, file: TrackFile, path: PathBuf) -> Self {
+        let PictureTrack { track, entry, size: (width, height), rate, timescale } = *of;
+        let frame_rate = (rate.num(), rate.den());
+        let head = TrackHead {
+            id: track.clone(),
+            media: Media::Video { width, height, frame_rate },
+            codecs: entry.codecs(),
+            timescale,
+            language: None,
+            role: Role::Main,
+            colour: entry.colour,
+            joc: None,
+            layout: None,
+            independent: true,
+            start_offset_ticks: 0,
+            init_bytes: 0,
+            objects: vec![file.object(object_name(track))],
+        };
+        Self { head, init: file.init, rows: file.rows, path }
+    }
+
     /// The object in the store.
     pub fn object(&self) -> &ObjectHead {
         self.head.objects.first().expect("a finished track is one object")

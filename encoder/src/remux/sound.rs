@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use headwater_config::AudioCodec;
-use headwater_packager::bmff::fragment::Sample;
+use headwater_packager::bmff::fragment::{SYNC, Sample};
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{Audio, AudioConfig, SampleEntry};
 use headwater_packager::heads::{Media, ObjectHead, Role, TrackHead};
@@ -19,8 +19,6 @@ use crate::error::Error;
 use crate::language::Language;
 use crate::plan::{object_name, raw_name};
 
-/// sample_depends_on 2, a sync sample (14496-12 8.8.3.1): every frame of sound can be decoded alone.
-const SYNC: u32 = 0x0200_0000;
 /// audioObjectType of AAC-LC.
 const AAC_LC: u8 = 2;
 /// audioObjectType of HE-AAC.

@@ -10,11 +10,10 @@ use headwater_config::VideoCodec;
 use headwater_packager::bmff::fragment::Fragment;
 use headwater_packager::bmff::movie::{Handler, Init, InitMedia, write_init};
 use headwater_packager::codec::{SampleEntry, Video, VideoConfig};
-use headwater_packager::heads::{Media, Role, TrackHead};
 
 use super::raw::Raw;
 use super::track::TrackWriter;
-use super::{Made, opinion, unlike_plan};
+use super::{Made, PictureTrack, opinion, unlike_plan};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::grid::Grid;
@@ -76,33 +75,15 @@ pub fn video(
         return Err(unlike(format!("expected {} frames, got more", grid.frames())));
     }
     let file = writer.finish()?;
-    let rate = grid.rate();
-    Ok(Made {
-        head: TrackHead {
-            id: rung.track.clone(),
-            media: Media::Video {
-                width: rung.width,
-                height: rung.height,
-                frame_rate: (rate.num(), rate.den()),
-            },
-            codecs: entry.codecs(),
-            timescale: raw.header.timescale,
-            language: None,
-            role: Role::Main,
-            colour: entry.colour,
-            joc: None,
-            layout: None,
-            // Each first slice was looked at above.
-            independent: true,
-            // check_fragment: the first picture is shown when decoding starts.
-            start_offset_ticks: 0,
-            init_bytes: 0,
-            objects: vec![file.object(object_name(&rung.track))],
-        },
-        init: file.init,
-        rows: file.rows,
-        path,
-    })
+    // check_fragment: the first picture is IDR, and shown when decoding starts.
+    let of = PictureTrack {
+        track: &rung.track,
+        entry: &entry,
+        size: (rung.width, rung.height),
+        rate: grid.rate(),
+        timescale: raw.header.timescale,
+    };
+    Ok(Made::of_pictures(&of, file, path))
 }
 
 /// Whether pictures are coded as was asked for.
@@ -189,10 +170,7 @@ fn len_u64(len: usize) -> u64 {
 mod tests {
     use super::*;
     use crate::grid::Rate;
-    use headwater_packager::bmff::fragment::Sample;
-
-    const SYNC: u32 = 0x0200_0000;
-    const NON_SYNC: u32 = 0x0101_0000;
+    use headwater_packager::bmff::fragment::{NON_SYNC, SYNC, Sample};
 
     /// I P B B in decode order: shown 0 3 1 2.
     fn gop(decode_ticks: u64) -> Fragment {

@@ -25,7 +25,13 @@ const SAMPLE_FLAGS: u32 = 0x400;
 const SAMPLE_COMPOSITION: u32 = 0x800;
 
 /// sample_is_non_sync_sample (14496-12 8.8.3.1).
-const NON_SYNC: u32 = 0x1_0000;
+const IS_NON_SYNC: u32 = 0x1_0000;
+
+/// sample_flags of a sample that depends on no other (14496-12 8.8.3.1): sample_depends_on is 2.
+pub const SYNC: u32 = 0x0200_0000;
+
+/// sample_flags of a sample that depends on others and is no sync sample: sample_depends_on is 1.
+pub const NON_SYNC: u32 = 0x0100_0000 | IS_NON_SYNC;
 
 /// Bytes of an mdat header with a 32-bit size.
 pub const MDAT_HEADER_BYTES: u32 = 8;
@@ -46,7 +52,7 @@ pub struct Sample {
 impl Sample {
     /// Whether decoding can start here, by its flags.
     pub fn is_sync(&self) -> bool {
-        self.flags & NON_SYNC == 0
+        self.flags & IS_NON_SYNC == 0
     }
 }
 
@@ -287,7 +293,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn samples() -> impl Strategy<Value = Vec<Sample>> {
-        let few = prop_oneof![Just(0x0200_0000u32), Just(0x0101_0000), any::<u32>()];
+        let few = prop_oneof![Just(SYNC), Just(NON_SYNC), any::<u32>()];
         let one = (1..4u32, 0..100_000u32, few, -5..5i32).prop_map(|(d, s, f, c)| Sample {
             duration_ticks: d * 1001,
             size_bytes: s,
@@ -326,7 +332,7 @@ mod tests {
             flags,
             composition_offset_ticks: 0,
         };
-        let bytes = write(1, 0, &[sample(0x0200_0000), sample(0x0101_0000)]).unwrap();
+        let bytes = write(1, 0, &[sample(SYNC), sample(NON_SYNC)]).unwrap();
         // moof 8, mfhd 16, traf 8, tfhd 24, tfdt 20, trun 24 + 2 x 4, mdat header 8.
         assert_eq!(bytes.len(), 8 + 16 + 8 + 24 + 20 + 24 + 8 + 8);
     }
