@@ -95,6 +95,12 @@ pub(crate) async fn version(
     Ok(Went::Live(displaced))
 }
 
+/// What is told of a version that is not published because the title has a later one.
+pub(crate) fn superseded(title: &TitleId, later: VersionId) -> Error {
+    let text = format!("{title} got a later version meanwhile, {later}, which stays");
+    Error::new(Kind::Taken, text)
+}
+
 /// Ids rise with time: what was asked for later is not displaced by what was asked for before.
 pub(crate) fn later(live: Option<VersionId>, version: VersionId) -> Option<VersionId> {
     live.filter(|live| *live > version)

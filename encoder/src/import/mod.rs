@@ -109,10 +109,7 @@ impl Making for Import<'_> {
                 publish::retire(store, title, before, self.config, report.as_ref()).await;
                 Ok(Shown::from(&product))
             }
-            Went::Superseded(later) => Err(Error::new(
-                Kind::Taken,
-                format!("{} got a later version meanwhile, {later}, which stays", job.title),
-            )),
+            Went::Superseded(later) => Err(publish::superseded(&job.title, later)),
         }
     }
 }

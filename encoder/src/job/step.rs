@@ -212,6 +212,7 @@ pub fn spoiled(
 pub fn plan(
     job: &mut Job,
     task: &mut Task,
+    publish: &mut Task,
     attempt: u32,
     plan: &Plan,
     now_ms: i64,
@@ -227,6 +228,8 @@ pub fn plan(
     short(&plan.words)?;
     let tasks = job.fan_out(plan, now_ms, terms)?;
     task.finish(plan.words.clone(), now_ms);
+    // Who joins the parts must know them as well as who makes them.
+    publish.tool.clone_from(&plan.tool);
     Ok(tasks)
 }
 

@@ -147,8 +147,11 @@ pub(super) async fn planned(
     bounded("worker's tools", &plan.tool, limits::WORKER_BYTES)?;
     let mut job = job_of(rows, hold.key.job).await?;
     let mut task = task_of(rows, &hold.key).await?;
-    let tasks = job::plan(&mut job, &mut task, hold.attempt, plan, now_ms, terms)?;
+    let mut publish = task_of(rows, &job.publish_key()).await?;
+    let attempt = hold.attempt;
+    let tasks = job::plan(&mut job, &mut task, &mut publish, attempt, plan, now_ms, terms)?;
     rows.put_task(&task).await?;
+    rows.put_task(&publish).await?;
     rows.add_tasks(&tasks).await?;
     rows.put_job(&job).await?;
     let text = format!("{} chunks, {} tracks of sound", plan.chunks.len(), plan.sounds);

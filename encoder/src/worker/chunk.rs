@@ -10,8 +10,8 @@ use super::plan::{LOOKING, Planned};
 use super::source::{self, Local};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind};
-use crate::ffmpeg::Log;
 use crate::ffmpeg::part::Cut;
+use crate::ffmpeg::{Log, Progress};
 use crate::job::{Fault, FaultKind};
 use crate::remux;
 
@@ -71,9 +71,12 @@ async fn encode(
     has_holes: bool,
 ) -> Result<(), Error> {
     let tools = &bench.worker.tools;
-    let mut moved = |progress: &crate::ffmpeg::Progress| {
-        bench.movement.ffmpeg(progress);
-        bench.worker.watcher.moved(bench.task.key.index, progress.frames);
+    let warm_frames = cut.plan.rungs.first().map_or(0, |rung| cut.warm_frames(rung.codec));
+    let mut moved = |progress: &Progress| {
+        // What a warm-up makes is dropped.
+        let frames = progress.frames.saturating_sub(warm_frames);
+        bench.movement.ffmpeg(&Progress { frames, ..*progress });
+        bench.worker.watcher.moved(bench.task.key.index, frames);
     };
     let log = tools.chunk(cut, bench.work.folder(), bench.cancel, &mut moved).await?;
     bench.ended(&log);

@@ -24,8 +24,8 @@ pub(super) async fn refused(
             std::fs::remove_file(&made.path).map_err(|e| Error::storage(made.path.display(), e))?;
             Ok(None)
         }
-        Err(error) if error.kind() == Kind::Interrupted => Err(error),
-        // Nothing fails for it: it is encoded, like others.
+        Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Storage) => Err(error),
+        // Nothing else fails for it: it is encoded, like others.
         Err(error) => {
             bench.work.empty()?;
             Ok(Some(error.to_string()))

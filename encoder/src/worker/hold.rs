@@ -120,9 +120,9 @@ pub(super) async fn carry(worker: &Worker, claimed: Claimed, stop: &Cancel) {
             canceller.cancel();
             // It kills its ffmpeg and cleans up; what hangs is left to the kernel.
             match tokio::time::timeout(limits::ABORT_TIME, &mut work).await {
-                Ok(Err(error)) if !error.is_unsure() => {}
                 Ok(Ok(_)) => {}
-                Ok(Err(_)) | Err(_) => worker.watcher.left(hold),
+                Ok(Err(error)) if !error.is_unsure() => {}
+                _ => worker.watcher.left(hold),
             }
             match why {
                 Ended::Stopped => Err(Error::interrupted()),
@@ -191,7 +191,7 @@ async fn costs(bench: &Bench<'_>, took: Duration) -> Result<Vec<Spent>, Error> {
 async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
     let patience = patience(worker);
     let what = match outcome {
-        Outcome::Published(publish::Ended::Superseded(_)) => "superseded",
+        Outcome::Published(publish::Ended::Superseded(..)) => "superseded",
         _ => "done",
     };
     let committed = match outcome {
@@ -202,13 +202,11 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
             let event = || Event::Done { result: result.clone(), spent: spent.clone() };
             surely(patience, || worker.queue.tell(hold, event(), now_ms())).await.map(drop)
         }
-        Outcome::Published(publish::Ended::Spoiled(part, fault)) => {
-            worker.journal.task(
-                &hold.key,
-                hold.attempt,
-                "spoiled",
-                &format!("{part}: {}", fault.text),
-            );
+        Outcome::Published(publish::Ended::Spoiled(part, error)) => {
+            worker.watcher.failed(hold, &error);
+            let fault = Fault::new(FaultKind::Storage, &error.to_string());
+            let text = format!("{part}: {}", fault.text);
+            worker.journal.task(&hold.key, hold.attempt, "spoiled", &text);
             let said = || worker.queue.spoiled(hold, &part, &fault, now_ms());
             if let Err(error) = surely(patience, said).await {
                 worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
@@ -217,7 +215,8 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
             }
             return;
         }
-        Outcome::Published(publish::Ended::Superseded(by)) => {
+        Outcome::Published(publish::Ended::Superseded(by, why)) => {
+            worker.watcher.failed(hold, &why);
             let event = Event::Superseded { by };
             let told = surely(patience, || worker.queue.tell(hold, event.clone(), now_ms())).await;
             told.map(drop)

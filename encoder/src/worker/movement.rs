@@ -53,15 +53,22 @@ impl Movement {
 
     /// Work that watches itself and says nothing meanwhile counts as movement, for `at_most`.
     pub(super) async fn trust<T>(&self, at_most: Duration, work: impl Future<Output = T>) -> T {
+        self.trust_moving(at_most, || 0, work).await
+    }
+
+    /// The same, for `at_most` since what `seen` gives has last changed.
+    pub(super) async fn trust_moving<T>(
+        &self,
+        at_most: Duration,
+        seen: impl Fn() -> u64,
+        work: impl Future<Output = T>,
+    ) -> T {
         tokio::pin!(work);
-        let mut left = at_most;
+        let mut trust = Trust { at_most, left: at_most, last: seen() };
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                () = tokio::time::sleep(LOOK), if !left.is_zero() => {
-                    left = left.saturating_sub(LOOK);
-                    self.bytes(1);
-                }
+                () = tokio::time::sleep(LOOK) => self.bytes(trust.look(seen()).into()),
             }
         }
     }
@@ -69,3 +76,35 @@ impl Movement {
 
 /// How often silent work is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For how long silence is still movement.
+struct Trust {
+    at_most: Duration,
+    left: Duration,
+    last: u64,
+}
+
+impl Trust {
+    /// A look at what changes where something moves: whether this one counts as movement.
+    fn look(&mut self, seen: u64) -> bool {
+        if seen != self.last {
+            (self.left, self.last) = (self.at_most, seen);
+        }
+        let counts = !self.left.is_zero();
+        self.left = self.left.saturating_sub(LOOK);
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_trusted_for_a_while_and_anew_where_something_is_seen() {
+        let at_most = 3 * LOOK;
+        let mut trust = Trust { at_most, left: at_most, last: 7 };
+        let counted = [7, 7, 7, 7, 6, 5, 5, 5, 5, 4].map(|seen| trust.look(seen));
+        assert_eq!(counted, [true, true, true, false, true, true, true, true, false, true]);
+    }
+}

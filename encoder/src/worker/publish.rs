@@ -19,7 +19,7 @@ use super::hold::Bench;
 use super::plan::Planned;
 use super::{part, unreachable};
 use crate::error::{Error, Kind};
-use crate::job::{Fault, FaultKind, Kind as TaskKind, Publication, State, Task, TaskKey};
+use crate::job::{Fault, Kind as TaskKind, Publication, State, Task, TaskKey};
 use crate::limits;
 use crate::plan::object_name;
 use crate::publish::{self, Product, Went};
@@ -33,10 +33,10 @@ use crate::work;
 pub(super) enum Ended {
     /// The one with this number is in the store.
     Written(u64),
-    /// The title has this later version, which stays.
-    Superseded(VersionId),
-    /// What this task made is damaged or gone, and is to be made again first.
-    Spoiled(TaskKey, Fault),
+    /// The title has this later version, which stays: in words, too.
+    Superseded(VersionId, Error),
+    /// What this task made is damaged or gone, as is told, and is to be made again first.
+    Spoiled(TaskKey, Error),
 }
 
 /// Why a title could not be put together.
@@ -82,11 +82,8 @@ pub(super) async fn publish(
     lease.give_back().await;
     match published {
         Ok(None) => Ok(Ended::Written(seq)),
-        Ok(Some(later)) => Ok(Ended::Superseded(later)),
-        Err(Trouble::Spoiled(part, error)) => {
-            let fault = Fault::new(FaultKind::Storage, &error.to_string());
-            Ok(Ended::Spoiled(part, fault))
-        }
+        Ok(Some(later)) => Ok(Ended::Superseded(later, publish::superseded(title, later))),
+        Err(Trouble::Spoiled(part, error)) => Ok(Ended::Spoiled(part, error)),
         Err(Trouble::Other(error)) => Err(error),
     }
 }

@@ -8,11 +8,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use headwater_config::{Encoder, S3, StoreUrl};
 use headwater_packager::ids::VersionId;
-use tokio::sync::Mutex;
 
 use super::hold::Bench;
 use super::plan::Planned;
@@ -54,16 +53,25 @@ impl Copies {
     }
 
     async fn open(&self, job: VersionId, object: &Object) -> Result<Arc<Sparse>, Error> {
-        let mut open = self.open.lock().await;
-        let known = open.get(&job).and_then(Weak::upgrade);
-        if let Some(known) = known.filter(|known| known.object() == object) {
+        if let Some(known) = self.known(job, object) {
             return Ok(known);
         }
         let place = Place::new(&object.address, &self.settings)?;
+        // Two may come here at once, and have it open twice: they fill it in turn, as processes do.
         let copy = Arc::new(Sparse::open(&self.folder(job), object, place).await?);
+        let mut open = self.opened();
         open.retain(|_, copy| copy.strong_count() > 0);
         open.insert(job, Arc::downgrade(&copy));
         Ok(copy)
+    }
+
+    fn known(&self, job: VersionId, object: &Object) -> Option<Arc<Sparse>> {
+        let known = self.opened().get(&job).and_then(Weak::upgrade);
+        known.filter(|known| known.object() == object)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<VersionId, Weak<Sparse>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes a job's copy, unless somebody uses it.
@@ -131,7 +139,12 @@ impl Local {
     }
 
     async fn copy(bench: &Bench<'_>, object: &Object) -> Result<Self, Error> {
-        let copy = bench.worker.copies.open(bench.job(), object).await?;
+        // Another process may be filling it.
+        let opened = bench.worker.copies.open(bench.job(), object);
+        let copy = tokio::select! {
+            opened = bench.movement.trust(part::upload_time(TURN_BYTES), opened) => opened?,
+            () = bench.cancel.cancelled() => return Err(Error::interrupted()),
+        };
         Ok(Self { path: copy.path().to_owned(), copy: Some(copy) })
     }
 
@@ -152,7 +165,7 @@ impl Local {
 
     /// Reads all of it that is not here.
     pub(super) async fn fill_whole(&self, bench: &Bench<'_>) -> Result<(), Error> {
-        self.fill(bench, std::slice::from_ref(&(0..u64::MAX))).await
+        self.fill(bench, &WHOLE).await
     }
 
     /// Reads what is not here of `wanted`.
@@ -168,7 +181,10 @@ impl Local {
         }
         let (mut read_bytes, mut untold_bytes) = (0, 0);
         let ended = loop {
-            let turn = bench.movement.trust(part::upload_time(TURN_BYTES), copy.fill_some(wanted));
+            // Whoever waits for a turn moves while those before it fill.
+            let seen = || copy.blocks().map_or(0, |blocks| blocks.missing_bytes(&WHOLE));
+            let turn = copy.fill_some(wanted);
+            let turn = bench.movement.trust_moving(part::upload_time(TURN_BYTES), seen, turn);
             let filled = tokio::select! {
                 filled = turn => filled,
                 () = bench.cancel.cancelled() => break Err(Error::interrupted()),
@@ -206,6 +222,10 @@ impl Local {
         }
     }
 }
+
+/// Of a source.
+#[expect(clippy::single_range_in_vec_init, reason = "ranges are what is asked for")]
+const WHOLE: [Range<u64>; 1] = [0..u64::MAX];
 
 /// The most that is read in a turn.
 const TURN_BYTES: u64 = limits::FETCH_BYTES * limits::FETCHES_AT_ONCE as u64;

@@ -98,3 +98,23 @@ fn a_version_of_tomorrow_is_displaced() {
     assert!(lab.pointer("film").unwrap().live.unwrap() > tomorrow);
     lab.live("film");
 }
+
+/// It was written while this one was made, by somebody who did not ask for the title's lease.
+#[test]
+fn a_later_version_that_came_meanwhile_stays() {
+    let lab = Lab::new();
+    let later = VersionId::from_u128(u128::from(u64::MAX) << 60);
+    let json = Pointer::to_live(later, None).to_json();
+    fs::write(lab.path("later.json"), json).unwrap();
+    let key = lab.store().join(stored::pointer_key(&"film".parse().unwrap()));
+    let folder = key.parent().unwrap();
+    fs::create_dir_all(folder).unwrap();
+    fs::set_permissions(folder, Permissions::from_mode(0o777)).unwrap();
+    let came = format!("cp {} {}", lab.path("later.json").display(), key.display());
+    let run = with_chunks_that(&lab, &came);
+    assert_eq!(run.code, Some(6), "{run:?}");
+    let words = format!("film got a later version meanwhile, {later}, which stays");
+    assert!(run.error().starts_with(&words), "{run:?}");
+    assert_eq!(lab.pointer("film").unwrap().live, Some(later));
+    assert_eq!(lab.work(), Vec::<String>::new());
+}

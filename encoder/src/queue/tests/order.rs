@@ -2,7 +2,9 @@
 
 use super::super::Worker;
 use super::backend::Backend;
-use super::drive::{TOOL, claim, drain, failed, next, plan, planned, submission, version, worker};
+use super::drive::{
+    TOOL, claim, complete, drain, failed, next, plan, planned, submission, version, worker,
+};
 use super::on_every_backend;
 use crate::job::{Lane, Priority, State, Submission, Terms};
 
@@ -12,6 +14,7 @@ on_every_backend!(
     a_viewer_goes_before_all_for_a_while,
     another_priority_moves_what_waits,
     only_the_tools_of_the_plan,
+    only_the_tools_of_the_plan_join_its_parts,
 );
 
 const HOUR_MS: i64 = 3_600_000;
@@ -123,4 +126,16 @@ async fn only_the_tools_of_the_plan(backend: Backend) {
     let pause = queue.tell(&chunk.hold, failed(), 0).await.unwrap();
     assert_eq!(pause.state, State::Delayed);
     assert_eq!(queue.depth().await.unwrap().tools[TOOL], 2, "what pauses waits as well");
+}
+
+/// A worker of another release may not know what the parts are made of.
+async fn only_the_tools_of_the_plan_join_its_parts(backend: Backend) {
+    let queue = backend.open(Terms::default()).await;
+    let plan = plan(1, 0);
+    planned(&*queue, &submission(1, Priority::Normal), &plan, 0).await;
+    let chunk = claim(&*queue, 0).await.unwrap();
+    complete(&*queue, &chunk, &plan, 0).await.unwrap();
+    let other = Worker { name: "o".to_owned(), tool: "ffmpeg 8".to_owned() };
+    assert_eq!(queue.claim(&other, 0).await, Ok(None));
+    assert_eq!(next(&*queue, 0).await, "1/publish 0");
 }
