@@ -135,6 +135,7 @@ class Bench:
         self.generated()
         self.collapse()
         self.amplification()
+        self.overload()
         self.memory()
 
     # Servers.
@@ -151,7 +152,7 @@ class Bench:
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         return self.start([program, "-p", self.folder, "-c", config], http, https)
 
-    def start_origin(self, responses_mib, profile="clear"):
+    def start_origin(self, responses_mib, profile="clear", max_lag_ms=0):
         http, https, admin = free_ports(3)
         config = self.folder / f"origin-{http}.toml"
         values = {"http": http, "https": https, "admin": admin, "responses_mib": responses_mib}
@@ -160,6 +161,7 @@ class Bench:
             text += 'formats = ["hls"]\n'
         if profile in SCHEMES:
             text += KEYS.format(profile=profile, scheme=profile) + SCHEMES[profile] + "\n"
+        text += f"[origin.limits]\nmax_lag_ms = {max_lag_ms}\n"
         config.write_text(text)
         server = self.start([self.options.origin, "--config", config], http, https)
         server["admin"] = admin
@@ -311,6 +313,41 @@ class Bench:
             verdict = "kept" if ratio <= 1.05 else "missed"
             self.row(name, f"{ratio:.4f}", "", "1.05", verdict)
 
+    def overload(self):
+        """Processors, not the store, that have three times too much to do: segments under AES-128,
+        each made anew but where several ask for it at one time."""
+        for max_lag_ms in [0, 20]:
+            name = f"three times too much, max_lag_ms = {max_lag_ms}"
+            if not self.wanted(name):
+                continue
+            origin = self.start_origin(0, "aes-128", max_lag_ms)
+            folder, paths = self.targets("aes-128", "v720", origin)
+            urls = self.folder / "urls"
+            base = f"http://127.0.0.1:{origin['http']}{folder}"
+            urls.write_text("".join(base + path + "\n" for path in paths))
+            seconds = ["--duration-s", 2 * self.turn_s]
+            most = self.fetch(urls, *seconds, "--connections", 16)["figures"]["rate_per_s"]
+            alone = self.fetch(urls, *seconds, "--rate", most / 2)["latencies"]["time"]
+            three = self.fetch(urls, "--duration-s", 5 * self.turn_s, "--rate", 3 * most)
+            self.stop(origin)
+            good, time = three["figures"]["rate_per_s"], three["latencies"]["time"]
+            self.row(
+                name,
+                f"{good:.0f} good a second of {most:.0f}; p50 {time['p50']:.0f}, p99 {time['p99']:.0f} ms; "
+                f"{three['figures']['connections']:.0f} connections",
+                f"{good / most:.2f} of what it can; p99 {time['p99'] / alone['p99']:.1f} x that at half of it",
+                "",
+                "",
+            )
+
+    def fetch(self, urls, *options):
+        """What `headwater-bench fetch` tells of these URLs."""
+        report = self.folder / "report.json"
+        command = ["taskset", "-c", HARNESS_CORE, RELEASE / "headwater-bench", "fetch"]
+        command += ["--urls", urls, "--json", report, *options]
+        subprocess.run([str(part) for part in command], capture_output=True)
+        return json.loads(report.read_text())
+
     def memory(self):
         name = "memory"
         if not self.wanted(name):
@@ -325,9 +362,7 @@ class Bench:
         requests = 100_000 if self.options.quick else 1_000_000
         resident = []
         for _ in range(4):
-            command = ["taskset", "-c", HARNESS_CORE, RELEASE / "headwater-bench", "fetch"]
-            command += ["--urls", urls, "--requests", requests // 4, "--connections", 64]
-            subprocess.run([str(p) for p in command], check=True, capture_output=True)
+            self.fetch(urls, "--requests", requests // 4, "--connections", 64)
             resident.append(resident_mib(origin["process"].pid))
         self.stop(origin)
         most = 64 * 1.1 + 64 * 1.1 + 64

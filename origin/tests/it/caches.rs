@@ -427,6 +427,12 @@ async fn titles_are_made_ready() {
     until("all of it", || reads(&store) == 14).await;
 }
 
+/// The manifest of the live version, as it is then.
+async fn live_at(origin: &Origin, now: Instant) -> (u16, String) {
+    let seen = origin.ask_at(now, Method::GET, "/clear/movie/master.m3u8", &[]).await;
+    (seen.status, String::from_utf8(seen.body).unwrap())
+}
+
 #[tokio::test]
 async fn a_pointer_is_used_while_it_is_looked_at_again_and_for_a_time_while_it_cannot_be() {
     let stored = Stored::with_movie();
@@ -436,11 +442,7 @@ async fn a_pointer_is_used_while_it_is_looked_at_again_and_for_a_time_while_it_c
     config.origin.cache.pointer_stale_if_error_s = 60;
     let (origin, store) = watched(&config);
     let start = Instant::now();
-    let live = async |after_s: u64| {
-        let now = start + Duration::from_secs(after_s);
-        let seen = origin.ask_at(now, Method::GET, "/clear/movie/master.m3u8", &[]).await;
-        (seen.status, String::from_utf8(seen.body).unwrap())
-    };
+    let live = |after_s| live_at(&origin, start + Duration::from_secs(after_s));
     let (_, first) = live(0).await;
     let next = VersionId::from_u128(VERSION.as_u128() + 1);
     stored.publish("movie", next, None);
@@ -487,11 +489,7 @@ async fn a_store_that_answers_again_is_seen_at_once() {
     config.origin.cache.pointer_stale_if_error_s = 60;
     let (origin, store) = watched(&config);
     let start = Instant::now();
-    let live = async |after_s: u64| {
-        let now = start + Duration::from_secs(after_s);
-        let seen = origin.ask_at(now, Method::GET, "/clear/movie/master.m3u8", &[]).await;
-        (seen.status, String::from_utf8(seen.body).unwrap())
-    };
+    let live = |after_s| live_at(&origin, start + Duration::from_secs(after_s));
     let first = live(0).await;
     store.is_away.store(true, Ordering::SeqCst);
     assert_eq!(live(5).await, first);
