@@ -298,6 +298,16 @@ mod tests {
         assert_eq!(gate.waiting.load(Ordering::Relaxed), 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_can_be_seen_to_wait_too_long_is_refused_before_he_waits() {
+        let gate = gate(1, 10, 1_000);
+        let _first = gate.turn().await.unwrap();
+        gate.work_us.store(1_001_000, Ordering::Relaxed);
+        let began = tokio::time::Instant::now();
+        assert_eq!(gate.turn().await.unwrap_err(), NoTurn::TooLong);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
     #[tokio::test]
     async fn a_queue_that_stands_shortens_patience_to_the_work_itself() {
         let gate = gate(2, 10, 1_000);

@@ -500,6 +500,84 @@ async fn a_store_that_answers_again_is_seen_at_once() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_not_there_is_looked_for_once_in_a_while() {
+    let stored = Stored::with_movie();
+    let mut config = stored.config("");
+    config.origin.cache.not_found_ttl_ms = 1_000;
+    let (origin, store) = watched(&config);
+    let start = Instant::now();
+    let next = VersionId::from_u128(VERSION.as_u128() + 1);
+    let path = origin.base().replace(&VERSION.to_string(), &next.to_string()) + "v720/init.mp4";
+    let get = async |after_ms: u64| {
+        let now = start + Duration::from_millis(after_ms);
+        origin.ask_at(now, Method::GET, &path, &[]).await.status
+    };
+    assert_eq!(get(0).await, 404);
+    let before = store.small_reads.load(Ordering::SeqCst);
+    stored.publish("movie", next, None);
+    assert_eq!(get(999).await, 404);
+    assert_eq!(store.small_reads.load(Ordering::SeqCst), before);
+    assert_eq!(get(1_000).await, 200);
+}
+
+/// What came of the last look, although it came late, is believed for a moment; who comes after that finds
+/// a store of which is known that it hangs.
+#[tokio::test]
+async fn a_store_that_hangs_on_is_waited_for_by_one() {
+    let stored = Stored::with_movie();
+    let mut config = stored.config("");
+    config.origin.cache.pointer_ttl_ms = 1_000;
+    config.origin.cache.pointer_stale_if_error_s = 600;
+    let (origin, store) = watched(&config);
+    let start = Instant::now();
+    let live = async |after_s: u64| {
+        let now = start + Duration::from_secs(after_s);
+        origin.ask_at(now, Method::GET, "/clear/movie/master.m3u8", &[]).await.status
+    };
+    assert_eq!(live(0).await, 200);
+    let before = store.small_reads.load(Ordering::SeqCst);
+    store.is_small_held.send_replace(true);
+    let asked = async {
+        until("it is asked", || store.small_reads.load(Ordering::SeqCst) > before).await;
+        Instant::now()
+    };
+    let (status, asked) = tokio::join!(live(5), asked);
+    assert_eq!(status, 200);
+    until("it hangs", || asked.elapsed() >= headwater_origin::limits::POINTER_PATIENCE).await;
+    store.is_away.store(true, Ordering::SeqCst);
+    store.is_small_held.send_replace(false);
+    until("it has failed", || {
+        let hits = || origin.counted("pointer_lookups_total{outcome=\"hit\"}");
+        let before = hits();
+        futures_util::FutureExt::now_or_never(live(5));
+        hits() > before
+    })
+    .await;
+    store.is_small_held.send_replace(true);
+    let next = tokio::time::timeout(headwater_origin::limits::POINTER_PATIENCE / 2, live(300));
+    assert_eq!(next.await.expect("it was waited for once"), 200);
+    store.is_small_held.send_replace(false);
+}
+
+#[tokio::test]
+async fn what_is_made_ahead_has_the_memory_that_is_said() {
+    let stored = Stored::with_movie_scaled(100);
+    let more = "origin.prefetch.segments = 1\norigin.prefetch.memory_mib = 1\n";
+    let (origin, _) = watched(&stored.config(&format!("{SHORT}{more}")));
+    let base = origin.base();
+    let made = || origin.counted("prefetches_total{outcome=\"made\"}");
+    for number in 1..=12 {
+        let nor = format!("nor=\"../v720/{number}.m4s\"");
+        let path = format!("{base}a-en/{number}.m4s");
+        origin.ask(Method::GET, &path, &[("cmcd-request", &nor)]).await;
+        until("it is made ahead", || made() == number).await;
+    }
+    origin.rooms.service.cache.measure().await;
+    let bytes = origin.metrics().prefetch_bytes.get();
+    assert!((1 << 18..=1 << 20).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
 async fn other_sizes_are_taken_with_what_is_there() {
     let stored = Stored::with_movie();
     let config = stored.config(SHORT);
