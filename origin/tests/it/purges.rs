@@ -227,6 +227,39 @@ async fn a_reload_lets_go_what_was_made_by_other_rules_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_reload_takes_sizes_and_lifetimes() {
+    let stored = Stored::with_movie();
+    stored.publish_sound("movie", VERSION);
+    let config = under_keys(&stored);
+    let (origin, _) = watched(&config);
+    let under = |origin: &Origin, next: &Config| Origin {
+        rooms: origin.rooms.under(&config, next).unwrap().move_in(),
+    };
+    assert_eq!(asked(&origin).await, [1, 1, 1]);
+    origin.rooms.service.cache.empty();
+    assert_eq!(asked(&origin).await, [0, 0, 0], "stored media is kept");
+    let mut next = config.clone();
+    next.origin.cache.sources_mib = 0;
+    let none = under(&origin, &next);
+    none.rooms.service.cache.empty();
+    assert_eq!(asked(&none).await, [0, 0, 1], "and then it is not");
+    // What is there is let go once it is as old as is said now.
+    let mut next = config.clone();
+    next.profiles.values_mut().for_each(|profile| profile.keep_media_s = 1);
+    let brief = under(&origin, &next);
+    let start = Instant::now();
+    while brief.get(&format!("{}a-en/1.m4s", base(&brief))).await.cache_status.ends_with("hit") {
+        assert!(start.elapsed() < Duration::from_secs(30), "it is kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut next = config.clone();
+    next.origin.cache.responses_mib = 0;
+    next.origin.limits.max_body_mib = 0;
+    let full = under(&origin, &next);
+    assert_eq!(full.get(&format!("{}a-en/1.m4s", base(&full))).await.status, 503, "no room");
+}
+
+#[tokio::test]
 async fn rooms_that_are_not_moved_into_change_nothing() {
     let stored = Stored::with_movie();
     let config = stored.config(SHORT);
