@@ -7,6 +7,8 @@ use std::process::Command;
 use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_config::StoreUrl;
+use headwater_packager::ids::VersionId;
+use headwater_packager::stored::{self, Pointer};
 
 use super::*;
 use crate::ffmpeg::Sandbox;
@@ -25,6 +27,13 @@ enum Fault {
     Short(&'static str),
     /// A signal comes while the object is written.
     Signal(&'static str),
+    /// Somebody whose lease was lost writes a later version while the object is written.
+    Later(&'static str),
+}
+
+/// The version that comes so.
+fn later() -> VersionId {
+    VersionId::from_u128(u128::from(u64::MAX) << 60)
 }
 
 struct Faulty {
@@ -34,12 +43,16 @@ struct Faulty {
 }
 
 impl Faulty {
-    fn before_put(&self, key: &str) -> Result<(), Error> {
+    async fn before_put(&self, key: &str) -> Result<(), Error> {
         match self.fault {
             Fault::Put(end) if key.ends_with(end) => Err(Error::storage(key, "the disk is full")),
             Fault::Signal(end) if key.ends_with(end) => {
                 self.canceller.cancel();
                 Ok(())
+            }
+            Fault::Later(end) if key.ends_with(end) => {
+                let pointer = stored::pointer_key(&"film".parse().unwrap());
+                self.inner.put(&pointer, Pointer::to_live(later(), None).to_json().into()).await
             }
             _ => Ok(()),
         }
@@ -63,12 +76,12 @@ impl Faulty {
 #[async_trait]
 impl Store for Faulty {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
-        self.before_put(key)?;
+        self.before_put(key).await?;
         self.inner.put(key, bytes).await
     }
 
     async fn put_file(&self, key: &str, path: &Path) -> Result<(), Error> {
-        self.before_put(key)?;
+        self.before_put(key).await?;
         self.inner.put_file(key, path).await
     }
 
@@ -180,4 +193,17 @@ fn whatever_the_store_does_the_title_stays_as_it_was() {
         let work: Vec<_> = std::fs::read_dir(folder.path().join("work")).unwrap().collect();
         assert_eq!(work.len(), 1, "{fault:?}: only the lock stays: {work:?}");
     }
+}
+
+/// It is looked for once more when all is written, right before the pointer.
+#[test]
+fn a_later_version_that_comes_at_the_last_moment_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = film(folder.path());
+    let (outcome, stored) = run(folder.path(), &input, Fault::Later("heads.bin"));
+    let error = outcome.expect_err("the later one is displaced");
+    assert_eq!(error.kind(), Kind::Taken, "{error}");
+    assert_eq!(stored, ["titles/film/title.json"], "nothing else is left");
+    let pointer = std::fs::read(folder.path().join("store/titles/film/title.json")).unwrap();
+    assert_eq!(Pointer::parse(&pointer).unwrap().live, Some(later()));
 }

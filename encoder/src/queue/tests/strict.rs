@@ -1,9 +1,11 @@
 //! What a database must keep, and what a start refuses.
 
+use std::time::Duration;
+
 use super::super::Queue;
 use super::super::{QueueError, SqlQueue};
 use super::backend::{Backend, on_postgres, on_sqlite};
-use super::drive::{claim, plan, planned, submission, version, worker};
+use super::drive::{TOOL, claim, plan, planned, submission, version, worker};
 use crate::job::{Event, Priority, Terms};
 use crate::limits;
 
@@ -60,6 +62,21 @@ fn what_was_refused_holds_nothing_that_another_worker_would_skip() {
             queue.tell(&hold, Event::Released, 0).await.unwrap();
             queue.tell(&hold, Event::Released, 0).await.unwrap_err();
         }
+    });
+}
+
+#[test]
+fn what_another_worker_is_claiming_is_skipped() {
+    on_postgres(async |backend: Backend| {
+        let queue = backend.sql(Terms::default()).await.unwrap();
+        let other = backend.sql(Terms::default()).await.unwrap();
+        planned(&queue, &submission(1, Priority::Normal), &plan(2, 0), 0).await;
+        let mut claiming = queue.pool().begin().await.unwrap();
+        let head = sqlx::query(queue.claim_statements()[0]).bind(TOOL);
+        head.fetch_one(&mut *claiming).await.unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(20), claim(&other, 0)).await;
+        let next = next.expect("it does not wait").expect("it is ready");
+        assert_eq!(next.hold.key.index, 1);
     });
 }
 
