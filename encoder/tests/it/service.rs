@@ -82,6 +82,11 @@ fn a_worker_makes_what_one_encode_makes() {
     submit(&lab, &film, "again");
     drained(&lab);
     assert!(tracks(&lab, "film") == tracks(&lab, "again"));
+    // As many chunks at once as there are threads, and each of them made by one.
+    let threads = [("HEADWATER_ENCODER__THREADS", "3")];
+    let run = lab.run_with(&["encode", film.to_str().unwrap(), "--title", "three"], &threads);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(tracks(&lab, "film") == tracks(&lab, "three"), "with any number of threads");
 }
 
 /// A running `serve`, ended with its test.
