@@ -125,7 +125,10 @@ pub fn encoder(folder: &Path, args: &[&str], store: &str, ladder: &str) -> Comma
         "{store}\n[encoder]\nwork_dir = \"{}\"\npreset = \"ultrafast\"\n{ladder}\n",
         work.display()
     );
-    fs::write(&config, text).unwrap();
+    // As a whole: one that was started before may be about to read it.
+    let new = folder.join("headwater.toml.new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, &config).unwrap();
     let mut command = encoder::command(args);
     command.arg("--config").arg(&config).envs(env());
     command

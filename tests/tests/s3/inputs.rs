@@ -239,6 +239,36 @@ fn each_machine_reads_what_it_needs_and_nothing_twice() {
     }
 }
 
+/// An ffmpeg that makes no pictures of a source with holes.
+fn wants_all(folder: &Path) -> PathBuf {
+    let script = folder.join("ffmpeg");
+    let text = "#!/bin/bash\ncase \" $* \" in *' -map [v0] '*)\nfor arg in \"$@\"; do\n\
+                case \"$arg\" in file:*/sources/*) file=${arg#file:};; esac\ndone\n\
+                [ -n \"$file\" ] && [ $(($(stat -c '%b * %B < %s' \"$file\"))) = 1 ] && exit 3;;\n\
+                esac\nexec ffmpeg \"$@\"\n";
+    fs::write(&script, text).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&script, open).unwrap();
+    script
+}
+
+#[test]
+fn a_chunk_that_fails_over_holes_is_made_again_over_the_whole() {
+    let site = Site::new();
+    let (one, two) = (Machine::new(&site, "one"), Machine::new(&site, "two"));
+    site.put("in/film.mp4", &noise(site.folder.path(), "film.mp4"));
+    let id = site.submit(&one, &format!("s3://{BUCKET}/in/film.mp4"), "film");
+    site.planned_and_killed(&one, &id);
+    let mut worker = site.command(&two, &["worker", "--drain", "--json"]);
+    worker.env("HEADWATER_ENCODER__FFMPEG", wants_all(site.folder.path()));
+    let (code, said) = outcome(&mut worker);
+    assert_eq!(code, Some(0), "{said}");
+    let again = said.lines().filter(|line| line.contains("again over the whole source")).count();
+    assert_eq!(again, 1, "once it is whole there are no holes: {said}");
+    let job = site.job(&two, &id);
+    assert_eq!((&job["state"], &job["failures"]), (&"published".into(), &0.into()), "{job:#}");
+}
+
 #[test]
 fn another_object_in_its_place_is_refused() {
     let site = Site::new();
