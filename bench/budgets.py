@@ -333,9 +333,9 @@ class Bench:
             good, time = three["figures"]["rate_per_s"], three["latencies"]["time"]
             self.row(
                 name,
-                f"{good:.0f} good a second of {most:.0f}; p50 {time['p50']:.0f}, p99 {time['p99']:.0f} ms; "
+                f"{good:.0f} good a second of {most:.0f}; p50 {time['p50_ms']:.0f}, p99 {time['p99_ms']:.0f} ms; "
                 f"{three['figures']['connections']:.0f} connections",
-                f"{good / most:.2f} of what it can; p99 {time['p99'] / alone['p99']:.1f} x that at half of it",
+                f"{good / most:.2f} of what it can; p99 {time['p99_ms'] / alone['p99_ms']:.1f} x that at half of it",
                 "",
                 "",
             )
