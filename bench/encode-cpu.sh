@@ -13,6 +13,8 @@ input=${1:-$root/../shared/media/bbb-1080p.mp4}
 encoder=${HEADWATER_TEST_ENCODER:-$root/target/release/headwater-encoder}
 most=0.85
 pairs=3
+# As many at once on both sides: of what shares a core, each takes more of its seconds.
+at_once=${HEADWATER_ENCODER__THREADS:-$(nproc)}
 
 [ -r "$input" ] || { echo "there is no film $input: name one" >&2; exit 2; }
 [ -x "$encoder" ] || { echo "there is no $encoder: cargo build --release -p headwater-encoder" >&2; exit 2; }
@@ -43,6 +45,12 @@ options() {
     sed -n 's/^ *"\(.*\)",\{0,1\}$/\1/p'
 }
 
+# Starts a command when there is room for it.
+start() {
+  while [ "$(jobs -rp | wc -l)" -ge "$at_once" ]; do wait -n || return 1; done
+  "$@" &
+}
+
 # One ffmpeg for each output: the same options behind its own decode and its own filter.
 theirs() {
   local -a all output=() filter scales
@@ -61,15 +69,16 @@ theirs() {
       filter=(-an -filter:v "$front,${scales[rung]}:flags=bicubic,format=yuv420p,setsar=1")
       rung=$((rung + 1))
       [ "${output[2]}" != -frames:v ] || output=("${output[@]:0:2}" "${output[@]:4}")
-      ffmpeg -nostdin -v error -y -threads "$threads" -copyts -i "file:$input" "${filter[@]}" \
-        "${output[@]:2:${#output[@]}-3}" "$work/theirs.mp4"
+      start ffmpeg -nostdin -v error -y -threads "$threads" -copyts -i "file:$input" "${filter[@]}" \
+        "${output[@]:2:${#output[@]}-3}" "$work/theirs-$rung.mp4" || return 1
       output=()
     fi
     if [ "$i" = -map ] || [ "${#output[@]}" -gt 0 ]; then output+=("$i"); fi
   done
   # The first sound, once.
-  ffmpeg -nostdin -v error -y -threads "$threads" -i "file:$input" -vn -map '0:a:0?' -ac 2 -ar 48000 \
-    -c:a aac -b:a 128k -f mp4 -movflags +frag_keyframe+empty_moov "$work/theirs.mp4"
+  start ffmpeg -nostdin -v error -y -threads "$threads" -i "file:$input" -vn -map '0:a:0?' -ac 2 -ar 48000 \
+    -c:a aac -b:a 128k -f mp4 -movflags +frag_keyframe+empty_moov "$work/theirs-sound.mp4" || return 1
+  while [ -n "$(jobs -p)" ]; do wait -n || return 1; done
   [ "$rung" -gt 0 ] || { echo "no rendition in facts.json" >&2; return 1; }
 }
 

@@ -530,10 +530,7 @@ async fn a_store_that_hangs_on_is_waited_for_by_one() {
     config.origin.cache.pointer_stale_if_error_s = 600;
     let (origin, store) = watched(&config);
     let start = Instant::now();
-    let live = async |after_s: u64| {
-        let now = start + Duration::from_secs(after_s);
-        origin.ask_at(now, Method::GET, "/clear/movie/master.m3u8", &[]).await.status
-    };
+    let live = async |after_s| live_at(&origin, start + Duration::from_secs(after_s)).await.0;
     assert_eq!(live(0).await, 200);
     let before = store.small_reads.load(Ordering::SeqCst);
     store.is_small_held.send_replace(true);
@@ -556,6 +553,8 @@ async fn a_store_that_hangs_on_is_waited_for_by_one() {
     store.is_small_held.send_replace(true);
     let next = tokio::time::timeout(headwater_origin::limits::POINTER_PATIENCE / 2, live(300));
     assert_eq!(next.await.expect("it was waited for once"), 200);
+    let too_late = futures_util::FutureExt::now_or_never(live(700));
+    assert_eq!(too_late, None, "what was said so long ago is not said again");
     store.is_small_held.send_replace(false);
 }
 
