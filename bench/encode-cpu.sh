@@ -14,13 +14,14 @@ encoder=${HEADWATER_TEST_ENCODER:-$root/target/release/headwater-encoder}
 most=0.85
 pairs=3
 # As many at once on both sides: of what shares a core, each takes more of its seconds.
-at_once=${HEADWATER_ENCODER__THREADS:-$(nproc)}
+at_once=${HEADWATER_ENCODER__THREADS:-0}
+[ "$at_once" -gt 0 ] || at_once=$(nproc)
 
 [ -r "$input" ] || { echo "there is no film $input: name one" >&2; exit 2; }
 [ -x "$encoder" ] || { echo "there is no $encoder: cargo build --release -p headwater-encoder" >&2; exit 2; }
 input=$(realpath "$input")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
 TIMEFORMAT='%U %S'
 
 # Seconds of CPU that a command and its children take; what it says goes to a log.

@@ -60,6 +60,8 @@ pub const CUES: usize = 100_000;
 pub const CHANNELS: u32 = 8;
 /// Bytes of a moof that ffmpeg writes, of which one holds at most a GOP or two seconds of sound.
 pub const MOOF_BYTES: u64 = 1024 * 1024;
+/// Bytes of a source's moov, which describes each sample: of some days.
+pub const SOURCE_MOOV_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of a moov of a fragmented file, which holds no samples.
 pub const MOOV_BYTES: u64 = 1024 * 1024;
 /// Reads and seeks that a second reader may need for ffmpeg's header; it takes some hundred.

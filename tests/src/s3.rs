@@ -126,9 +126,9 @@ pub fn encoder(folder: &Path, args: &[&str], store: &str, ladder: &str) -> Comma
         work.display()
     );
     // As a whole: one that was started before may be about to read it.
-    let new = folder.join("headwater.toml.new");
+    let new = tempfile::NamedTempFile::new_in(folder).unwrap();
     fs::write(&new, text).unwrap();
-    fs::rename(new, &config).unwrap();
+    new.persist(&config).unwrap();
     let mut command = encoder::command(args);
     command.arg("--config").arg(&config).envs(env());
     command

@@ -71,9 +71,13 @@ impl Sparse {
         let failed =
             |e: io::Error| Error::storage(format!("{}, for {}", path.display(), object.address), e);
         let (users, map) = used(folder).map_err(failed)?;
-        let file = {
-            let _lock = locked(&map).await.map_err(failed)?;
-            begun(folder, &path, object, &map).map_err(failed)?
+        // Who fills it holds the lock nearly always, and what is begun needs none.
+        let file = match known(folder, &path, object, &map).map_err(failed)? {
+            Some(file) => file,
+            None => {
+                let _lock = locked(&map).await.map_err(failed)?;
+                begun(folder, &path, object, &map).map_err(failed)?
+            }
         };
         let (object, turn, file) = (object.clone(), Mutex::new(()), Arc::new(file));
         let asked_bytes = AtomicU64::new(0);
@@ -227,17 +231,28 @@ async fn locked(map: &File) -> io::Result<Locked<'_>> {
     }
 }
 
-/// The file, empty unless it is known to be one of this object's.
-fn begun(folder: &Path, path: &Path, object: &Object, map: &File) -> io::Result<File> {
-    let (of, said) = (Of { object: object.clone(), boot: boot() }, folder.join(".object"));
-    let known = fs::read(&said).ok().and_then(|known| serde_json::from_slice::<Of>(&known).ok());
+/// The file, where it is known to be one of this object's.
+fn known(folder: &Path, path: &Path, object: &Object, map: &File) -> io::Result<Option<File>> {
+    let of = Of { object: object.clone(), boot: boot() };
+    let said = fs::read(folder.join(".object")).ok();
+    let said = said.and_then(|said| serde_json::from_slice::<Of>(&said).ok());
+    if said.as_ref() != Some(&of) || of.boot.is_empty() {
+        return Ok(None);
+    }
     let file = open(path)?;
     // One that was being removed when all stopped may be there in part.
     let is_all_there = file.metadata()?.len() == object.len_bytes
         && map.metadata()?.len() == Blocks::none(object.len_bytes).bits().len() as u64;
-    if known.as_ref() == Some(&of) && !of.boot.is_empty() && is_all_there {
+    Ok(is_all_there.then_some(file))
+}
+
+/// The file, empty unless it is known to be one of this object's. The caller holds the lock.
+fn begun(folder: &Path, path: &Path, object: &Object, map: &File) -> io::Result<File> {
+    if let Some(file) = known(folder, path, object, map)? {
         return Ok(file);
     }
+    let (of, said) = (Of { object: object.clone(), boot: boot() }, folder.join(".object"));
+    let file = open(path)?;
     map.set_len(0)?;
     file.set_len(0)?;
     file.set_len(object.len_bytes)?;
@@ -263,6 +278,8 @@ fn boot() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use headwater_config::S3;
 
     use super::*;
@@ -283,7 +300,12 @@ mod tests {
         let mut blocks = first.blocks().unwrap();
         blocks.add(&(0..Blocks::BYTES));
         first.map.write_all_at(blocks.bits(), 0).unwrap();
-        let second = Sparse::open(&folder, &one, place.clone()).await.unwrap();
+        // Also while somebody fills it.
+        let filler = locked(&first.map).await.unwrap();
+        let second = Sparse::open(&folder, &one, place.clone());
+        let second = tokio::time::timeout(Duration::from_secs(20), second).await;
+        let second = second.expect("it does not wait").unwrap();
+        drop(filler);
         assert_eq!(second.blocks().unwrap(), blocks);
         assert_eq!(fs::metadata(second.path()).unwrap().len(), one.len_bytes);
         // Nor is a file believed that is not there as it was left.

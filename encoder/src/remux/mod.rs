@@ -4,6 +4,7 @@
 //! ```text
 //! raw      ftyp moov (moof mdat)* mfra, streamed      what ffmpeg wrote
 //! video    one raw fragment is one GOP                frame counts, IDR, times
+//! entries  how a source describes its pictures        once
 //! copied   key frame to key frame of a source     NAL units, IDR, slots of the grid
 //! sound    its frames are dealt out to the grid       frame counts, times
 //! runs     the same while ffmpeg still writes         what is closed
@@ -12,6 +13,7 @@
 //! ```
 
 mod copied;
+pub mod entries;
 mod opinion;
 mod raw;
 mod runs;

@@ -159,7 +159,7 @@ fn closed(file: &File, from: u64) -> io::Result<u64> {
     Ok(closed)
 }
 
-fn header_at(file: &File, at: u64) -> io::Result<Option<Header>> {
+pub(super) fn header_at(file: &File, at: u64) -> io::Result<Option<Header>> {
     let mut bytes = [0; boxes::HEADER_BYTES];
     let mut got = 0;
     while got < bytes.len() {

@@ -19,6 +19,11 @@ pub(super) async fn refused(
     input: &Path,
 ) -> Result<Option<String>, Error> {
     let Some(rung) = &plan.copied else { return Ok(None) };
+    let source = input.to_owned();
+    let look = move || Ok(remux::entries::is_one(&source));
+    if let Err(why) = blocking(look, bench.cancel).await? {
+        return Ok(Some(why));
+    }
     match copied(bench, plan, rung, input).await {
         Ok(made) => {
             std::fs::remove_file(&made.path).map_err(|e| Error::storage(made.path.display(), e))?;

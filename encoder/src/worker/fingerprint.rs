@@ -1,12 +1,12 @@
-//! Which build of the tools makes the bytes: all chunks of a version come from one.
+//! Which build of the tools makes the bytes: all parts of a version come from one, and are joined by one.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// What this encoder asks of ffmpeg, and makes of its output: raised when a change of either changes
-/// bytes, so that one version's chunks are never made in two ways. A release that changes neither goes
-/// on with what the one before began.
+/// What this encoder asks of ffmpeg, makes of its output, and keeps in plans and parts: raised when a
+/// change of any changes bytes, or what is read back, so that one version is never made in two ways. A
+/// release that changes none goes on with what the one before began.
 const FORMAT: u32 = 3;
 
 /// Instructions for which x264, x265 or ffmpeg's scaler have code of their own. Others come with

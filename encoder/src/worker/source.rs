@@ -57,8 +57,11 @@ impl Copies {
             return Ok(known);
         }
         let place = Place::new(&object.address, &self.settings)?;
-        // Two may come here at once, and have it open twice: they fill it in turn, as processes do.
         let copy = Arc::new(Sparse::open(&self.folder(job), object, place).await?);
+        if let Some(known) = self.known(job, object) {
+            // Somebody else of us was quicker.
+            return Ok(known);
+        }
         let mut open = self.opened();
         open.retain(|_, copy| copy.strong_count() > 0);
         open.insert(job, Arc::downgrade(&copy));
@@ -139,7 +142,7 @@ impl Local {
     }
 
     async fn copy(bench: &Bench<'_>, object: &Object) -> Result<Self, Error> {
-        // Another process may be filling it.
+        // Another process may be beginning it.
         let opened = bench.worker.copies.open(bench.job(), object);
         let copy = tokio::select! {
             opened = bench.movement.trust(part::upload_time(TURN_BYTES), opened) => opened?,

@@ -117,6 +117,31 @@ fn fit_pictures_are_taken_as_they_are() {
     assert!(run.out.contains("320x180 as it is in the source"), "{run:?}");
 }
 
+/// The film with its sample entry twice, as an editor leaves it that joined two clips.
+fn described_twice(film: &str) -> std::path::PathBuf {
+    let mut bytes = std::fs::read(film).unwrap();
+    // Its moov is at the end: nothing that lies behind is pointed to.
+    let mut at = bytes.windows(4).rposition(|kind| kind == b"moov").unwrap() - 4;
+    let mut around = Vec::new();
+    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"] {
+        at += bytes[at..].windows(4).position(|found| found == kind).unwrap() - 4;
+        around.push(at);
+    }
+    let size = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let added = size(&bytes, around.pop().unwrap());
+    let entry = bytes[at..at + added as usize].to_vec();
+    for outer in &around {
+        let size = size(&bytes, *outer) + added;
+        bytes[*outer..outer + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    // entry_count stands before the first.
+    bytes[at - 4..at].copy_from_slice(&2_u32.to_be_bytes());
+    bytes.splice(at..at, entry);
+    let film = films().join("joined.mp4");
+    std::fs::write(&film, bytes).unwrap();
+    film
+}
+
 #[test]
 fn unfit_pictures_are_encoded_and_the_reason_is_said() {
     let lab = Lab::new();
@@ -168,6 +193,7 @@ fn unfit_pictures_are_encoded_and_the_reason_is_said() {
         ("turned.mp4", &["-i", upright, "-metadata:s:v:0", "rotate=90"], "it is to be turned"),
         ("hidden.mp4", &["-ss", "0.5", "-i", upright], "of its 120 packets 108 are pictures"),
     ];
+    all.push(("joined.mp4", described_twice(upright), "its pictures have 2 sample entries"));
     let told = films().join("told.h264");
     let plain = [
         "-i", upright, "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-g", "24", "-f", "h264", "-",

@@ -170,8 +170,8 @@ fn files_below(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs ffmpeg, which must be there and succeed. A film that is there is not made anew: another test may be
-/// reading it.
+/// Runs ffmpeg, which must be there and succeed. Two tests that make one film are found out: one of them may
+/// be reading what the other is making.
 pub fn ffmpeg(args: &[&str]) -> Vec<u8> {
     tool("ffmpeg", &[&["-nostdin", "-v", "error", "-n"], args].concat())
 }
