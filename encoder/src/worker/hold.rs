@@ -11,7 +11,7 @@ use super::{Worker, chunk, now_ms, plan, publish, sound};
 use crate::cancel::{self, Cancel};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::ffmpeg::Log;
-use crate::job::{Event, Fault, FaultKind, Hold, Kind, Plan, Refusal, Spent, Task};
+use crate::job::{Event, Fault, FaultKind, Hold, Kind, Plan, Refusal, Spent, Task, TaskKey};
 use crate::ladder::Rung;
 use crate::limits;
 use crate::queue::{Claimed, QueueError};
@@ -203,17 +203,7 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
             surely(patience, || worker.queue.tell(hold, event(), now_ms())).await.map(drop)
         }
         Outcome::Published(publish::Ended::Spoiled(part, error)) => {
-            worker.watcher.failed(hold, &error);
-            let fault = Fault::new(FaultKind::Storage, &error.to_string());
-            let text = format!("{part}: {}", fault.text);
-            worker.journal.task(&hold.key, hold.attempt, "spoiled", &text);
-            let said = || worker.queue.spoiled(hold, &part, &fault, now_ms());
-            if let Err(error) = surely(patience, said).await {
-                worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
-                // Shown already, or not a part: nothing is left but to fail.
-                tell(worker, hold, Event::Failed(fault), LAST_WORDS).await;
-            }
-            return;
+            return spoiled(worker, hold, part, &error).await;
         }
         Outcome::Published(publish::Ended::Superseded(by, why)) => {
             worker.watcher.failed(hold, &why);
@@ -237,6 +227,20 @@ async fn commit(worker: &Worker, hold: &Hold, outcome: Outcome, took: &str) {
     }
     if hold.key.kind == Kind::Publish {
         super::leftovers::clear(worker, hold.key.job).await;
+    }
+}
+
+/// What `part` made is damaged or gone, and is to be made again before this publication.
+async fn spoiled(worker: &Worker, hold: &Hold, part: TaskKey, error: &Error) {
+    worker.watcher.failed(hold, error);
+    let fault = Fault::new(FaultKind::Storage, &error.to_string());
+    let text = format!("{part}: {}", fault.text);
+    worker.journal.task(&hold.key, hold.attempt, "spoiled", &text);
+    let said = || worker.queue.spoiled(hold, &part, &fault, now_ms());
+    if let Err(error) = surely(patience(worker), said).await {
+        worker.journal.task(&hold.key, hold.attempt, "not taken", &error.to_string());
+        // Shown already, or not a part: nothing is left but to fail.
+        tell(worker, hold, Event::Failed(fault), LAST_WORDS).await;
     }
 }
 
