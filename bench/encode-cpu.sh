@@ -21,7 +21,7 @@ at_once=${HEADWATER_ENCODER__THREADS:-0}
 [ -x "$encoder" ] || { echo "there is no $encoder: cargo build --release -p headwater-encoder" >&2; exit 2; }
 input=$(realpath "$input")
 work=$(mktemp -d)
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 TIMEFORMAT='%U %S'
 
 # Seconds of CPU that a command and its children take; what it says goes to a log.
