@@ -20,6 +20,7 @@ mod door;
 mod exchange;
 mod h1;
 mod h2;
+mod outgoing;
 mod request_body;
 mod wire;
 
@@ -51,6 +52,7 @@ use crate::tls::Tls;
 
 use ahead::Ahead;
 pub use door::{Door, Doors};
+pub use outgoing::Direct;
 use wire::Wire;
 
 /// Whatever answers requests.
@@ -226,7 +228,7 @@ impl<A: Answers> Adapter<A> {
         door: Door,
         mut stop: ShutdownWatch,
     ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Direct + Unpin + Send + 'static,
     {
         let terms = self.terms.load_full();
         let open = OpenConnection::new(&self.metrics, &self.open);
@@ -320,14 +322,15 @@ impl<A: Answers> Adapter<A> {
 impl<A: Answers> Line<A> {
     async fn speak<S>(self, stream: S, speaks_h2: bool, stop: ShutdownWatch) -> Option<&'static str>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Direct + Unpin + Send + 'static,
     {
         let protocol = if speaks_h2 { "h2" } else { "http/1.1" };
         self.metrics.connection_protocols.with_label_values(&[protocol]).inc();
         if speaks_h2 {
             h2::serve(Wire::for_h2(stream), Arc::new(self), stop).await
         } else {
-            h1::serve(Wire::for_h1(stream), &self, stop).await
+            let uncopied_bytes = self.metrics.uncopied_bytes.clone();
+            h1::serve(Wire::for_h1(stream, uncopied_bytes), &self, stop).await
         }
     }
 }

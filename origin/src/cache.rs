@@ -13,6 +13,8 @@
 //! So a scan of titles that nobody else wants, however long, passes through the quarter and leaves what is
 //! asked for often where it is. What was made ahead waits beside it until somebody asks (`ahead`).
 
+mod forms;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,13 +27,13 @@ use crate::ahead::Ahead;
 use crate::delivery::CacheUse;
 use crate::errands::Errands;
 use crate::failure::Failure;
+use crate::filing::Filing;
 use crate::gate::Gate;
 use crate::lifetimes::Lifetimes;
 use crate::metrics::Metrics;
 use crate::purges::{Purges, Purging, Since};
-use crate::representation::{Facts, Representation};
+use crate::representation::Representation;
 use crate::selector::Selector;
-use crate::slices::Slices;
 
 /// Memory an entry takes beside its body and key: the cache's own node, counters, timers and
 /// queues (measured 2026 with moka 0.12: about 400 bytes), the header values and reference counts.
@@ -50,6 +52,7 @@ pub struct ResponseCache {
     often: Cache<Arc<str>, Entry>,
     ahead: Option<Ahead>,
     largest_bytes: u64,
+    filing: Option<Filing>,
     gate: Arc<Gate>,
     purges: Purges,
     fills: Errands<Arc<str>, Filled>,
@@ -93,6 +96,7 @@ impl ResponseCache {
             once: segment(once_bytes, lifetimes),
             often: segment(capacity_bytes - once_bytes, lifetimes),
             ahead: None,
+            filing: None,
             largest_bytes,
             gate,
             purges,
@@ -111,6 +115,17 @@ impl ResponseCache {
         self
     }
 
+    /// With somebody who moves what is asked for often to where it is sent from without a copy.
+    #[must_use]
+    pub fn with_filing(self, filing: Option<Filing>) -> Self {
+        Self { filing, ..self }
+    }
+
+    /// Who does so.
+    pub fn filing(&self) -> Option<Filing> {
+        self.filing.clone()
+    }
+
     /// Now, to be noted before anything is taken or read that a response is made of; see [`Purges`].
     pub fn since(&self) -> Since {
         self.purges.since()
@@ -120,7 +135,10 @@ impl ResponseCache {
     pub async fn kept(&self, key: &str) -> Option<Arc<Representation>> {
         let kept = match self.often.get(key).await {
             None => self.asked_again(key).await,
-            often => often,
+            Some(entry) => {
+                self.file_away(key, &entry);
+                Some(entry)
+            }
         };
         let counted = if kept.is_some() { &self.hits } else { &self.misses };
         counted.inc();
@@ -264,28 +282,6 @@ impl ResponseCache {
         });
     }
 
-    /// A response that lies under `key` as gzip, if it has that form. Both forms share the entry,
-    /// which is weighed anew when the second is made.
-    pub async fn gzipped<'a>(
-        &self,
-        key: &str,
-        made: &'a Arc<Representation>,
-    ) -> Option<(&'a Facts, &'a Slices)> {
-        let is_due = made.is_gzip_due();
-        let coded = made.gzipped().await?;
-        if is_due {
-            let since = self.since();
-            for segment in [&self.once, &self.often] {
-                if let Some(kept) = segment.get(key).await
-                    && Arc::ptr_eq(&kept.made, made)
-                {
-                    self.purges.keep(since, segment.insert(key.into(), kept)).await;
-                }
-            }
-        }
-        Some(coded)
-    }
-
     /// Lets go what is named; how many responses that were.
     pub async fn purge(&self, _at_work: &Purging, named: &Selector) -> u64 {
         let names = named.of_responses();
@@ -335,6 +331,8 @@ impl ResponseCache {
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.cache_entries.set(gauge(entries));
         self.metrics.cache_bytes.set(gauge(bytes));
+        let files = self.filing.as_ref().map_or(0, Filing::files);
+        self.metrics.memory_files.set(gauge(files as u64));
         match &self.ahead {
             Some(ahead) => ahead.measure().await,
             None => self.metrics.prefetch_bytes.set(0),

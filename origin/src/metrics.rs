@@ -46,6 +46,10 @@ pub struct Metrics {
     pub cache_entries: IntGauge,
     /// Bytes in the cache.
     pub cache_bytes: IntGauge,
+    /// Segments in files of memory.
+    pub memory_files: IntGauge,
+    /// Bytes sent without a copy.
+    pub uncopied_bytes: IntCounter,
     /// Bytes of segments that are being read or sent, or are in the cache.
     pub body_bytes: IntGauge,
     /// Looks into the response cache by profile.
@@ -199,6 +203,14 @@ impl Metrics {
             ),
             cache_entries: new.gauge("cache_entries", "Responses in the cache"),
             cache_bytes: new.gauge("cache_bytes", "Memory pinned by the response cache"),
+            memory_files: new.gauge(
+                "memory_files",
+                "Segments in files of memory, from which plain HTTP/1.1 sends them without a copy",
+            ),
+            uncopied_bytes: new.counter(
+                "uncopied_bytes_total",
+                "Bytes that were sent from files of memory without a copy",
+            ),
             body_bytes: new.gauge(
                 "body_bytes",
                 "Memory of segments in the response cache, being read, and being sent",

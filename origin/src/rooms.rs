@@ -16,6 +16,7 @@ use crate::cache::ResponseCache;
 use crate::clients::Clients;
 use crate::delivery::Books;
 use crate::edge::Edge;
+use crate::filing::Filing;
 use crate::gate::{Gate, Rules};
 use crate::keys::KeyRing;
 use crate::lag::Lag;
@@ -90,9 +91,12 @@ impl Rooms {
         let terms = terms_of_titles(config);
         let titles = Titles::new(Arc::clone(&store), Arc::clone(&metrics), purges.clone(), terms);
         let gate = Gate::new("fills", fills(config), &metrics);
-        let cache = cache(config, &gate, &purges, &metrics);
-        let sources = sources(config, &purges, &metrics);
         let bodies = Bodies::new(most_body_bytes(config), Arc::clone(&metrics));
+        // Behind TLS all is copied anyway.
+        let is_plain = !config.origin.listen.is_empty();
+        let filing = is_plain.then(|| Filing::new(Arc::clone(&bodies)));
+        let cache = cache(config, &gate, &purges, &metrics).with_filing(filing);
+        let sources = sources(config, &purges, &metrics);
         let spans = metrics.telemetry_spans.clone();
         let telemetry = Telemetry::open(&config.origin.telemetry, spans);
         let telemetry = Arc::new(telemetry.map_err(StartError::Telemetry)?);
@@ -133,6 +137,7 @@ impl Rooms {
                 (before.cache.clone(), before.sources.clone());
             if is_new.cache {
                 cache_of_now = cache(new, &gate, &purges, metrics);
+                cache_of_now = cache_of_now.with_filing(before.cache.filing());
                 cache_of_now.take_over(&before.cache, since, is_made_alike).await;
             }
             if is_new.sources {

@@ -6,17 +6,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::filing::Filed;
+
 /// Slices that follow each other. `Debug` shows no byte of them: some answers are keys.
 #[derive(Clone, Default)]
 pub struct Slices {
     parts: Arc<[Bytes]>,
     len_bytes: u64,
+    /// Where all of them lie, if that is a file of memory.
+    filed: Option<Arc<Filed>>,
 }
 
 impl Slices {
     /// No bytes at all.
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// All of a file of memory.
+    pub fn of_file(filed: Arc<Filed>) -> Self {
+        Self { filed: Some(Arc::clone(&filed)), ..Self::from(filed.bytes()) }
     }
 
     /// Total length in bytes.
@@ -34,10 +43,19 @@ impl Slices {
         &self.parts
     }
 
+    /// The file of memory that they lie in.
+    pub fn filed(&self) -> Option<&Arc<Filed>> {
+        self.filed.as_ref()
+    }
+
     /// Memory held: the bytes and what leads to them. Every slice is taken to own all of its
     /// allocation, which holds for what the origin caches: whole reads and whole manifests.
     pub fn resident_bytes(&self) -> u64 {
-        self.len_bytes + size_of_val::<[Bytes]>(&self.parts) as u64
+        let of_bytes = match &self.filed {
+            Some(filed) => filed.file.resident_bytes(),
+            None => self.len_bytes,
+        };
+        of_bytes + size_of_val::<[Bytes]>(&self.parts) as u64
     }
 
     /// The bytes `range` of the whole; what lies beyond the end is left out.
@@ -51,7 +69,7 @@ impl Slices {
             let to = range.end.min(part_range.end);
             (from < to).then(|| part.slice(within(from, &part_range)..within(to, &part_range)))
         });
-        parts.collect()
+        Self { filed: self.filed.clone(), ..parts.collect() }
     }
 }
 
@@ -70,7 +88,7 @@ impl FromIterator<Bytes> for Slices {
     fn from_iter<I: IntoIterator<Item = Bytes>>(parts: I) -> Self {
         let parts: Arc<[Bytes]> = parts.into_iter().collect();
         let len_bytes = parts.iter().map(|part| part.len() as u64).sum();
-        Self { parts, len_bytes }
+        Self { parts, len_bytes, filed: None }
     }
 }
 

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use pingora_core::protocols::l4::stream::Stream as TcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::outgoing::Direct;
 use crate::proxy_protocol::{Parsed, Refused};
 
 /// Bytes asked for at a time. Most first requests and every usual PROXY header fit.
@@ -79,6 +81,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
             self.read = BytesMut::new();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Direct> Direct for Ahead<S> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        self.stream.tcp()
     }
 }
 

@@ -53,6 +53,7 @@ impl Pieces {
 /// A body for hyper. Its exact size is known, so hyper writes Content-Length.
 pub struct SentBody {
     pieces: Pieces,
+    piece_bytes: usize,
     delivery: Option<Box<Delivery>>,
     progress: Arc<Progress>,
 }
@@ -60,7 +61,12 @@ pub struct SentBody {
 impl SentBody {
     /// All of a body; `progress` is told when it is over.
     pub fn new(body: Slices, delivery: Option<Box<Delivery>>, progress: Arc<Progress>) -> Self {
-        Self { pieces: Pieces::new(body), delivery, progress }
+        progress.outgoing.begin(&body);
+        let piece_bytes = match body.filed() {
+            Some(_) => limits::FILED_FRAME_BYTES,
+            None => limits::FRAME_BYTES,
+        };
+        Self { pieces: Pieces::new(body), piece_bytes, delivery, progress }
     }
 }
 
@@ -72,7 +78,8 @@ impl http_body::Body for SentBody {
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(piece) = self.pieces.next(limits::FRAME_BYTES) else { return Poll::Ready(None) };
+        let piece_bytes = self.piece_bytes;
+        let Some(piece) = self.pieces.next(piece_bytes) else { return Poll::Ready(None) };
         if let Some(delivery) = &mut self.delivery {
             delivery.sent(piece.len() as u64);
         }

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::SentBody;
+use super::outgoing::Direct;
 use super::wire::{Clock, Phase, Progress, Wire};
 use super::{Answers, Line, stopped};
 use crate::exchange::Answer;
@@ -32,7 +33,7 @@ pub async fn serve<S, A>(
     mut stop: ShutdownWatch,
 ) -> Option<&'static str>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Direct + Unpin + Send,
     A: Answers,
 {
     let progress = Arc::clone(&wire.progress);

@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::body::Pieces;
+use super::outgoing::Direct;
 use super::request_body::H2Body;
 use super::wire::{Clock, Pace, Wire};
 use super::{Answers, Line, stopped};
@@ -58,7 +59,7 @@ pub async fn serve<S, A>(
     mut stop: ShutdownWatch,
 ) -> Option<&'static str>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Direct + Unpin + Send + 'static,
     A: Answers,
 {
     let progress = Arc::clone(&wire.progress);

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, O
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::Terms;
+use super::outgoing::{Direct, Found, Outgoing};
 use crate::limits;
 
 /// What a connection is doing, and counts that move whenever it gets somewhere.
@@ -26,6 +28,8 @@ pub struct Progress {
     written_bytes: AtomicU64,
     /// Bytes that may still come in without a request; see `limits::H2_CREDIT_BYTES`.
     credit_bytes: AtomicI64,
+    /// What is sent out of a file of memory.
+    pub outgoing: Outgoing,
 }
 
 /// What a connection waits for. A new one owes its first header.
@@ -195,12 +199,15 @@ pub struct Wire<S> {
     /// Whether bytes that come in while nothing is asked begin a request. HTTP/2 sends frames that
     /// ask for nothing; there `h2` itself knows what is asked.
     reads_begin_a_header: bool,
+    /// Counts what leaves without a copy.
+    uncopied_bytes: Option<IntCounter>,
 }
 
 impl<S> Wire<S> {
     /// A stream that speaks HTTP/1.1.
-    pub fn for_h1(stream: S) -> Self {
-        Self { stream, progress: Arc::default(), reads_begin_a_header: true }
+    pub fn for_h1(stream: S, uncopied_bytes: IntCounter) -> Self {
+        let uncopied_bytes = Some(uncopied_bytes);
+        Self { stream, progress: Arc::default(), reads_begin_a_header: true, uncopied_bytes }
     }
 
     /// A stream that speaks HTTP/2.
@@ -208,7 +215,7 @@ impl<S> Wire<S> {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Answering);
         progress.gain(limits::H2_CREDIT_BYTES);
-        Self { stream, progress, reads_begin_a_header: false }
+        Self { stream, progress, reads_begin_a_header: false, uncopied_bytes: None }
     }
 
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -249,7 +256,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + Direct + Unpin> Wire<S> {
+    /// Sends a slice from the file that it lies in. Whatever keeps the system from it, an ordinary write
+    /// does it instead, waits, or tells what is wrong with the connection.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        found: &Found,
+        slice: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        // The stream may keep what was written before.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let tcp = self.stream.tcp();
+        let sent = tcp.map(|tcp| found.filed.file.send(tcp, found.offset, slice.len()));
+        match sent {
+            Some(Ok(sent_bytes)) if sent_bytes > 0 => {
+                if let Some(counter) = &self.uncopied_bytes {
+                    counter.inc_by(sent_bytes as u64);
+                }
+                Poll::Ready(Ok(sent_bytes))
+            }
+            _ => Pin::new(&mut self.stream).poll_write(cx, slice),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Direct + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -264,7 +296,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let outcome = match self.progress.outgoing.find(slices) {
+            Some(found) if found.index == 0 => self.poll_send(cx, &found, &slices[0]),
+            // What is before it goes by itself.
+            Some(Found { index, .. }) => {
+                Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..index])
+            }
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        };
         self.wrote(outcome)
     }
 
@@ -294,6 +333,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     #[tokio::test]
     async fn a_clock_tells_who_is_silent_from_who_is_slow() {
@@ -314,7 +354,7 @@ mod tests {
             [(0, Some("write_timeout")), (1, Some("too_slow")), (9, Some("too_slow")), (10, None)]
         {
             let (mut client, server) = tokio::io::duplex(64);
-            let mut wire = Wire::for_h1(server);
+            let mut wire = Wire::for_h1(server, Metrics::new().uncopied_bytes);
             let progress = Arc::clone(&wire.progress);
             let mut clock = Clock::new(&terms);
             assert_eq!(clock.tick(), Duration::from_secs(1));

@@ -32,6 +32,7 @@ mod token_keys;
 mod token_scope;
 mod token_tool;
 mod tokens;
+mod uncopied;
 mod upgrade;
 mod versions;
 mod wire;

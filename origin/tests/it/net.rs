@@ -16,6 +16,8 @@ use headwater_config::{Certificate, Config, Tls as TlsSettings};
 use headwater_origin::adapter::{Adapter, Door, Terms};
 use headwater_origin::tls::Tls;
 use http::{Method, Request, Response};
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::l4::stream::Stream as Accepted;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -89,6 +91,7 @@ pub fn wired_logging(
             let (stream, remote) = listener.accept().await.unwrap();
             let (adapter, stopped) = (Arc::clone(&adapter), stopped.clone());
             let remote = Some(remote.ip());
+            let stream: Stream = Box::new(Accepted::from(stream));
             tokio::spawn(async move { adapter.serve(stream, remote, door, stopped).await });
         }
     });
