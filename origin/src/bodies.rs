@@ -17,8 +17,19 @@ use crate::slices::Slices;
 #[derive(Debug)]
 pub struct Bodies {
     most_bytes: AtomicU64,
+    /// What is no need leaves so much free.
+    spare_bytes: AtomicU64,
     held_bytes: AtomicU64,
     metrics: Arc<Metrics>,
+}
+
+/// How much there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes in all.
+    pub most_bytes: u64,
+    /// Bytes of it that are left to what is needed.
+    pub spare_bytes: u64,
 }
 
 /// Room for one body. Given back when dropped.
@@ -29,15 +40,16 @@ pub struct Room {
 }
 
 impl Bodies {
-    /// At most `most_bytes` at one time.
-    pub fn new(most_bytes: u64, metrics: Arc<Metrics>) -> Arc<Self> {
-        let most_bytes = AtomicU64::new(most_bytes);
-        Arc::new(Self { most_bytes, held_bytes: AtomicU64::new(0), metrics })
+    /// At most so many bytes at one time.
+    pub fn new(bounds: Bounds, metrics: Arc<Metrics>) -> Arc<Self> {
+        let [most_bytes, spare_bytes] = [bounds.most_bytes, bounds.spare_bytes].map(AtomicU64::new);
+        Arc::new(Self { most_bytes, spare_bytes, held_bytes: AtomicU64::new(0), metrics })
     }
 
-    /// Another bound, from now on.
-    pub fn set(&self, most_bytes: u64) {
-        self.most_bytes.store(most_bytes, Ordering::Relaxed);
+    /// Other bounds, from now on.
+    pub fn set(&self, bounds: Bounds) {
+        self.most_bytes.store(bounds.most_bytes, Ordering::Relaxed);
+        self.spare_bytes.store(bounds.spare_bytes, Ordering::Relaxed);
     }
 
     /// Room for a body that is about to be read.
@@ -46,11 +58,22 @@ impl Bodies {
     /// [`Failure::Overloaded`] where there is none.
     pub fn room(self: &Arc<Self>, len_bytes: u64) -> Result<Room, Failure> {
         let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        self.room_within(most_bytes, len_bytes).ok_or(Failure::Overloaded)
+    }
+
+    /// Room for what is no need; none where it would be missed.
+    pub fn spare_room(self: &Arc<Self>, len_bytes: u64) -> Option<Room> {
+        let most_bytes = self.most_bytes.load(Ordering::Relaxed);
+        let spare_bytes = self.spare_bytes.load(Ordering::Relaxed);
+        self.room_within(most_bytes.saturating_sub(spare_bytes), len_bytes)
+    }
+
+    fn room_within(self: &Arc<Self>, most_bytes: u64, len_bytes: u64) -> Option<Room> {
         let more = |held: u64| held.checked_add(len_bytes).filter(|sum| *sum <= most_bytes);
         let taken = self.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.map_err(|_| Failure::Overloaded)?;
+        taken.ok()?;
         self.metrics.body_bytes.add(gauged(len_bytes));
-        Ok(Room { bodies: Arc::clone(self), len_bytes })
+        Some(Room { bodies: Arc::clone(self), len_bytes })
     }
 }
 
@@ -95,7 +118,8 @@ mod tests {
     #[test]
     fn room_is_taken_until_the_last_piece_is_gone() {
         let metrics = Arc::new(Metrics::new());
-        let bodies = Bodies::new(10, Arc::clone(&metrics));
+        let bounds = Bounds { most_bytes: 10, spare_bytes: 3 };
+        let bodies = Bodies::new(bounds, Arc::clone(&metrics));
         let body: Slices =
             [Bytes::from_static(b"abc"), Bytes::from_static(b"def")].into_iter().collect();
         let held = bodies.room(6).unwrap().hold(&body);
@@ -107,6 +131,7 @@ mod tests {
         assert_eq!(metrics.body_bytes.get(), 6, "a piece keeps the whole");
         drop(piece);
         assert_eq!(metrics.body_bytes.get(), 0);
+        assert!(bodies.spare_room(8).is_none() && bodies.spare_room(7).is_some());
         let whole = bodies.room(10).unwrap();
         assert!(bodies.room(1).is_err());
         drop(whole);

@@ -65,16 +65,22 @@ pub const REQUEST_ID_BYTES: usize = 128;
 /// Bytes given to the codec at a time: small enough to count what was sent, large enough to cost
 /// nothing (slices of 256 KiB and more are as cheap as one whole body).
 pub const FRAME_BYTES: usize = 256 * 1024;
-/// The same for a body in a file of memory, which the kernel takes in fewer calls.
+/// The same for a body in a file of memory, which the kernel takes in fewer calls; so much may be
+/// counted as sent that was not.
 pub const FILED_FRAME_BYTES: usize = 1024 * 1024;
-/// Bytes that are sent from a file of memory by a call of their own; less goes with what is before it.
-pub const LEAST_UNCOPIED_BYTES: usize = 64 * 1024;
+/// Bytes of an answer that is sent from a file of memory. A socket that holds one page of a huge one
+/// keeps all of it, so many short answers would keep many times what they are.
+pub const LEAST_UNCOPIED_BYTES: u64 = 1024 * 1024;
+/// Bytes of a slice of it that takes a call of its own; less goes with what is before it.
+pub const LEAST_SENDFILE_BYTES: usize = 16 * 1024;
 /// Files of memory: each is a mapping, of which Linux gives a process 65,530.
 pub const MEMORY_FILES: usize = 16_384;
 /// One in so many of the descriptors that the process may have is for them.
 pub const MEMORY_FILES_SHARE: u64 = 4;
 /// How long no more are made where the system refused one.
-pub const MEMORY_FILES_PAUSE: Duration = Duration::from_secs(60);
+pub const MEMORY_FILES_PAUSE: Duration = Duration::from_secs(10);
+/// How often huge pages are asked for where the system is busy with them just now.
+pub const HUGE_PAGE_TRIES: u32 = 3;
 /// Bytes of one media segment: a plan above it is refused before anything is read.
 pub const SEGMENT_BYTES: u64 = 512 * 1024 * 1024;
 /// Cache-Control of a 404 of a well-formed URL: seconds that a shared cache may believe it.

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub cache_bytes: IntGauge,
     /// Segments in files of memory.
     pub memory_files: IntGauge,
+    /// Files of memory that were not made.
+    pub memory_file_refusals: IntCounterVec,
     /// Bytes sent without a copy.
     pub uncopied_bytes: IntCounter,
     /// Bytes of segments that are being read or sent, or are in the cache.
@@ -206,6 +208,11 @@ impl Metrics {
             memory_files: new.gauge(
                 "memory_files",
                 "Segments in files of memory, from which plain HTTP/1.1 sends them without a copy",
+            ),
+            memory_file_refusals: new.counters(
+                "memory_file_refusals_total",
+                "Files of memory that were not made; reason is system, room (memory for bodies) or places (descriptors)",
+                &["reason"],
             ),
             uncopied_bytes: new.counter(
                 "uncopied_bytes_total",

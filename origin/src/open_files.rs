@@ -4,6 +4,8 @@
 use headwater_config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::limits;
+
 /// Files beside connections and reads: listeners, logs, the runtime's own, pooled connections.
 const OTHERS: u64 = 256;
 
@@ -15,7 +17,9 @@ pub fn take(config: &Config) {
         Err(_) => limit.current,
     };
     let wanted = wanted(config);
-    if let Some(open_files) = taken.filter(|&taken| taken < wanted) {
+    // The rest may be files of memory.
+    let for_others = |taken: u64| taken - taken / limits::MEMORY_FILES_SHARE;
+    if let Some(open_files) = taken.filter(|&taken| for_others(taken) < wanted) {
         tracing::warn!(
             open_files,
             wanted,

@@ -11,7 +11,7 @@ use headwater_config::{self as config, Config, StoreUrl};
 use crate::access::tokens::Tokens;
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
-use crate::bodies::Bodies;
+use crate::bodies::{Bodies, Bounds};
 use crate::cache::ResponseCache;
 use crate::clients::Clients;
 use crate::delivery::Books;
@@ -57,7 +57,7 @@ pub struct Built {
     new: New,
     before: Preparer,
     fills: Rules,
-    most_body_bytes: u64,
+    of_bodies: Bounds,
     max_lag: Duration,
 }
 
@@ -91,10 +91,10 @@ impl Rooms {
         let terms = terms_of_titles(config);
         let titles = Titles::new(Arc::clone(&store), Arc::clone(&metrics), purges.clone(), terms);
         let gate = Gate::new("fills", fills(config), &metrics);
-        let bodies = Bodies::new(most_body_bytes(config), Arc::clone(&metrics));
+        let bodies = Bodies::new(of_bodies(config), Arc::clone(&metrics));
         // Behind TLS all is copied anyway.
         let is_plain = !config.origin.listen.is_empty();
-        let filing = is_plain.then(|| Filing::new(Arc::clone(&bodies)));
+        let filing = is_plain.then(|| Filing::new(Arc::clone(&bodies), &metrics));
         let cache = cache(config, &gate, &purges, &metrics).with_filing(filing);
         let sources = sources(config, &purges, &metrics);
         let spans = metrics.telemetry_spans.clone();
@@ -159,7 +159,7 @@ impl Rooms {
             new: is_new,
             before: before.clone(),
             fills: fills(new),
-            most_body_bytes: most_body_bytes(new),
+            of_bodies: of_bodies(new),
             max_lag: max_lag(new),
         })
     }
@@ -234,10 +234,10 @@ impl Built {
     /// memory of caches that they do without is free.
     #[must_use]
     pub fn move_in(self) -> Rooms {
-        let Self { rooms, since, new, before, fills, most_body_bytes, max_lag } = self;
+        let Self { rooms, since, new, before, fills, of_bodies, max_lag } = self;
         let now = &rooms.service.preparer;
         rooms.service.gate.set(fills);
-        now.bodies.set(most_body_bytes);
+        now.bodies.set(of_bodies);
         rooms.service.lag.set(max_lag);
         // A purge takes its number first, and looks then which caches are current.
         rooms.admin.current.store(Arc::new(now.clone()));
@@ -386,14 +386,19 @@ fn sources(config: &Config, purges: &Purges, metrics: &Arc<Metrics>) -> Sources 
     Sources::new(capacity_bytes, purges.clone(), Arc::clone(metrics))
 }
 
-/// Bytes of segments: those in the caches, and those that are being read or sent.
-fn most_body_bytes(config: &Config) -> u64 {
+/// Bytes of segments: those in the caches, and those that are being read or sent. What is only moved
+/// leaves half of the latter alone.
+fn of_bodies(config: &Config) -> Bounds {
     let origin = &config.origin;
     let ahead_mib = match origin.prefetch.segments {
         0 => 0,
         _ => origin.prefetch.memory_mib,
     };
-    mib(origin.cache.responses_mib) + mib(ahead_mib) + mib(origin.limits.max_body_mib)
+    let being_sent_bytes = mib(origin.limits.max_body_mib);
+    Bounds {
+        most_bytes: mib(origin.cache.responses_mib) + mib(ahead_mib) + being_sent_bytes,
+        spare_bytes: being_sent_bytes / 2,
+    }
 }
 
 fn max_lag(config: &Config) -> Duration {

@@ -296,7 +296,8 @@ impl<S: AsyncWrite + Direct + Unpin> AsyncWrite for Wire<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = match self.progress.outgoing.find(slices) {
+        let found = self.progress.outgoing.find(slices);
+        let outcome = match found.filter(|_| self.stream.tcp().is_some()) {
             Some(found) if found.index == 0 => self.poll_send(cx, &found, &slices[0]),
             // What is before it goes by itself.
             Some(Found { index, .. }) => {

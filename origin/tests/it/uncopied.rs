@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_config::Tls;
+use headwater_origin::adapter::{Door, Terms};
 use headwater_origin::filing::Filing;
 use headwater_origin::memory_file::{LEAST_BYTES, MemoryFile};
 use http::Method;
 
 use crate::caches::post;
 use crate::common::{Client, Origin, Seen, Stored, skip};
-use crate::net::{TERMS, Wired, ask, until, wired};
+use crate::net::{TERMS, Wired, ask, until, wired, wired_behind};
 
 /// Segments of more than a huge page.
 const SCALE: usize = 200;
@@ -63,18 +64,22 @@ fn it_is_the_same_however_it_is_asked_for() {
     until("all of it is counted", || uncopied(&wired) == before + wanted.len() as u64);
     assert_eq!(client.ask("HEAD", &path).status, 200);
     let len = wanted.len();
-    for (from, to) in [
-        (0, len),
-        (0, 100_000),
-        (1, len - 1),
-        (len - 70_000, len),
-        (1_000_000, 1_000_001),
-        (4_095, 4_095 + (1 << 20)),
+    for (from, to, is_uncopied) in [
+        (0, len, true),
+        (0, 100_000, false),
+        (1, len - 1, true),
+        (len - 70_000, len, false),
+        (1_000_000, 1_000_001, false),
+        (4_095, 4_095 + (1 << 20), true),
+        (4_095, 4_094 + (1 << 20), false),
     ] {
+        let before = uncopied(&wired);
         let range = format!("Range: bytes={from}-{}", to - 1);
         client.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n{range}\r\n\r\n"));
         let part = client.read(false);
         assert!(part.status == 206 && part.body == wanted[from..to], "{range}");
+        let sent = if is_uncopied { to - from } else { 0 };
+        until(&range, || uncopied(&wired) - before == sent as u64);
     }
     // Both before either is read, and something else behind them.
     let other = format!("{}v720/2.m4s", wired.origin.base());
@@ -100,7 +105,8 @@ fn what_is_let_go_while_it_is_sent_arrives_whole() {
     if !is_possible() {
         return;
     }
-    let stored = Stored::with_movie_scaled(SCALE);
+    // More than a socket takes, so that some of it is still to be sent.
+    let stored = Stored::with_movie_scaled(4 * SCALE);
     let wired = wired(&stored, TERMS);
     let path = format!("{}v720/1.m4s", wired.origin.base());
     let wanted = stored.track("v720").segment(1);
@@ -128,6 +134,50 @@ fn what_is_let_go_while_it_is_sent_arrives_whole() {
     wired.runtime.block_on(post(&wired.origin, "/admin/purge?all=true"));
     until("all is given back", || {
         files(&wired) == 0 && wired.origin.metrics().body_bytes.get() == 0
+    });
+}
+
+/// Who takes nothing of it, or too little, is found as if it were copied.
+#[test]
+fn slow_readers_are_sent_away() {
+    if !is_possible() {
+        return;
+    }
+    let stored = Stored::with_movie_scaled(4 * SCALE);
+    for (min_send_bytes_s, taken_bytes, fault) in
+        [(0, 0, "write_timeout"), (1 << 30, 1_024, "too_slow")]
+    {
+        let terms = Terms { write_timeout: Duration::from_secs(1), min_send_bytes_s, ..TERMS };
+        let wired = wired(&stored, terms);
+        let path = format!("{}v720/1.m4s", wired.origin.base());
+        ask_often(&wired, &path, &stored.track("v720").segment(1));
+        let before = uncopied(&wired);
+        let mut client = Client::connect(wired.address);
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let mut some = vec![0; taken_bytes];
+        until(fault, || {
+            let _taken = client.0.read(&mut some);
+            wired.faults(fault) == 1
+        });
+        assert!(uncopied(&wired) > before);
+    }
+}
+
+#[test]
+fn behind_a_proxy_header_too() {
+    if !is_possible() {
+        return;
+    }
+    let stored = Stored::with_movie_scaled(SCALE);
+    let door = Door { proxy: true, tls: false };
+    let terms = Terms { trusted_proxies: vec!["127.0.0.1".parse().unwrap()], ..TERMS };
+    let wired = wired_behind(&stored, terms, door, None);
+    let path = format!("{}v720/1.m4s", wired.origin.base());
+    let mut client = Client::connect(wired.address);
+    client.send("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n");
+    until("it leaves without a copy", || {
+        assert!(client.ask("GET", &path).body == stored.track("v720").segment(1));
+        uncopied(&wired) > 0
     });
 }
 

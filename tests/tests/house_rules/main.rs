@@ -99,6 +99,12 @@ const RULES: &[(&str, Rule, Files, Files)] = &[
         )],
     ),
     (
+        "unsafe code is one file",
+        rules::unsafe_code_is_one_file,
+        &[("a/src/b.rs", "#![expect(unsafe_code, reason = \"fast\")]\n")],
+        &[("origin/src/memory_file.rs", "#![expect(unsafe_code, reason = \"sealed\")]\n")],
+    ),
+    (
         "files are short",
         rules::files_are_short,
         &[("a.js", LONG)],
