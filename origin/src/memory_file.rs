@@ -229,7 +229,7 @@ mod tests {
 
     /// Bytes that tell where they are.
     fn numbered(len: usize) -> Vec<u8> {
-        (0..len).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+        (0..len).map(|at| (at ^ (at >> 8) ^ (at >> 16)).to_le_bytes()[0]).collect()
     }
 
     /// None where this system makes no such files; said past the harness's capture, to be counted.

@@ -25,7 +25,8 @@ impl Slices {
 
     /// All of a file of memory.
     pub fn of_file(filed: Arc<Filed>) -> Self {
-        Self { filed: Some(Arc::clone(&filed)), ..Self::from(filed.bytes()) }
+        let whole = Self::from(filed.bytes());
+        Self { filed: Some(filed), ..whole }
     }
 
     /// Total length in bytes.
