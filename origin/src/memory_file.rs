@@ -319,9 +319,9 @@ mod tests {
             let text = std::fs::read_to_string("/proc/self/statm").unwrap();
             text.split(' ').next().unwrap().parse::<usize>().unwrap()
         };
-        let before = pages();
+        let (before, bytes) = (pages(), Bytes::from(numbered(LEAST_BYTES)));
         for _ in 0..200 {
-            if file_of(&[Bytes::from(numbered(LEAST_BYTES))]).is_none() {
+            if file_of(std::slice::from_ref(&bytes)).is_none() {
                 return;
             }
         }

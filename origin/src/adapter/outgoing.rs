@@ -75,7 +75,7 @@ impl Direct for tokio::io::DuplexStream {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use bytes::Bytes;
 
     use super::*;
@@ -87,7 +87,7 @@ mod tests {
     const LEN: usize = 2 << 20;
 
     /// Two bodies in files; none where this system makes no such files.
-    async fn bodies() -> Option<[Slices; 2]> {
+    pub async fn bodies() -> Option<[Slices; 2]> {
         let metrics = Arc::new(Metrics::new());
         let bounds = Bounds { most_bytes: 1 << 30, spare_bytes: 0 };
         let filing = Filing::new(Bodies::new(bounds, Arc::clone(&metrics)), &metrics);

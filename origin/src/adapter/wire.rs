@@ -331,8 +331,12 @@ fn signed(len_bytes: usize) -> i64 {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::AsyncReadExt;
+    use pingora_core::protocols::Stream;
+    use pingora_core::protocols::l4::stream::Stream as Accepted;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::outgoing::tests::bodies;
     use super::*;
     use crate::metrics::Metrics;
 
@@ -371,6 +375,42 @@ mod tests {
             }
             assert_eq!(found, ended, "{taken} bytes a second");
         }
+    }
+
+    /// Whoever writes is called again once there is room, and by nothing else: here no clock ticks.
+    #[tokio::test]
+    async fn a_full_socket_is_waited_for() {
+        let Some([body, _]) = bodies().await else { return };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let stream: Stream = Box::new(Accepted::from(accepted));
+        let counter = Metrics::new().uncopied_bytes;
+        let mut wire = Wire::for_h1(stream, counter.clone());
+        wire.progress.outgoing.begin(&body);
+        let bytes = body.parts()[0].clone();
+        let wanted = [&b"head"[..], &bytes, &bytes, &bytes].concat();
+        let writing = tokio::spawn(async move {
+            wire.write_all(b"head").await.unwrap();
+            for _ in 0..3 {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let rest = [io::IoSlice::new(&bytes[at..])];
+                    let write =
+                        |cx: &mut Context<'_>| Pin::new(&mut wire).poll_write_vectored(cx, &rest);
+                    at += poll_fn(write).await.unwrap();
+                }
+            }
+        });
+        let mut got = vec![0; wanted.len()];
+        for part in got.chunks_mut(300_000) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let read = tokio::time::timeout(Duration::from_secs(20), client.read_exact(part));
+            read.await.expect("more comes").unwrap();
+        }
+        assert!(got == wanted);
+        writing.await.unwrap();
+        assert!(counter.get() > 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use headwater_origin::filing::Filing;
 use headwater_origin::memory_file::{LEAST_BYTES, MemoryFile};
 use http::Method;
 
+use crate::binary::{Running, segment_path};
 use crate::caches::post;
 use crate::common::{Client, Origin, Seen, Stored, skip};
 use crate::net::{TERMS, Wired, ask, until, wired, wired_behind};
@@ -134,6 +135,25 @@ fn what_is_let_go_while_it_is_sent_arrives_whole() {
     wired.runtime.block_on(post(&wired.origin, "/admin/purge?all=true"));
     until("all is given back", || {
         files(&wired) == 0 && wired.origin.metrics().body_bytes.get() == 0
+    });
+}
+
+/// Pingora's own streams keep short writes back for a moment, heads among them.
+#[test]
+fn heads_come_before_their_bodies() {
+    if !is_possible() {
+        return;
+    }
+    let stored = Stored::with_movie_scaled(SCALE);
+    let running = Running::start(&stored, "");
+    let (mut client, mut admin) = (running.client(), Client::connect(running.admin));
+    let path = segment_path(&mut client);
+    until("it leaves without a copy", || {
+        let seen = client.ask("GET", &path);
+        assert!(seen.status == 200 && seen.body == stored.track("v720").segment(1));
+        let metrics = String::from_utf8(admin.ask("GET", "/metrics").body).unwrap();
+        let (_, counted) = metrics.split_once("\nheadwater_origin_uncopied_bytes_total ").unwrap();
+        !counted.starts_with("0\n")
     });
 }
 
