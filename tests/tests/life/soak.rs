@@ -46,11 +46,6 @@ fn a_soak_of_half_a_minute() {
 }
 
 #[test]
-fn a_soak_of_large_segments() {
-    soak(&LARGE, Duration::from_secs(24), 2);
-}
-
-#[test]
 fn a_soak_of_twenty_minutes() {
     if skip::is_long("twenty minutes of purges, reloads, upgrades and faults") {
         soak(&SMALL, Duration::from_secs(1_200), 20);
