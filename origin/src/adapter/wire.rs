@@ -41,6 +41,8 @@ pub enum Phase {
     Answering = 1,
     /// A request.
     Idle = 2,
+    /// The client to close, now that we have.
+    Closing = 3,
 }
 
 impl Progress {
@@ -69,7 +71,8 @@ impl Progress {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Header,
             1 => Phase::Answering,
-            _ => Phase::Idle,
+            2 => Phase::Idle,
+            _ => Phase::Closing,
         }
     }
 }
@@ -183,6 +186,7 @@ impl Clock {
             match progress.phase() {
                 Phase::Header => (self.header_timeout, "header_timeout"),
                 Phase::Idle => (self.idle_timeout, "idle_timeout"),
+                Phase::Closing => (self.write_timeout, "write_timeout"),
                 // What the service does has its own limits.
                 Phase::Answering => return None,
             }
@@ -199,6 +203,8 @@ pub struct Wire<S> {
     /// Whether bytes that come in while nothing is asked begin a request. HTTP/2 sends frames that
     /// ask for nothing; there `h2` itself knows what is asked.
     reads_begin_a_header: bool,
+    /// Nothing more is written.
+    is_shut: bool,
     /// Counts what leaves without a copy.
     uncopied_bytes: Option<IntCounter>,
 }
@@ -207,7 +213,8 @@ impl<S> Wire<S> {
     /// A stream that speaks HTTP/1.1.
     pub fn for_h1(stream: S, uncopied_bytes: IntCounter) -> Self {
         let uncopied_bytes = Some(uncopied_bytes);
-        Self { stream, progress: Arc::default(), reads_begin_a_header: true, uncopied_bytes }
+        let progress = Arc::default();
+        Self { stream, progress, reads_begin_a_header: true, is_shut: false, uncopied_bytes }
     }
 
     /// A stream that speaks HTTP/2.
@@ -215,7 +222,7 @@ impl<S> Wire<S> {
         let progress = Arc::new(Progress::default());
         progress.enter(Phase::Answering);
         progress.gain(limits::H2_CREDIT_BYTES);
-        Self { stream, progress, reads_begin_a_header: false, uncopied_bytes: None }
+        Self { stream, progress, reads_begin_a_header: false, is_shut: false, uncopied_bytes: None }
     }
 
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -281,7 +288,7 @@ impl<S: AsyncWrite + Direct + Unpin> Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Direct + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Direct + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -318,8 +325,31 @@ impl<S: AsyncWrite + Direct + Unpin> AsyncWrite for Wire<S> {
         outcome
     }
 
+    /// An HTTP/2 client sends window updates for what it takes. A socket that is closed answers them with
+    /// a reset, which throws away what it has not sent yet: so it is closed once the client has closed
+    /// (RFC 9112 9.6 says it of HTTP/1.1, whose clients send nothing of their own accord).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.is_shut {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.is_shut = true;
+            self.progress.enter(Phase::Closing);
+        }
+        if self.reads_begin_a_header { Poll::Ready(Ok(())) } else { self.poll_drain(cx).map(Ok) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Reads until the client has closed, is gone, or sends more than it may.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scrap = [0; 1024];
+        loop {
+            let mut read = ReadBuf::new(&mut scrap);
+            let outcome = ready!(Pin::new(&mut *self).poll_read(cx, &mut read));
+            if outcome.is_err() || read.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            self.progress.step();
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use headwater_packager::encrypt::BLOCK_BYTES;
 use headwater_packager::ids::TitleId;
 use headwater_packager::stored;
 use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use tokio::task;
 
 use super::{Fault, Key, Places, Small, Stamp, Store, StoreError};
@@ -120,7 +122,7 @@ impl Store for FileStore {
                 }
                 // Nothing was ever published here.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    return folder.check_present().map(|()| Vec::new());
+                    return folder.check_new().map(|()| Vec::new());
                 }
                 Err(e) => return Err(unavailable(&titles, &e)),
             };
@@ -152,30 +154,54 @@ impl Folder {
             Err(e)
                 if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
             {
-                self.check_present()?;
-                Err(StoreError::new(Fault::NotFound, format!("{key}: no such file")))
+                self.open_where_titles_are(key)
             }
             Err(e) => Err(failed(key, &e)),
         }
     }
 
+    /// Looks again, below a folder of titles that is held: were it away before and there now, what it has
+    /// would seem to be missing.
+    fn open_where_titles_are(&self, key: &Key) -> Result<File, StoreError> {
+        let missing = || StoreError::new(Fault::NotFound, format!("{key}: no such file"));
+        let (name, flags) = (self.titles(), OFlags::RDONLY | OFlags::CLOEXEC);
+        let titles = match rustix::fs::open(&name, flags | OFlags::DIRECTORY, Mode::empty()) {
+            Ok(titles) => titles,
+            Err(Errno::NOENT) => return self.check_new().and_then(|()| Err(missing())),
+            Err(e) => return Err(unavailable(&name, &e.into())),
+        };
+        self.had_titles.store(true, Ordering::Relaxed);
+        let below = key.as_str().strip_prefix(stored::TITLES_PREFIX).unwrap_or(key.as_str());
+        match rustix::fs::openat(&titles, below, flags, Mode::empty()) {
+            Ok(file) => Ok(file.into()),
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(missing()),
+            Err(e) => Err(failed(key, &e.into())),
+        }
+    }
+
     /// An unmounted disk must not look like an empty store.
     fn check_present(&self) -> Result<(), StoreError> {
-        fs::read_dir(&self.path).map_err(|e| unavailable(&self.path, &e))?;
         let titles = self.titles();
         match fs::metadata(&titles) {
             Ok(_) => {
                 self.had_titles.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(unavailable(&titles, &e)),
-            Err(_) if self.had_titles.load(Ordering::Relaxed) => {
-                let titles = titles.display();
-                let detail = format!("folder {titles} was there and is gone: is its disk mounted?");
-                Err(StoreError::new(Fault::Unavailable, detail))
-            }
-            Err(_) => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.check_new(),
+            Err(e) => Err(unavailable(&titles, &e)),
         }
+    }
+
+    /// The folder of titles was looked for and not found: that of a store that never had one.
+    fn check_new(&self) -> Result<(), StoreError> {
+        fs::read_dir(&self.path).map_err(|e| unavailable(&self.path, &e))?;
+        if !self.had_titles.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let titles = self.titles();
+        let detail =
+            format!("folder {} was there and is gone: is its disk mounted?", titles.display());
+        Err(StoreError::new(Fault::Unavailable, detail))
     }
 }
 
@@ -199,7 +225,7 @@ fn read_at(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
         // There is more room than was asked for; what is read beyond is cut off.
         match rustix::io::pread(file, spare_capacity(&mut read), at) {
             Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
     }
@@ -313,6 +339,41 @@ mod tests {
             new.read_small(&Key::pointer(&title()), 9, None).await.unwrap_err().fault,
             Fault::NotFound
         );
+    }
+
+    /// Whatever is renamed while a read is under way: what lies in the store is never missing.
+    #[tokio::test]
+    async fn a_disk_that_comes_and_goes_loses_nothing() {
+        let (folder, store, key) = store_with("a.json", b"{}");
+        store.probe().await.unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let (here, away) = (folder.path().join("titles"), folder.path().join("away"));
+        let coming_and_going = std::thread::spawn({
+            let over = Arc::clone(&over);
+            move || {
+                while !over.load(Ordering::Relaxed) {
+                    fs::rename(&here, &away).unwrap();
+                    fs::rename(&away, &here).unwrap();
+                }
+            }
+        });
+        let (mut read, mut unavailable) = (0, 0);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while read + unavailable < 10_000 || read.min(unavailable) < 500 {
+            assert!(std::time::Instant::now() < deadline, "{read} read, {unavailable} not");
+            let small = store.read_small(&key, 9, None).await.map(|_| ());
+            let range = store.read_range(&key, 0..2).await.map(|_| ());
+            let listed = store.list_titles(9).await.map(|ids| assert_eq!(ids, [title()]));
+            for outcome in [small, range, listed, store.probe().await] {
+                match outcome.map_err(|e| e.fault) {
+                    Ok(()) => read += 1,
+                    Err(Fault::Unavailable) => unavailable += 1,
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        coming_and_going.join().unwrap();
     }
 
     #[tokio::test]

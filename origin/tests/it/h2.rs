@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use headwater_origin::adapter::Terms;
 use http::{Method, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::common::{Client, Stored};
 use crate::net::{TERMS, ask, ask_with, h2_over, read, until, wired};
@@ -247,6 +247,72 @@ fn on_a_stop_streams_finish_and_nothing_new_begins() {
         assert!(read(answer).await.unwrap().body == stored.track("v720").segment(1));
     });
     until("nothing is open", || wired.open() == 0);
+}
+
+/// A client that says something while it takes what the origin has long sent and forgotten: its frames
+/// must not come to a closed socket, which would throw the rest away.
+#[test]
+fn a_client_that_sends_frames_until_the_end_gets_the_whole_answer() {
+    let stored = Stored::with_movie_scaled(1000);
+    let wired = wired(&stored, TERMS);
+    let path = format!("{}v720/1.m4s", wired.origin.base());
+    let wanted = stored.track("v720").segment(1);
+    wired.runtime.block_on(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let mut stream = socket.connect(wired.address).await.unwrap();
+        // Windows of all that there are, and a GET by the static table (RFC 7541 A).
+        let windows = 0x4000_0000_u32.to_be_bytes();
+        let settings = frame(4, 0, 0, &[&[0, 4], &windows[..]].concat());
+        let len = u8::try_from(path.len()).unwrap();
+        let get = [b"\x82\x86\x41\x01x\x04", &[len][..], path.as_bytes()].concat();
+        let asks = [PREFACE, &settings, &frame(8, 0, 0, &windows), &frame(1, 5, 1, &get)].concat();
+        stream.write_all(&asks).await.unwrap();
+        let mut body = Vec::new();
+        let mut is_last_said = false;
+        loop {
+            let mut head = [0; 9];
+            if stream.read_exact(&mut head).await.is_err() {
+                break;
+            }
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).await.expect("a whole frame");
+            match (head[3], head[4]) {
+                (0, _) => {
+                    body.extend_from_slice(&payload);
+                    wired.stop.send(true).unwrap();
+                }
+                (6, 0) => stream.write_all(&frame(6, 1, 0, &payload)).await.unwrap(),
+                (7, _) => is_last_said = true,
+                _ => {}
+            }
+            // The origin is far ahead.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let _ = stream.write_all(&frame(6, 0, 0, b"anything")).await;
+        }
+        assert!(is_last_said);
+        assert!(body == wanted, "{} of {} bytes", body.len(), wanted.len());
+    });
+    until("nothing is open", || wired.open() == 0);
+    assert_eq!(wired.faults("broken") + wired.faults("flood"), 0);
+}
+
+/// One that never closes is not waited for longer than for one that takes nothing.
+#[test]
+fn a_client_that_does_not_close_is_closed() {
+    let stored = Stored::with_movie();
+    let wired = wired(&stored, Terms { write_timeout: Duration::from_millis(800), ..TERMS });
+    wired.runtime.block_on(async {
+        let mut stream = TcpStream::connect(wired.address).await.unwrap();
+        let bad = frame(0, 0, 7, b"data on no stream");
+        stream.write_all(&[PREFACE, &frame(4, 0, 0, &[]), &bad].concat()).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        let told = Instant::now();
+        until("it ends", || wired.open() == 0);
+        let took = told.elapsed();
+        assert!(took > Duration::from_millis(400) && took < Duration::from_secs(10), "{took:?}");
+    });
+    assert_eq!(wired.faults("write_timeout"), 1);
 }
 
 #[test]
