@@ -33,7 +33,7 @@ pub const KNOWN: Known = Known {
         ("failed_share", "failed of requests"),
         ("verified", "bodies that were compared with a list or an earlier answer"),
         ("bytes", "bytes of good bodies"),
-        ("elapsed_s", "seconds from the first request to the last answer"),
+        ("elapsed_s", "seconds from the first request that counts to the last answer"),
         ("rate_per_s", "good answers a second"),
         ("gbit_s", "their bodies, Gbit/s"),
         ("connections", "connections that were opened"),
@@ -66,6 +66,10 @@ pub struct Fetch {
     /// Seconds to measure [default: 10, or until --requests]
     #[arg(long, value_name = "S", value_parser = options::positive)]
     duration_s: Option<f64>,
+    /// Seconds at the beginning whose requests are made and not counted; a wrong body is. They are
+    /// a part of --duration-s
+    #[arg(long, value_name = "S", value_parser = options::positive, conflicts_with = "cold")]
+    settle_s: Option<f64>,
     /// Requests to measure
     #[arg(long, value_name = "COUNT", conflicts_with = "cold")]
     requests: Option<u64>,
@@ -135,7 +139,8 @@ impl Fetch {
         let targets = targets(&network, &pieces, |piece| Ok(address::key(&piece.url))).await?;
         let (sums, warmup_failed) = self.warm(&network, &targets).await?;
         let opened_before = network.opened.get();
-        let live = Live::start(Tally::with(sums));
+        let settle = self.settle_s.map_or(Duration::ZERO, number::seconds);
+        let live = Live::start(Tally::with(sums).settling(settle));
         let (harness, watch) = (Harness::start(), live.watch(!self.output.quiet));
         let elapsed = load::run(
             &network,
@@ -162,6 +167,7 @@ impl Fetch {
             command: "fetch",
             settings: vec![
                 ("load", self.pressure.told()),
+                ("settling", format!("{} s", settle.as_secs_f64())),
                 ("caches", if self.cold { "cold" } else { "warm" }.to_owned()),
                 ("http", format!("{:?}", self.speak.http)),
                 ("seed", self.output.seed.to_string()),

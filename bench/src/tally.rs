@@ -44,6 +44,8 @@ pub struct Tally {
     /// What bodies must be.
     pub sums: Sums,
     good: u64,
+    /// Requests that were due before this are not counted, since the start of the run.
+    settled_at: Duration,
 }
 
 impl Tally {
@@ -52,16 +54,25 @@ impl Tally {
         Self { sums, ..Self::default() }
     }
 
+    /// One that counts what is due from then on. A wrong body counts whenever it comes.
+    #[must_use]
+    pub fn settling(self, settled_at: Duration) -> Self {
+        Self { settled_at, ..self }
+    }
+
     /// Counts one; whether it was good.
     pub fn count(&mut self, delivery: Delivery<'_>) -> bool {
         let Delivery { key, wanted_status, ttfb, time, at, result } = delivery;
+        let due = at.saturating_sub(time);
         let sum = match result {
             Ok((status, sum)) if status == wanted_status => sum,
             Ok((status, _)) => {
                 let what = || format!("{key}: {status}, expected {wanted_status}");
-                return self.fail(at, Failure::Status(status), what);
+                return self.failed((due, at), Failure::Status(status), what);
             }
-            Err((kind, what)) => return self.fail(at, kind, || format!("{key}: {what}")),
+            Err((kind, what)) => {
+                return self.failed((due, at), kind, || format!("{key}: {what}"));
+            }
         };
         match self.sums.compare(key, sum) {
             Compared::First => {}
@@ -73,8 +84,11 @@ impl Tally {
                         sum.len_bytes, sum.crc32c, wanted.len_bytes, wanted.crc32c
                     )
                 };
-                return self.fail(at, Failure::WrongBody, what);
+                return self.failed((due, at), Failure::WrongBody, what);
             }
+        }
+        if due < self.settled_at {
+            return true;
         }
         self.good += 1;
         self.bytes += sum.len_bytes;
@@ -86,6 +100,18 @@ impl Tally {
 
     /// Counts a failure; never good.
     pub fn fail(&mut self, at: Duration, kind: Failure, what: impl FnOnce() -> String) -> bool {
+        self.failed((at, at), kind, what)
+    }
+
+    fn failed(
+        &mut self,
+        (due, at): (Duration, Duration),
+        kind: Failure,
+        what: impl FnOnce() -> String,
+    ) -> bool {
+        if due < self.settled_at && kind != Failure::WrongBody {
+            return false;
+        }
         self.failures.count(kind, what);
         self.series.failed(at);
         false
@@ -103,7 +129,7 @@ impl Tally {
 
     /// What every command says of its requests.
     pub fn say(&self, figures: &mut Figures, elapsed: Duration) {
-        let elapsed_s = elapsed.as_secs_f64();
+        let elapsed_s = elapsed.saturating_sub(self.settled_at).as_secs_f64();
         let (requests, failed) = (self.requests() as f64, self.failures.total() as f64);
         figures.say("requests", requests);
         figures.say("good", self.good as f64);
@@ -157,5 +183,32 @@ mod tests {
         for (name, wanted) in [("requests", 7.0), ("failed", 4.0), ("rate_per_s", 1.5)] {
             assert_eq!(figures.value(name, &tally.failures), Some(wanted), "{name}");
         }
+    }
+    /// What was due before counts for nothing, but for bytes that are not those.
+    #[test]
+    fn what_was_due_while_it_settles_is_not_counted() {
+        let ms = Duration::from_millis;
+        let (good, bad) = (Sum::default().with(b"good"), Sum::default().with(b"evil"));
+        let mut tally = Tally::default().settling(ms(1_000));
+        for (due, took, result, counted) in [
+            (0, 10, Ok((200, good)), false),
+            (999, 500, Ok((200, good)), false),
+            (998, 500, Ok((503, bad)), false),
+            (997, 1, Err((Failure::CutBody, String::new())), false),
+            (996, 1, Ok((200, bad)), true),
+            (1_000, 1, Ok((200, good)), true),
+            (1_001, 1, Ok((503, bad)), true),
+        ] {
+            let before = tally.requests();
+            let (time, at) = (ms(took), ms(due + took));
+            let delivery = Delivery { key: "/a", wanted_status: 200, ttfb: time, time, at, result };
+            tally.count(delivery);
+            assert_eq!(tally.requests() - before, u64::from(counted), "due at {due} ms");
+        }
+        tally.fail(ms(999), Failure::NotSent, String::new);
+        assert_eq!((tally.requests(), tally.good(), tally.time.count()), (3, 1, 1));
+        let mut figures = Figures::default();
+        tally.say(&mut figures, ms(3_000));
+        assert_eq!(figures.value("rate_per_s", &tally.failures), Some(0.5));
     }
 }

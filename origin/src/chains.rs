@@ -10,9 +10,9 @@ use bytes::BytesMut;
 use headwater_packager::protect::{Protector, SIDE_BY_SIDE, wholes_together};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
-use tokio::task;
 
 use crate::failure::Failure;
+use crate::threads::behind_all_that_is_ready;
 
 /// Segments that wait to be encrypted, for a moment.
 #[derive(Default)]
@@ -41,12 +41,14 @@ impl Chains {
         let (done, mut encrypted) = oneshot::channel();
         self.waiting().push(Waiting { by: Arc::clone(by), number, bytes, done });
         // Others whose segments have been read come as far as this, on this thread or another.
-        task::yield_now().await;
+        behind_all_that_is_ready().await;
         loop {
             match encrypted.try_recv() {
                 Ok(bytes) => return Ok(bytes),
                 // Others' segments may come first: what else this thread has to do is not kept waiting.
-                Err(TryRecvError::Empty) if self.encrypt_some() => task::yield_now().await,
+                Err(TryRecvError::Empty) if self.encrypt_some() => {
+                    behind_all_that_is_ready().await;
+                }
                 // Another thread is at it.
                 Err(_) => break,
             }

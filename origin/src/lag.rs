@@ -5,10 +5,8 @@
 //! bound is that of connections. So a task that does nothing asks for its turn again and again, and where it has
 //! waited for too long each time for a while, media is refused as long as it waits.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use prometheus::Histogram;
@@ -16,6 +14,7 @@ use tokio::time;
 
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::threads::behind_all_that_is_ready;
 
 /// How late it is.
 #[derive(Debug)]
@@ -80,7 +79,8 @@ impl Lag {
     async fn watch(self: Arc<Self>) {
         let mut late = Late::default();
         loop {
-            time::sleep(limits::LAG_PAUSE).await;
+            let stands = self.stands.load(Ordering::Relaxed);
+            time::sleep(if stands { limits::LAG_SHORT_PAUSE } else { limits::LAG_PAUSE }).await;
             let began = Instant::now();
             self.waits_since_us.store(self.us(began), Ordering::Relaxed);
             behind_all_that_is_ready().await;
@@ -104,21 +104,6 @@ impl Lag {
     fn us(&self, at: Instant) -> u64 {
         micros(at.saturating_duration_since(self.start))
     }
-}
-
-/// Ends when all that is ready now has run. A task that wakes itself while it runs goes to the end of its
-/// thread's queue; one that yields ([`tokio::task::yield_now`]) is put off, and then comes next.
-async fn behind_all_that_is_ready() {
-    let mut has_waited = false;
-    poll_fn(|task| {
-        if has_waited {
-            return Poll::Ready(());
-        }
-        has_waited = true;
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Whether it is late for good.

@@ -23,7 +23,7 @@
 //! Beside it: `keys` (what protected media is encrypted with), `peer` (a service that is asked), `store` (what is read, and how),
 //! `page` and `title_list` (the player page), `admin` (the other port), `rooms` (all of it put
 //! together), `check` (looking before running), `server` (running, until a signal ends it) with
-//! `listeners`, `signals`, `reload`, `upgrade`, `supervisor`.
+//! `listeners`, `threads`, `signals`, `reload`, `upgrade`, `supervisor`.
 //!
 //! The crate is a binary; the library is there for its tests and fuzz targets.
 
@@ -94,6 +94,7 @@ pub mod supervisor;
 pub mod telemetry;
 pub mod title_list;
 pub mod titles;
+pub mod threads;
 pub mod tls;
 pub mod token_tool;
 pub mod trace;

@@ -4,8 +4,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Tasks that a thread runs between two looks at its sockets, where there are so many. Four were no better and
+/// sixteen worse for those who are answered when processors have three times too much to do.
+pub const TASKS_BETWEEN_SOCKETS: u32 = 8;
 /// Between two looks at how late the serving threads are.
 pub const LAG_PAUSE: Duration = Duration::from_millis(5);
+/// The same while they are too late: all that is let in between two looks waits for each other.
+pub const LAG_SHORT_PAUSE: Duration = Duration::from_millis(1);
 /// How often in a row, and for how long, they are too late until media is refused.
 pub const LAG_WAITS: u32 = 3;
 /// See [`LAG_WAITS`].

@@ -13,9 +13,11 @@ use async_trait::async_trait;
 use futures_util::poll;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::{Service, listening};
+use tokio::runtime::Handle;
 
 use crate::adapter::{Adapter, Answers};
 use crate::start_error::StartError;
+use crate::threads::Threads;
 
 /// Open sockets, each with the address that it was configured by.
 #[derive(Debug)]
@@ -49,18 +51,17 @@ impl Listeners {
         &self.0
     }
 
-    /// One of Pingora's services, to answer on some of them. `started` is told when it accepts,
-    /// or dropped if it never will.
+    /// One of Pingora's services, to answer on some of them by these threads. `started` is told when it
+    /// accepts, or dropped if it never will.
     pub fn serve<'a, A: Answers>(
         &self,
         name: &str,
         adapter: Adapter<A>,
         addresses: impl Iterator<Item = &'a SocketAddr>,
-        threads: usize,
+        threads: &Threads,
         started: Sender<()>,
     ) -> Result<Served<A>, StartError> {
         let mut service = listening::Service::new(name.to_owned(), adapter);
-        service.threads = Some(threads);
         let mut open = Vec::new();
         for address in addresses {
             service.add_tcp(&address.to_string());
@@ -70,15 +71,18 @@ impl Listeners {
                 open.push((address.to_string(), copy));
             }
         }
-        Ok(Served { service, open, started: Some(started) })
+        let (name, threads) = (name.to_owned(), threads.handle());
+        Ok(Served { name, threads, begun: Some((service, started)), open })
     }
 }
 
 /// Pingora's service on listeners that are open already.
 pub struct Served<A> {
-    service: listening::Service<Adapter<A>>,
+    name: String,
+    threads: Handle,
+    /// Until it begins.
+    begun: Option<(listening::Service<Adapter<A>>, Sender<()>)>,
     open: Vec<(String, TcpListener)>,
-    started: Option<Sender<()>>,
 }
 
 #[async_trait]
@@ -95,26 +99,31 @@ impl<A: Answers> Service for Served<A> {
                 table.add(address, listener.into_raw_fd());
             }
         }
-        // The first time that Pingora waits is when it has its listeners and accepts.
-        let mut serving = self.service.start_service(fds, shutdown, listeners_per_fd);
-        let waits = poll!(&mut serving).is_pending();
-        if let Some(started) = self.started.take().filter(|_| waits) {
-            // Nobody is left to know only where the start was given up.
-            let _ = started.send(());
-            serving.await;
-        }
+        let Some((mut service, started)) = self.begun.take() else { return };
+        let serving = self.threads.spawn(async move {
+            // The first time that Pingora waits is when it has its listeners and accepts.
+            let mut serving = service.start_service(fds, shutdown, listeners_per_fd);
+            if poll!(&mut serving).is_pending() {
+                // Nobody is left to know only where the start was given up.
+                let _ = started.send(());
+                serving.await;
+            }
+        });
+        // An error says that the threads are gone, at the end.
+        let _ = serving.await;
     }
 
     fn name(&self) -> &str {
-        self.service.name()
+        &self.name
     }
 
     fn threads(&self) -> Option<usize> {
-        self.service.threads
+        // Of Pingora's, for nothing but waiting.
+        Some(1)
     }
 
     fn listen_addresses(&self) -> Option<Vec<String>> {
-        self.service.listen_addresses()
+        self.begun.as_ref().and_then(|(service, _)| service.listen_addresses())
     }
 }
 

@@ -29,6 +29,7 @@ use crate::service::Service;
 use crate::signals::{self, Asked, Stop};
 use crate::start_error::StartError;
 use crate::supervisor::{self, News};
+use crate::threads::Threads;
 use crate::tls::{Tls, Watch};
 use crate::upgrade::{HangUp, NoSuccessor, Predecessor, Successor};
 
@@ -123,6 +124,8 @@ struct Pingora {
     handed_over: Arc<AtomicBool>,
     /// Disconnected when nothing listens any more and the last connection has ended.
     idle: Receiver<Infallible>,
+    /// What connections are served by: they outlive Pingora's services.
+    _threads: [Threads; 2],
 }
 
 impl Pingora {
@@ -139,7 +142,7 @@ impl Pingora {
             workers => count(workers),
         };
         let conf = ServerConf {
-            threads: workers,
+            threads: 1,
             grace_period_seconds: Some(origin.grace_s.into()),
             graceful_shutdown_timeout_seconds: Some(1),
             ..ServerConf::default()
@@ -156,13 +159,15 @@ impl Pingora {
             .succeeded(Arc::clone(&handed_over))
             .held(alive.clone());
         let served = origin.listen.iter().chain(&origin.tls.listen);
-        let serve = listeners.serve("origin", adapter, served, workers, start.clone())?;
+        let start_threads = |name, count| Threads::start(name, count).map_err(StartError::Thread);
+        let threads = [start_threads("origin", workers)?, start_threads("admin", 1)?];
+        let serve = listeners.serve("origin", adapter, served, &threads[0], start.clone())?;
         server.add_service(serve);
         let adapter = Adapter::new(Arc::clone(admin), Arc::clone(terms), metrics)
             .succeeded(Arc::clone(&handed_over))
             .held(alive);
         let served = [&origin.admin_listen].into_iter();
-        server.add_service(listeners.serve("admin", adapter, served, 1, start)?);
+        server.add_service(listeners.serve("admin", adapter, served, &threads[1], start)?);
         let stop = Arc::new(Notify::new());
         let shutdown_signal = Box::new(Told(Arc::clone(&stop)));
         // Left alone at the end: the process does not wait for Pingora's sleep.
@@ -173,7 +178,7 @@ impl Pingora {
         for _service in 0..2 {
             started.recv().map_err(|_| StartError::Pingora)?;
         }
-        Ok(Self { stop, handed_over, idle })
+        Ok(Self { stop, handed_over, idle, _threads: threads })
     }
 }
 
