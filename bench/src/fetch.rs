@@ -47,6 +47,9 @@ pub const KNOWN: Known = Known {
     compared: &[],
 };
 
+/// Seconds to measure, where nothing says how much.
+const DURATION_S: f64 = 10.0;
+
 /// What `fetch` is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Fetch {
@@ -68,7 +71,8 @@ pub struct Fetch {
     duration_s: Option<f64>,
     /// Seconds at the beginning whose requests are made and not counted; a wrong body is. They are
     /// a part of --duration-s
-    #[arg(long, value_name = "S", value_parser = options::positive, conflicts_with = "cold")]
+    #[arg(long, value_name = "S", value_parser = options::positive)]
+    #[arg(conflicts_with_all = ["cold", "requests"])]
     settle_s: Option<f64>,
     /// Requests to measure
     #[arg(long, value_name = "COUNT", conflicts_with = "cold")]
@@ -134,6 +138,10 @@ impl Fetch {
     /// Runs it and writes its report.
     pub async fn run(&self) -> Result<Report, Error> {
         self.output.check(&KNOWN)?;
+        if self.settle_s.is_some_and(|settle_s| settle_s >= self.duration_s.unwrap_or(DURATION_S)) {
+            let told = "--settle-s leaves nothing of --duration-s to measure";
+            return Err(Error::usage(told.to_owned()));
+        }
         let network = Network::new(&self.speak).map_err(Error::usage)?;
         let pieces = self.sources.gather(&network, None, &self.named).await?;
         let targets = targets(&network, &pieces, |piece| Ok(address::key(&piece.url))).await?;
@@ -190,7 +198,7 @@ impl Fetch {
         let until = match (self.duration_s, most) {
             (Some(seconds), _) => number::seconds(seconds),
             (None, Some(_)) => Duration::MAX,
-            (None, None) => Duration::from_secs(10),
+            (None, None) => number::seconds(DURATION_S),
         };
         Feed::new(self.pressure.order, count, chance, most.unwrap_or(u64::MAX), until)
     }

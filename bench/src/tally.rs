@@ -76,7 +76,7 @@ impl Tally {
         };
         match self.sums.compare(key, sum) {
             Compared::First => {}
-            Compared::Equal => self.verified += 1,
+            Compared::Equal => self.verified += u64::from(due >= self.settled_at),
             Compared::Differs(wanted) => {
                 let what = || {
                     format!(

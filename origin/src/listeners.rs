@@ -109,7 +109,7 @@ impl<A: Answers> Service for Served<A> {
                 serving.await;
             }
         });
-        // An error says that the threads are gone, at the end.
+        // An error says that the threads are gone, at the end, or that Pingora panicked, and `started` is gone.
         let _ = serving.await;
     }
 

@@ -10,6 +10,7 @@
 //! no stream open           for idle_timeout at most; frames that ask for nothing change nothing
 //! a stream                 write_timeout for each wait for window, min_send over all waits
 //! the socket               write_timeout for each wait
+//! a client that closes     write_timeout for each wait, idle_timeout in all; GOODBYE_PATIENCE after a fault
 //! bytes that ask nothing   as many as `limits::H2_CREDIT_BYTES` says
 //! ```
 
@@ -31,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use super::body::Pieces;
 use super::outgoing::Direct;
 use super::request_body::H2Body;
-use super::wire::{Clock, Pace, Wire};
+use super::wire::{Clock, Pace, Phase, Wire};
 use super::{Answers, Line, stopped};
 use crate::delivery::Delivery;
 use crate::exchange::Answer;
@@ -75,6 +76,8 @@ where
     let mut streams = JoinSet::new();
     let mut asked = Asked::default();
     let mut stopping = false;
+    // For how long the client has been waited for, to close.
+    let mut closing = Duration::ZERO;
     // What a header may have taken.
     let header_credit = i64::try_from(line.terms.max_header_bytes * 2).unwrap_or(i64::MAX);
     let tick_ms = i64::try_from(clock.tick().as_millis()).unwrap_or(0);
@@ -91,7 +94,7 @@ where
                 }
                 Some(Err(_)) if progress.is_flooded() => return Some("flood"),
                 Some(Err(error)) => return fault_of(&error, !streams.is_empty()),
-                None => return None,
+                None => return progress.is_flooded().then_some("flood"),
             },
             Some(ended) = streams.join_next(), if !streams.is_empty() => {
                 asked.ended(ended.unwrap_or(Ended::Reset));
@@ -101,7 +104,17 @@ where
             }
             _ = ticks.tick() => {
                 progress.gain(credit_by_tick);
-                if let Some(fault) = clock.ticked(&progress) {
+                let timed_out = clock.ticked(&progress);
+                if progress.is_closing() {
+                    closing += clock.tick();
+                    let most = if stopping { line.terms.idle_timeout } else { limits::GOODBYE_PATIENCE };
+                    if timed_out.is_some() || closing >= most {
+                        // Then the codec says how the connection ended.
+                        progress.enter(Phase::Ended);
+                    }
+                    continue;
+                }
+                if let Some(fault) = timed_out {
                     return Some(fault);
                 }
                 let is_busy = !streams.is_empty();

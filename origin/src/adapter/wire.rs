@@ -43,6 +43,8 @@ pub enum Phase {
     Idle = 2,
     /// The client to close, now that we have.
     Closing = 3,
+    /// Nothing any more.
+    Ended = 4,
 }
 
 impl Progress {
@@ -63,6 +65,11 @@ impl Progress {
         self.credit_bytes.load(Ordering::Relaxed) < 0
     }
 
+    /// Whether the client is waited for, to close.
+    pub fn is_closing(&self) -> bool {
+        self.phase() == Phase::Closing
+    }
+
     fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
@@ -72,7 +79,8 @@ impl Progress {
             0 => Phase::Header,
             1 => Phase::Answering,
             2 => Phase::Idle,
-            _ => Phase::Closing,
+            3 => Phase::Closing,
+            _ => Phase::Ended,
         }
     }
 }
@@ -188,7 +196,7 @@ impl Clock {
                 Phase::Idle => (self.idle_timeout, "idle_timeout"),
                 Phase::Closing => (self.write_timeout, "write_timeout"),
                 // What the service does has its own limits.
-                Phase::Answering => return None,
+                Phase::Answering | Phase::Ended => return None,
             }
         };
         (self.unmoved >= limit).then_some(fault)
@@ -326,15 +334,23 @@ impl<S: AsyncRead + AsyncWrite + Direct + Unpin> AsyncWrite for Wire<S> {
     }
 
     /// An HTTP/2 client sends window updates for what it takes. A socket that is closed answers them with
-    /// a reset, which throws away what it has not sent yet: so it is closed once the client has closed
-    /// (RFC 9112 9.6 says it of HTTP/1.1, whose clients send nothing of their own accord).
+    /// a reset, which throws away what it has not sent yet: so it is closed once the client has closed, or
+    /// has been waited for for long enough ([`Phase::Ended`]). RFC 9112 9.6 says it of HTTP/1.1 too, whose
+    /// clients send nothing of their own accord.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reads_begin_a_header {
+            return Pin::new(&mut self.stream).poll_shutdown(cx);
+        }
+        match self.progress.phase() {
+            Phase::Ended => return Poll::Ready(Ok(())),
+            Phase::Closing => {}
+            _ => self.progress.enter(Phase::Closing),
+        }
         if !self.is_shut {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             self.is_shut = true;
-            self.progress.enter(Phase::Closing);
         }
-        if self.reads_begin_a_header { Poll::Ready(Ok(())) } else { self.poll_drain(cx).map(Ok) }
+        self.poll_drain(cx).map(Ok)
     }
 }
 

@@ -18,7 +18,7 @@ use headwater_packager::ids::TitleId;
 use headwater_packager::stored;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use tokio::task;
 
 use super::{Fault, Key, Places, Small, Stamp, Store, StoreError};
@@ -164,15 +164,17 @@ impl Folder {
     /// would seem to be missing.
     fn open_where_titles_are(&self, key: &Key) -> Result<File, StoreError> {
         let missing = || StoreError::new(Fault::NotFound, format!("{key}: no such file"));
-        let (name, flags) = (self.titles(), OFlags::RDONLY | OFlags::CLOEXEC);
-        let titles = match rustix::fs::open(&name, flags | OFlags::DIRECTORY, Mode::empty()) {
+        let name = self.titles();
+        let held = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let titles = match retry_on_intr(|| rustix::fs::open(&name, held, Mode::empty())) {
             Ok(titles) => titles,
             Err(Errno::NOENT) => return self.check_new().and_then(|()| Err(missing())),
             Err(e) => return Err(unavailable(&name, &e.into())),
         };
         self.had_titles.store(true, Ordering::Relaxed);
         let below = key.as_str().strip_prefix(stored::TITLES_PREFIX).unwrap_or(key.as_str());
-        match rustix::fs::openat(&titles, below, flags, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match retry_on_intr(|| rustix::fs::openat(&titles, below, flags, Mode::empty())) {
             Ok(file) => Ok(file.into()),
             Err(Errno::NOENT | Errno::NOTDIR) => Err(missing()),
             Err(e) => Err(failed(key, &e.into())),

@@ -253,7 +253,7 @@ fn on_a_stop_streams_finish_and_nothing_new_begins() {
 /// must not come to a closed socket, which would throw the rest away.
 #[test]
 fn a_client_that_sends_frames_until_the_end_gets_the_whole_answer() {
-    let stored = Stored::with_movie_scaled(1000);
+    let stored = Stored::with_movie_scaled(300);
     let wired = wired(&stored, TERMS);
     let path = format!("{}v720/1.m4s", wired.origin.base());
     let wanted = stored.track("v720").segment(1);
@@ -270,20 +270,14 @@ fn a_client_that_sends_frames_until_the_end_gets_the_whole_answer() {
         stream.write_all(&asks).await.unwrap();
         let mut body = Vec::new();
         let mut is_last_said = false;
-        loop {
-            let mut head = [0; 9];
-            if stream.read_exact(&mut head).await.is_err() {
-                break;
-            }
-            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-            stream.read_exact(&mut payload).await.expect("a whole frame");
-            match (head[3], head[4]) {
-                (0, _) => {
+        while let Some((kind, payload)) = next_frame(&mut stream).await {
+            match kind {
+                0 => {
                     body.extend_from_slice(&payload);
                     wired.stop.send(true).unwrap();
                 }
-                (6, 0) => stream.write_all(&frame(6, 1, 0, &payload)).await.unwrap(),
-                (7, _) => is_last_said = true,
+                6 => stream.write_all(&frame(6, 1, 0, &payload)).await.unwrap(),
+                7 => is_last_said = true,
                 _ => {}
             }
             // The origin is far ahead.
@@ -297,22 +291,66 @@ fn a_client_that_sends_frames_until_the_end_gets_the_whole_answer() {
     assert_eq!(wired.faults("broken") + wired.faults("flood"), 0);
 }
 
-/// One that never closes is not waited for longer than for one that takes nothing.
+/// One that never closes is waited for for so long, whatever it sends, and what ended the connection is told.
 #[test]
 fn a_client_that_does_not_close_is_closed() {
     let stored = Stored::with_movie();
-    let wired = wired(&stored, Terms { write_timeout: Duration::from_millis(800), ..TERMS });
-    wired.runtime.block_on(async {
-        let mut stream = TcpStream::connect(wired.address).await.unwrap();
-        let bad = frame(0, 0, 7, b"data on no stream");
-        stream.write_all(&[PREFACE, &frame(4, 0, 0, &[]), &bad].concat()).await.unwrap();
-        stream.read_to_end(&mut Vec::new()).await.unwrap();
-        let told = Instant::now();
-        until("it ends", || wired.open() == 0);
-        let took = told.elapsed();
-        assert!(took > Duration::from_millis(400) && took < Duration::from_secs(10), "{took:?}");
-    });
-    assert_eq!(wired.faults("write_timeout"), 1);
+    let terms = Terms {
+        write_timeout: Duration::from_millis(800),
+        idle_timeout: Duration::from_millis(3000),
+        ..TERMS
+    };
+    let at_most = Duration::from_secs(20);
+    for (name, is_stop, pings, at_least_ms) in [
+        ("a fault, in silence", false, false, 700),
+        ("a fault, and goes on", false, true, 900),
+        ("a stop, in silence", true, false, 700),
+        ("a stop, and goes on", true, true, 2700),
+    ] {
+        let wired = wired(&stored, terms.clone());
+        let faults = wired.runtime.block_on(async {
+            let mut stream = TcpStream::connect(wired.address).await.unwrap();
+            stream.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).await.unwrap();
+            // The origin's settings, and that it has seen ours.
+            for kind in [4, 4] {
+                assert_eq!(next_frame(&mut stream).await.unwrap().0, kind, "{name}");
+            }
+            let began = Instant::now();
+            if is_stop {
+                wired.stop.send(true).unwrap();
+            } else {
+                stream.write_all(&frame(0, 0, 7, b"data on no stream")).await.unwrap();
+            }
+            while let Some((kind, payload)) = next_frame(&mut stream).await {
+                if kind == 6 {
+                    stream.write_all(&frame(6, 1, 0, &payload)).await.unwrap();
+                }
+            }
+            while wired.open() > 0 {
+                assert!(began.elapsed() < at_most, "{name}: never ended");
+                if pings {
+                    let _ = stream.write_all(&frame(6, 0, 0, b"anything")).await;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let took = began.elapsed();
+            assert!(took >= Duration::from_millis(at_least_ms), "{name}: {took:?}");
+            ["bad_request", "write_timeout", "idle_timeout", "flood"]
+                .map(|fault| wired.faults(fault))
+        });
+        assert_eq!(faults, [u64::from(!is_stop), 0, 0, 0], "{name}");
+    }
+}
+
+/// Kind and payload of what comes next, until the end.
+async fn next_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    stream.read_exact(&mut payload).await.expect("a whole frame");
+    // Said of our own pings and settings.
+    let is_ack = head[3] == 6 && head[4] == 1;
+    Some((if is_ack { 255 } else { head[3] }, payload))
 }
 
 #[test]
