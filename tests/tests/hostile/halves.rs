@@ -55,7 +55,8 @@ fn a_thousand_half_requests() {
     let handshakes = "headwater_origin_tls_handshakes_total{outcome=\"timeout\"}";
     let tenth = (HALVES / kinds.len()) as f64;
     assert!(bench.origin.metric(handshakes) >= tenth);
-    assert!(bench.faults("header_timeout") >= 9.0 * tenth, "{}", bench.faults("header_timeout"));
+    // Of HTTP/2 once the client has closed, or a moment later: it is waited for.
+    bench.until("all are counted", |bench| bench.faults("header_timeout") >= 9.0 * tenth);
 }
 
 /// Each sends a byte now and then, in time for every limit on silence.
