@@ -347,8 +347,9 @@ class Bench:
             self.stop(free, judged)
             most, good, alone, p50, p99 = (median(figures) for figures in zip(*turns))
             # As `compare` does: the interval of the median is without the outliers from nine turns on.
-            share = sorted(turn[1] / turn[0] for turn in turns)[self.pairs // 9 : -(self.pairs // 9) or None]
-            late = sorted(turn[4] / turn[2] for turn in turns)[self.pairs // 9 : -(self.pairs // 9) or None]
+            out = self.pairs // 9
+            share = sorted(turn[1] / turn[0] for turn in turns)[out : self.pairs - out]
+            late = sorted(turn[4] / turn[2] for turn in turns)[out : self.pairs - out]
             verdict = "undecided"
             if share[0] >= 0.9 and late[-1] <= 2:
                 verdict = "kept"

@@ -6,9 +6,10 @@
 //!                                    the preface
 //! ```
 //!
-//! Pingora keeps accepting and the shutdown signal; the service sees neither codec nor TLS. Measured when chosen: hyper's HTTP/1.1 on Pingora's stream costs .6 CPU-s per 100,000 small
-//! answers, Pingora's own HTTP app 1.2, nginx .6. TLS is not left to Pingora because a PROXY header
-//! comes before the handshake, and because certificates change while connections live.
+//! Pingora keeps accepting and the shutdown signal; the service sees neither codec nor TLS. Measured
+//! when chosen: hyper's HTTP/1.1 on Pingora's stream costs .6 CPU-s per 100,000 small answers,
+//! Pingora's own HTTP app 1.2, nginx .6. TLS is not left to Pingora because a PROXY header comes
+//! before the handshake, and because certificates change while connections live.
 //!
 //! A connection has one clock, which ticks a few times in its shortest time limit and looks
 //! whether anything moved; see `wire`.

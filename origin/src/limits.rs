@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Tasks that a thread runs between two looks at its sockets, where there are so many. Four were no better and
-/// sixteen worse for those who are answered when processors have three times too much to do.
+/// two or sixteen worse, by a turn of each, for who is answered when processors have three times too much to do.
 pub const TASKS_BETWEEN_SOCKETS: u32 = 8;
 /// Between two looks at how late the serving threads are.
 pub const LAG_PAUSE: Duration = Duration::from_millis(5);
